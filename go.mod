@@ -1,0 +1,3 @@
+module github.com/understudy/understudy
+
+go 1.26.8

@@ -1,0 +1,77 @@
+package topology
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+var (
+	// ErrStale is returned by Update when the State was replaced by somebody else since the version given was read.
+	ErrStale = errors.New("topology: the state has changed since it was read")
+	// ErrNotLeader is returned by Update when this member does not lead.
+	ErrNotLeader = errors.New("topology: this member is not the leader")
+	// ErrClosed is returned after Close.
+	ErrClosed = errors.New("topology: the coordinator is closed")
+)
+
+// Snapshot is a State together with the version of it that the coordinator holds. State is nil while none is known.
+type Snapshot struct {
+	State   *State
+	Version int64
+}
+
+// Grant is the permission to send writes to the master: it holds for one epoch and until a moment of the monotonic
+// clock. The zero Grant permits nothing.
+type Grant struct {
+	Epoch uint64
+	Until time.Time // zero with a non-zero Epoch: without end (a coordinator that is alone)
+}
+
+// Permits reports whether a write may be sent at now under a State of that epoch.
+func (g Grant) Permits(epoch uint64, now time.Time) bool {
+	return g.Epoch != 0 && g.Epoch == epoch && (g.Until.IsZero() || now.Before(g.Until))
+}
+
+// NodeView is what one member thinks of one node.
+type NodeView struct {
+	Addr   string    `json:"addr"`
+	Down   bool      `json:"down"`
+	Reason string    `json:"reason,omitempty"` // why it is held down: "connection refused", "no answer for 6s", ...
+	Since  time.Time `json:"since"`
+}
+
+// Member is one Understudy process as the others see it.
+type Member struct {
+	ID      string     `json:"id"`
+	Addr    string     `json:"addr"`    // where its admin commands are answered
+	Applied uint64     `json:"applied"` // the epoch it routes under
+	Fenced  uint64     `json:"fenced"`  // the newest epoch whose fence it has acknowledged: nothing is in flight to the old master
+	View    []NodeView `json:"view"`
+}
+
+// Coordinator is the agreement as one member holds it. All methods may be called from any goroutine. Consumers
+// declare the part that they use; this is the whole, for those who provide one.
+type Coordinator interface {
+	// Snapshot returns the newest State that this member knows of, without I/O.
+	Snapshot() Snapshot
+	// Watch calls f with the current Snapshot (when there is one) and then after every change, in order, never two
+	// at once, until stop is called. f must not block.
+	Watch(f func(Snapshot)) (stop func())
+	// Grant returns this member's permission to write, without I/O.
+	Grant() Grant
+	// Acknowledge says that this member has nothing in flight to the master that the fence of epoch deposes, and
+	// will send nothing more to it.
+	Acknowledge(ctx context.Context, epoch uint64) error
+	// Publish replaces this member's view of the nodes.
+	Publish(ctx context.Context, view []NodeView) error
+	// Members lists all members, this one included.
+	Members(ctx context.Context) ([]Member, error)
+	// Leading reports whether this member may call Update.
+	Leading() bool
+	// Update replaces the State if it still has that version (0: there must be none yet).
+	// It returns ErrStale, ErrNotLeader, or an error of the store; after an error of the store the outcome is unknown.
+	Update(ctx context.Context, version int64, next *State) error
+	// Close gives up leadership and grant. It returns once nothing of the coordinator runs any more.
+	Close() error
+}

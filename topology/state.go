@@ -1,0 +1,89 @@
+package topology
+
+import "slices"
+
+// Format is the version of State's encoding that this build writes and understands.
+const Format = 1
+
+// Phase says how far a change of master has come.
+type Phase string
+
+const (
+	// Stable: there is a master and writes flow to it under grants of this epoch.
+	Stable Phase = "stable"
+	// Fencing: a change of master was decided; every member stops writing to the old one and acknowledges.
+	Fencing Phase = "fencing"
+	// Promoting: all members are fenced, a candidate is recorded and is being made master.
+	Promoting Phase = "promoting"
+)
+
+// Node is one redis-server: the address members reach it by and the run it is in.
+type Node struct {
+	Addr  string `json:"addr"`             // host:port as configured or announced
+	RunID string `json:"run_id,omitempty"` // INFO server's run_id; changes with every restart; "" while unknown
+}
+
+// Health says whether a replica may serve reads, and if not, why.
+type Health string
+
+const (
+	Online   Health = "online"   // in sync and fresh enough: serves reads
+	Loading  Health = "loading"  // loading its dataset
+	Syncing  Health = "syncing"  // full synchronisation with its master under way
+	Unlinked Health = "unlinked" // its link to the master of this State is down, or it follows another node
+	Lagging  Health = "lagging"  // further behind the master than the configured bound
+)
+
+// Replica is a node that follows the master, with what the leader knows of it.
+type Replica struct {
+	Node
+	Health     Health `json:"health"`
+	Priority   int    `json:"priority"`              // replica-priority; 0: never promoted
+	NoFailover bool   `json:"no_failover,omitempty"` // configured: never promoted
+}
+
+// Failover describes a change of master that is under way. It is present exactly while Phase is not Stable.
+type Failover struct {
+	Cause      string   `json:"cause"`                // one sentence for logs and events
+	MasterDown bool     `json:"master_down"`          // the old master is held dead: reset its connections at once; otherwise drain them
+	Planned    bool     `json:"planned,omitempty"`    // a switchover that somebody asked for
+	Candidates []string `json:"candidates,omitempty"` // addresses that may be chosen, recorded with the fence
+	Choice     string   `json:"choice,omitempty"`     // the address being promoted, recorded before the first command to it
+}
+
+// State is what all members agree on. It is a value: it is replaced as a whole and never edited in place, so a
+// pointer to one may be shared freely. Epoch grows with every change of master; changes of replicas or of their
+// health replace the State within one epoch.
+type State struct {
+	Format      int       `json:"format"`
+	Cluster     string    `json:"cluster"`
+	Epoch       uint64    `json:"epoch"`
+	Phase       Phase     `json:"phase"`
+	Master      Node      `json:"master"`      // in fencing and promoting: the one being deposed
+	Replicas    []Replica `json:"replicas"`    // reachable followers, sorted by address
+	Unavailable []Node    `json:"unavailable"` // known nodes that are down or not yet made replicas, sorted by address
+	Failover    *Failover `json:"failover,omitempty"`
+}
+
+// Clone returns a deep copy, from which the next State is made.
+func (s *State) Clone() *State {
+	c := *s
+	c.Replicas = slices.Clone(s.Replicas)
+	c.Unavailable = slices.Clone(s.Unavailable)
+	if s.Failover != nil {
+		f := *s.Failover
+		f.Candidates = slices.Clone(f.Candidates)
+		c.Failover = &f
+	}
+	return &c
+}
+
+// Replica returns the replica with that address.
+func (s *State) Replica(addr string) (Replica, bool) {
+	for _, r := range s.Replicas {
+		if r.Addr == addr {
+			return r, true
+		}
+	}
+	return Replica{}, false
+}
