@@ -1,0 +1,77 @@
+package eventloop
+
+import (
+	"context"
+	"errors"
+	"net"
+	"time"
+)
+
+// ErrClosed is returned by Write on a connection that has ended.
+var ErrClosed = errors.New("eventloop: the connection is closed")
+
+// Handler is the owner of one connection. Its methods are called by the loop only.
+type Handler interface {
+	// Data is called with bytes that have just arrived. They are valid during the call only.
+	Data(p []byte)
+	// Flush is called at the end of a turn in which Conn.Flush was called, and when a connection whose Write was
+	// short can take more. It writes what there is to write.
+	Flush()
+	// HalfClosed is called when the peer has said that it sends nothing more; it may still be reading, so writing
+	// goes on until Close. With unread, bytes sent before that are waiting behind PauseRead: they follow after
+	// ResumeRead, and then HalfClosed(false).
+	HalfClosed(unread bool)
+	// Closed is called once when the connection has failed: not for Close, Reset or Stop.
+	Closed(err error)
+}
+
+// Conn is one connection of a loop. Its methods may be called on the loop's goroutine only, except the addresses.
+type Conn interface {
+	// Write hands over as much of p as can be taken without blocking and returns how many bytes that was. After a
+	// short write the handler's Flush is called when there is room again. An error means that the connection is
+	// broken; the handler hears of it by Closed or closes it now.
+	Write(p []byte) (int, error)
+	// Writev is Write for several buffers.
+	Writev(bufs [][]byte) (int, error)
+	// Flush asks for a call of the handler's Flush at the end of this turn.
+	Flush()
+	// PauseRead stops calls of Data until ResumeRead. The end of the connection is still noticed.
+	PauseRead()
+	ResumeRead()
+	// Close ends the connection; what was written is still delivered by the kernel. The handler hears no more of it.
+	Close()
+	// Reset ends the connection and discards what the kernel has not yet sent.
+	Reset()
+	RemoteAddr() net.Addr
+	LocalAddr() net.Addr
+}
+
+// Timer is a call that is due later.
+type Timer interface {
+	// Stop prevents the call, if it has not happened yet. It is called on the loop's goroutine.
+	Stop()
+}
+
+// Loop runs handlers. Post and Stop may be called from any goroutine, everything else on the loop's own (or before
+// Run).
+type Loop interface {
+	// Run serves until Stop and then returns, with all connections closed.
+	Run() error
+	// Stop makes Run return.
+	Stop()
+	// Post runs f on the loop's goroutine soon. After Stop, f may never run.
+	Post(f func())
+	// Now is the time at which the current turn began.
+	Now() time.Time
+	// After calls f once, d from now or a little later.
+	After(d time.Duration, f func()) Timer
+	// Listen accepts connections and asks open for the handler of each; a nil handler closes it. The loop keeps a
+	// duplicate of the listener's descriptor; the function returned stops the accepting.
+	Listen(l net.Listener, open func(Conn) Handler) (stop func(), err error)
+	// Dial connects in the background and calls done on the loop: with the connection, for which done must return a
+	// handler (nil closes it), or with the error and a nil connection. When ctx ends first, the attempt fails with it.
+	Dial(ctx context.Context, dial DialFunc, network, addr string, done func(Conn, error) Handler)
+}
+
+// DialFunc is net.Dialer's DialContext or something like it.
+type DialFunc func(ctx context.Context, network, addr string) (net.Conn, error)
