@@ -1,0 +1,132 @@
+package testcluster
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"time"
+)
+
+// stopGrace is how long a server may take to end after SIGTERM before it is killed. Redis with a paused replica waits
+// for it much longer (shutdown-timeout, 10 s), which no test wants.
+const stopGrace = 3 * time.Second
+
+// process is one child, from its start until it has been reaped. Its methods may be called by several goroutines.
+type process struct {
+	cmd  *exec.Cmd
+	done chan struct{} // closed once the child has been reaped
+}
+
+// startProcess starts cmd in a process group of its own, with its output appended to the file logPath and copied to
+// extra if that is not nil.
+func startProcess(cmd *exec.Cmd, logPath string, extra io.Writer) (*process, error) {
+	log, err := os.OpenFile(logPath, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	cmd.Stdout = log
+	if extra != nil {
+		cmd.Stdout = io.MultiWriter(log, extra)
+	}
+	cmd.Stderr = cmd.Stdout
+	cmd.SysProcAttr = childAttributes()
+	// With a writer that is no file, Wait also waits for the end of the output, and a forked child of the server
+	// (saving its data) may hold it open.
+	cmd.WaitDelay = time.Second
+
+	p := &process{cmd: cmd, done: make(chan struct{})}
+	started := make(chan error, 1)
+	go func() {
+		// The kernel sends the parent-death signal when the *thread* that forked ends, so the goroutine that forks
+		// keeps its thread until the child is gone.
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		defer log.Close()
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			// How it ended can be read from its log; a killed server "fails" as it was asked to.
+			_ = cmd.Wait()
+			close(p.done)
+		}
+	}()
+	if err := <-started; err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+func (p *process) pid() int { return p.cmd.Process.Pid }
+
+func (p *process) running() bool {
+	select {
+	case <-p.done:
+		return false
+	default:
+		return true
+	}
+}
+
+// kill ends the child and whatever it forked, at once, and waits until it has been reaped. Killing what has ended is
+// no error.
+func (p *process) kill() error {
+	if !p.running() {
+		return nil
+	}
+	if err := killGroup(p.cmd.Process); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return fmt.Errorf("kill %s, process %d: %w", p.cmd.Path, p.pid(), err)
+	}
+	<-p.done
+	return nil
+}
+
+// stop asks the child to end, also if it is paused, and kills it when it has not done so within stopGrace.
+func (p *process) stop() error {
+	if !p.running() {
+		return nil
+	}
+	if err := terminate(p.cmd.Process); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return fmt.Errorf("stop %s, process %d: %w", p.cmd.Path, p.pid(), err)
+	}
+	grace := time.NewTimer(stopGrace)
+	defer grace.Stop()
+	select {
+	case <-p.done:
+		return nil
+	case <-grace.C:
+		return p.kill()
+	}
+}
+
+// pause stops the child's execution; its sockets stay open and the kernel still accepts connections for it.
+func (p *process) pause() error {
+	if err := pauseGroup(p.cmd.Process); err != nil {
+		return fmt.Errorf("pause %s, process %d: %w", p.cmd.Path, p.pid(), err)
+	}
+	return nil
+}
+
+func (p *process) resume() error {
+	if err := resumeGroup(p.cmd.Process); err != nil {
+		return fmt.Errorf("resume %s, process %d: %w", p.cmd.Path, p.pid(), err)
+	}
+	return nil
+}
+
+// logTail gives the last lines of a log file, for messages about a server that failed.
+func logTail(path string, lines int) string {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return "(no log: " + err.Error() + ")"
+	}
+	all := strings.Split(string(bytes.TrimRight(text, "\n")), "\n")
+	if len(all) > lines {
+		all = all[len(all)-lines:]
+	}
+	return strings.Join(all, "\n")
+}
