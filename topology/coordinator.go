@@ -72,6 +72,16 @@ type Coordinator interface {
 	// Update replaces the State if it still has that version (0: there must be none yet).
 	// It returns ErrStale, ErrNotLeader, or an error of the store; after an error of the store the outcome is unknown.
 	Update(ctx context.Context, version int64, next *State) error
+	// MembersChanged receives after something in Members changed; changes that follow one another quickly are one.
+	// It has one reader: the monitor of this member.
+	MembersChanged() <-chan struct{}
+	// Suspect says that a connection to the node at addr (as State spells it) died, or that an unexpected server
+	// answered there. It never blocks. The monitor of this member probes the node at once.
+	Suspect(addr string)
+	// Suspicions receives when there is something to take. It has one reader: the monitor of this member.
+	Suspicions() <-chan struct{}
+	// TakeSuspicions returns the nodes suspected since the last call, each once, sorted.
+	TakeSuspicions() []string
 	// Close gives up leadership and grant. It returns once nothing of the coordinator runs any more.
 	Close() error
 }

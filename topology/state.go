@@ -21,6 +21,12 @@ const (
 type Node struct {
 	Addr  string `json:"addr"`             // host:port as configured or announced
 	RunID string `json:"run_id,omitempty"` // INFO server's run_id; changes with every restart; "" while unknown
+
+	// ReplID is the replication id under which the master of this State writes (INFO's master_replid). It tells a
+	// replica that still has the master's data from one that was wiped by a restarted, empty master.
+	ReplID string `json:"repl_id,omitempty"`
+	// Announced is the address by which the other nodes reach this one, where it is not Addr (NAT, host names).
+	Announced string `json:"announced,omitempty"`
 }
 
 // Health says whether a replica may serve reads, and if not, why.
