@@ -1,8 +1,6 @@
 package testcluster
 
-import (
-	"context"
-)
+import "context"
 
 // T is what the helpers for tests use of testing.TB. It is an interface of this package so that programs that start a
 // cluster do not link the testing package.
@@ -51,6 +49,21 @@ func NewRedis(t T, args ...string) *Redis {
 		}
 		if err := r.Close(); err != nil {
 			t.Errorf("stop redis-server: %v", err)
+		}
+	})
+	return r
+}
+
+// NewRelay starts a relay to target for a test and closes it at its end.
+func NewRelay(t T, target string) *Relay {
+	t.Helper()
+	r, err := StartRelay(target)
+	if err != nil {
+		t.Fatalf("start a relay to %s: %v", target, err)
+	}
+	t.Cleanup(func() {
+		if err := r.Close(); err != nil {
+			t.Errorf("close the relay to %s: %v", target, err)
 		}
 	})
 	return r
