@@ -1,0 +1,31 @@
+# The image holds one static binary, the root certificates and nothing else; it runs as a numeric user without rights.
+#
+#   docker build --build-arg VERSION="$(git describe --tags --always)" -t understudy .
+#   docker run -p 6379:6379 -e UNDERSTUDY_NODES=redis-1:6379 understudy
+
+FROM golang:1.26 AS build
+WORKDIR /src
+COPY go.mod go.sum ./
+RUN go mod download
+COPY . .
+ARG VERSION=dev
+RUN CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=${VERSION}" -o /out/understudy ./cmd/understudy
+RUN mkdir /out/state
+
+FROM gcr.io/distroless/static-debian12
+COPY --from=build /out/understudy /usr/local/bin/understudy
+# Where the State is kept when there is no ZooKeeper. Mount a volume here to keep it longer than the container.
+COPY --from=build --chown=65532:65532 /out/state /var/lib/understudy
+WORKDIR /var/lib/understudy
+USER 65532:65532
+
+# Every option can be given as a variable; inside a container it listens on all addresses.
+ENV UNDERSTUDY_LISTEN=:6379
+EXPOSE 6379
+
+# Healthy means that the process answers; a master that is down is no reason to restart the proxy.
+HEALTHCHECK --interval=10s --timeout=3s --start-period=5s --retries=3 \
+	CMD ["understudy", "status", "--addr", "127.0.0.1:6379"]
+
+ENTRYPOINT ["understudy"]
+CMD ["run"]

@@ -1,0 +1,53 @@
+# make demo    a proxied master with two replicas on this machine; ARGS=--chaos kills the master now and then
+# make test    vet, staticcheck and all tests with the race detector, against real servers
+# make bench   CPU, throughput and latency against direct Redis, HAProxy and twemproxy
+# make fuzz    every fuzz target for FUZZTIME (30s)
+#
+# demo, test and bench install the servers they need if they are missing, and say so.
+
+VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+FUZZTIME ?= 30s
+ARGS     ?=
+
+# The version comes from VERSION: a clone that git does not trust, or none at all, must build, too.
+export GOFLAGS := $(GOFLAGS) -buildvcs=false
+
+# Debian keeps servers in sbin, which is not in everybody's PATH.
+export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin
+
+.PHONY: build demo test lint bench fuzz generate image clean
+
+build:
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/understudy ./cmd/understudy
+
+demo:
+	@.ci/deps demo
+	@$(MAKE) --no-print-directory build
+	@./bin/understudy demo $(ARGS)
+
+test:
+	@.ci/deps test
+	@$(MAKE) --no-print-directory lint
+	CGO_ENABLED=1 go test -race -timeout 15m ./...
+
+lint:
+	@unformatted=$$(gofmt -l .); [ -z "$$unformatted" ] || { echo "gofmt would change:"; echo "$$unformatted"; exit 1; }
+	go vet ./...
+	go tool staticcheck ./...
+
+bench:
+	@.ci/deps bench
+	go run ./internal/bench $(ARGS)
+
+fuzz:
+	FUZZTIME=$(FUZZTIME) .ci/fuzz
+
+generate:
+	@.ci/deps demo
+	go generate ./...
+
+image:
+	docker build --build-arg VERSION=$(VERSION) -t understudy:$(VERSION) .
+
+clean:
+	rm -rf bin
