@@ -1,0 +1,101 @@
+package command
+
+// rule says how arguments decide the class of an invocation.
+type rule uint8
+
+const (
+	ruleNone       rule = iota
+	ruleSort            // STORE makes it a write
+	ruleGeoStore        // STORE or STOREDIST make it a write
+	ruleBitfield        // anything but GET makes it a write
+	ruleXRead           // BLOCK before STREAMS
+	ruleXReadGroup      // the same, after the names of group and consumer
+	ruleXInfoFull       // FULL shows what only the master knows
+	ruleACLLog          // RESET forgets
+)
+
+// Classify finds the command of a request and how this invocation of it is treated. args is the whole request; if it
+// is empty the command is unknown. It does not allocate.
+//
+// SORT, GEORADIUS, GEORADIUSBYMEMBER and BITFIELD that only read are of class MasterRead, because a replica refuses
+// them under that name; to let a replica answer, send [Command.ReadForm] in its place.
+func (t *Table) Classify(args [][]byte) (*Command, Class) {
+	c := t.Lookup(args)
+	if c.rule == ruleNone {
+		return c, c.Class
+	}
+	return c, c.rule.class(c.Class, args)
+}
+
+func (r rule) class(class Class, args [][]byte) Class {
+	switch r {
+	case ruleSort:
+		if hasWord(args, 2, "STORE") {
+			return Write
+		}
+		return MasterRead
+	case ruleGeoStore:
+		if hasWord(args, 5, "STORE") || hasWord(args, 5, "STOREDIST") {
+			return Write
+		}
+		return MasterRead
+	case ruleBitfield:
+		if bitfieldOnlyGets(args) {
+			return MasterRead
+		}
+		return Write
+	case ruleXRead:
+		if blocks(args, 1) {
+			return Blocking
+		}
+	case ruleXReadGroup:
+		if blocks(args, 4) {
+			return Blocking
+		}
+	case ruleXInfoFull:
+		if hasWord(args, 3, "FULL") {
+			return MasterRead
+		}
+	case ruleACLLog:
+		if hasWord(args, 2, "RESET") {
+			return Write
+		}
+	}
+	return class
+}
+
+// hasWord reports whether an argument from this index on is the word. It does not parse options: a pattern of SORT that
+// happens to be STORE makes a write of a read, which is safe.
+func hasWord(args [][]byte, from int, word string) bool {
+	for i := from; i < len(args); i++ {
+		if equalFold(args[i], word) {
+			return true
+		}
+	}
+	return false
+}
+
+// bitfieldOnlyGets reports whether BITFIELD key [GET encoding offset ...] has no other operation.
+func bitfieldOnlyGets(args [][]byte) bool {
+	for i := 2; i < len(args); i += 3 {
+		if !equalFold(args[i], "GET") {
+			return false
+		}
+	}
+	return true
+}
+
+// blocks reports whether XREAD or XREADGROUP has the option BLOCK between an index and STREAMS.
+func blocks(args [][]byte, from int) bool {
+	for i := from; i < len(args); i++ {
+		switch {
+		case equalFold(args[i], "STREAMS"):
+			return false
+		case equalFold(args[i], "BLOCK"):
+			return true
+		case equalFold(args[i], "COUNT"):
+			i++
+		}
+	}
+	return false
+}

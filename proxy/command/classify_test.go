@@ -1,0 +1,446 @@
+package command
+
+import (
+	"strings"
+	"testing"
+)
+
+// shapes are requests and how each is to be treated.
+var shapes = map[Class]string{
+	Write: `
+		SET k v
+		set k v
+		GETEX k
+		GETDEL k
+		GETSET k v
+		DEL k
+		UNLINK k
+		INCR k
+		MSET a 1 b 2
+		EXPIRE k 10
+		LPUSH k v
+		RPOPLPUSH a b
+		LMPOP 2 a b LEFT
+		ZADD k 1 m
+		ZPOPMIN k
+		ZRANGESTORE d s 0 -1
+		ZUNIONSTORE d 2 a b
+		SDIFFSTORE d a b
+		SPOP k
+		HSET k f v
+		XADD k * f v
+		XACK k g 1-1
+		XDEL k 1-1
+		XGROUP CREATE k g $
+		XGROUP DESTROY k g
+		xgroup setid k g 0
+		XREADGROUP GROUP g c STREAMS k >
+		XREADGROUP GROUP g c COUNT 10 NOACK STREAMS k >
+		XREADGROUP GROUP BLOCK BLOCK STREAMS k >
+		XREADGROUP GROUP g c STREAMS BLOCK 0
+		XCLAIM k g c 0 1-1
+		XAUTOCLAIM k g c 0 0
+		PFADD k e
+		PFMERGE d a b
+		PFDEBUG ENCODING k
+		SETBIT k 1 1
+		BITOP AND d a b
+		BITFIELD k SET u8 0 1
+		BITFIELD k GET u8 0 INCRBY u8 0 1
+		BITFIELD k OVERFLOW FAIL GET u8 0
+		GEOADD k 0 0 m
+		GEOSEARCHSTORE d s FROMLONLAT 0 0 BYRADIUS 1 m
+		GEORADIUS k 0 0 1 m STORE d
+		GEORADIUS k 0 0 1 m ASC storedist d
+		GEORADIUSBYMEMBER k m 1 m STORE d
+		SORT k STORE d
+		SORT k BY w_* GET # LIMIT 0 10 store d
+		COPY a b
+		RENAME a b
+		MOVE k 1
+		RESTORE k 0 x
+		MIGRATE h 1 k 0 100
+		FLUSHALL
+		FLUSHDB ASYNC
+		SWAPDB 0 1
+		EVAL s 0
+		EVALSHA s 1 k
+		FCALL f 0
+		SCRIPT LOAD s
+		SCRIPT FLUSH
+		FUNCTION LOAD s
+		FUNCTION DELETE l
+		FUNCTION FLUSH
+		FUNCTION RESTORE x
+		PUBLISH c m
+		SPUBLISH c m
+		CONFIG SET maxmemory 0
+		CONFIG REWRITE
+		CONFIG RESETSTAT
+		CONFIG
+		CONFIG NOSUCH
+		MEMORY PURGE
+		LATENCY RESET
+		SLOWLOG RESET
+		ACL SETUSER u
+		ACL DELUSER u
+		ACL SAVE
+		ACL LOAD
+		ACL LOG RESET
+		acl log reset
+		MODULE LOAD m
+		MODULE UNLOAD m
+		SAVE
+		BGSAVE
+		BGREWRITEAOF
+		NOSUCHCOMMAND a b
+		GETX k
+		GE k`,
+	Read: `
+		GET k
+		get k
+		gEt k
+		MGET a b
+		EXISTS k
+		TYPE k
+		TTL k
+		PTTL k
+		EXPIRETIME k
+		DUMP k
+		KEYS *
+		DBSIZE
+		RANDOMKEY
+		LOLWUT VERSION 5
+		STRLEN k
+		GETRANGE k 0 1
+		SUBSTR k 0 1
+		LCS a b
+		LRANGE k 0 -1
+		LPOS k v
+		SMEMBERS k
+		SINTERCARD 2 a b
+		SRANDMEMBER k
+		HGETALL k
+		HRANDFIELD k
+		ZRANGE k 0 -1
+		ZUNION 2 a b
+		ZINTERCARD 2 a b
+		ZRANDMEMBER k
+		XRANGE k - +
+		XLEN k
+		XPENDING k g
+		XINFO STREAM k
+		XINFO GROUPS k
+		XREAD STREAMS k 0
+		XREAD COUNT 1 STREAMS a b 0 0
+		XREAD STREAMS BLOCK 0
+		PFCOUNT a b
+		BITCOUNT k
+		BITPOS k 1
+		GETBIT k 1
+		BITFIELD_RO k GET u8 0
+		GEOPOS k m
+		GEODIST k a b
+		GEOSEARCH k FROMMEMBER m BYRADIUS 1 m
+		GEORADIUS_RO k 0 0 1 m
+		GEORADIUSBYMEMBER_RO k m 1 m
+		SORT_RO k
+		OBJECT ENCODING k
+		OBJECT REFCOUNT k
+		object encoding k
+		MEMORY USAGE k
+		EVAL_RO s 0
+		FCALL_RO f 1 k`,
+	MasterRead: `
+		TOUCH k
+		OBJECT FREQ k
+		OBJECT IDLETIME k
+		OBJECT HELP
+		XINFO STREAM k FULL
+		XINFO STREAM k full COUNT 1
+		XINFO CONSUMERS k g
+		SORT k
+		SORT k BY nosort GET # DESC ALPHA
+		GEORADIUS k 0 0 1 m
+		GEORADIUSBYMEMBER k m 1 m WITHDIST
+		BITFIELD k
+		BITFIELD k GET u8 0
+		BITFIELD k get u8 0 GET u8 8
+		EVALSHA_RO s 0
+		SCRIPT EXISTS s
+		FUNCTION LIST
+		FUNCTION DUMP
+		FUNCTION STATS
+		TIME
+		LASTSAVE
+		ROLE
+		CONFIG GET *
+		config get maxmemory
+		MEMORY STATS
+		MEMORY DOCTOR
+		LATENCY LATEST
+		LATENCY HISTOGRAM
+		SLOWLOG GET 10
+		SLOWLOG LEN
+		MODULE LIST
+		ACL WHOAMI
+		ACL LIST
+		ACL LOG
+		ACL LOG 10
+		ACL GETUSER u
+		COMMAND
+		COMMAND COUNT
+		COMMAND DOCS get
+		COMMAND INFO get
+		COMMAND GETKEYS get k
+		PUBSUB CHANNELS
+		PUBSUB NUMSUB c
+		CLUSTER INFO
+		CLUSTER SLOTS
+		CLUSTER KEYSLOT k
+		CLUSTER NODES`,
+	Blocking: `
+		BLPOP a b 0
+		brpop a 0
+		BRPOPLPUSH a b 0
+		BLMOVE a b LEFT RIGHT 0
+		BLMPOP 0 2 a b LEFT
+		BZPOPMIN a 0
+		BZPOPMAX a 0
+		BZMPOP 0 1 a MIN
+		XREAD BLOCK 0 STREAMS k $
+		xread count 5 block 100 streams k 0
+		XREADGROUP GROUP g c BLOCK 0 STREAMS k >
+		XREADGROUP GROUP g c COUNT 1 BLOCK 0 NOACK STREAMS k >
+		XREADGROUP GROUP STREAMS STREAMS BLOCK 0 STREAMS k >
+		SCRIPT KILL
+		FUNCTION KILL`,
+	Wait: `
+		WAIT 1 100
+		WAITAOF 1 1 100`,
+	Subscribe: `
+		SUBSCRIBE c
+		PSUBSCRIBE p*
+		SSUBSCRIBE c
+		UNSUBSCRIBE
+		PUNSUBSCRIBE
+		SUNSUBSCRIBE c`,
+	Transaction: `
+		MULTI
+		EXEC
+		DISCARD
+		WATCH k
+		UNWATCH`,
+	Session: `
+		PING
+		ping hello
+		ECHO hello
+		SELECT 1
+		AUTH password
+		HELLO 3
+		QUIT
+		RESET
+		READONLY
+		READWRITE
+		ASKING
+		CLIENT
+		CLIENT NOSUCH
+		CLIENT MAINT_NOTIFICATIONS ON
+		CLIENT SETNAME n
+		CLIENT GETNAME
+		CLIENT ID
+		CLIENT INFO
+		CLIENT LIST
+		CLIENT KILL ID 1
+		CLIENT SETINFO lib-name x
+		CLIENT NO-EVICT on
+		CLIENT PAUSE 100
+		CLIENT UNPAUSE
+		CLIENT UNBLOCK 1
+		CLIENT HELP`,
+	Pinned: `
+		MONITOR
+		CLIENT TRACKING ON
+		client tracking off
+		CLIENT TRACKINGINFO
+		CLIENT GETREDIR
+		CLIENT CACHING YES
+		CLIENT REPLY OFF
+		CLIENT NO-TOUCH ON
+		SCRIPT DEBUG YES`,
+	Scan: `
+		SCAN 0
+		HSCAN k 0
+		SSCAN k 0
+		ZSCAN k 0`,
+	Info: `
+		INFO
+		INFO replication
+		info all`,
+	Refused: `
+		REPLICAOF h 1
+		SLAVEOF NO ONE
+		SHUTDOWN
+		SHUTDOWN NOSAVE
+		DEBUG SLEEP 1
+		PSYNC ? -1
+		SYNC
+		REPLCONF ACK 0
+		RESTORE-ASKING k 0 x
+		CLUSTER RESET
+		CLUSTER MEET h 1
+		CLUSTER FAILOVER
+		cluster replicate x
+		POST /
+		Host: x`,
+	Failover: `
+		FAILOVER
+		FAILOVER TO h 1
+		failover abort`,
+	Proxy: `
+		PROXY NODES
+		proxy help`,
+}
+
+func TestEachRequestHasTheClassThatItsEffectAsksFor(t *testing.T) {
+	n := 0
+	for want, requests := range shapes {
+		for request := range strings.Lines(requests) {
+			args := words(request)
+			if len(args) == 0 {
+				continue
+			}
+			n++
+			if _, got := Builtin().Classify(args); got != want {
+				t.Errorf("%s is %v, want %v", strings.TrimSpace(request), got, want)
+			}
+		}
+	}
+	if n < 250 {
+		t.Errorf("only %d requests were classified", n)
+	}
+	if len(shapes) != classes {
+		t.Errorf("%d of %d classes are tried", len(shapes), classes)
+	}
+}
+
+func TestACommandThatTheServerCallsAWriteIsNeverRead(t *testing.T) {
+	n := 0
+	for c := range Builtin().All() {
+		if !c.Flags.Has(FlagWrite) {
+			continue
+		}
+		n++
+		args := words(strings.ReplaceAll(c.Name, "|", " "))
+		for range 12 {
+			if _, class := Builtin().Classify(args); class == Read || class == Scan {
+				t.Errorf("%s is of class %v", args, class)
+			}
+			args = append(args, []byte("GET"))
+		}
+	}
+	if n < 100 {
+		t.Errorf("only %d writes were tried", n)
+	}
+}
+
+func TestARequestThatNamesNothingIsAnUnknownWrite(t *testing.T) {
+	for _, args := range [][][]byte{nil, {}, {nil}, {[]byte("")}, {[]byte("CONFIG|GET")}, {[]byte("GET\x00")}, {[]byte("\xc7\xc5\xd4")}, {[]byte("G\x05T")}} {
+		c, class := Builtin().Classify(args)
+		if c.Known() || class != Write || c.Keyed() || !c.Script() || !c.Unbounded(args) {
+			t.Errorf("%q is %+v of class %v", args, c, class)
+		}
+	}
+}
+
+func TestNamesAreFoundWhateverTheirCaseAndLength(t *testing.T) {
+	for c := range Builtin().All() {
+		for _, name := range []string{c.Name, strings.ToLower(c.Name), strings.ToLower(c.Name[:1]) + c.Name[1:]} {
+			if got := Builtin().Lookup(words(strings.ReplaceAll(name, "|", " "))); got != c {
+				t.Errorf("%s is found as %q", name, got.Name)
+			}
+		}
+		// Every byte counts, in long names too.
+		for i := range c.Name {
+			for _, change := range []byte{0x20, 0x80, 0x01} {
+				name := []byte(c.Name)
+				if name[i] == '|' || change == 0x20 && 'A' <= name[i] && name[i] <= 'Z' {
+					continue
+				}
+				name[i] ^= change
+				parts := strings.SplitN(string(name), "|", 2)
+				args := [][]byte{[]byte(parts[0])}
+				if len(parts) == 2 {
+					args = append(args, []byte(parts[1]))
+				}
+				if got := Builtin().Lookup(args); got == c {
+					t.Errorf("%q is found as %s", name, c.Name)
+				}
+			}
+		}
+	}
+}
+
+func TestEveryRuleIsForACommandThatTheTableHas(t *testing.T) {
+	// These exist on newer servers or in modules only.
+	elsewhere := map[string]bool{"COMMANDLOG|GET": true, "COMMANDLOG|LEN": true, "COMMANDLOG|HELP": true, "SCRIPT|SHOW": true, "CLUSTER|MYSHARDID": true,
+		"CLUSTER|SLOT-STATS": true, "FT.AGGREGATE": true, "FT.CURSOR": true, "FT.CURSOR|READ": true, "FT.CURSOR|DEL": true, "BF.SCANDUMP": true, "CF.SCANDUMP": true}
+	have := make(map[string]bool)
+	for c := range Builtin().All() {
+		have[c.Name] = true
+		if (c.Class == Refused) != strings.HasPrefix(c.Refusal(), "ERR ") {
+			t.Errorf("%s is %v and its refusal is %q", c.Name, c.Class, c.Refusal())
+		}
+		if strings.ContainsAny(c.Refusal(), "{}\r\n") {
+			t.Errorf("%s is refused by %q", c.Name, c.Refusal())
+		}
+	}
+	seen := make(map[string]bool)
+	for _, h := range handRules {
+		for _, name := range h.names {
+			if seen[name] {
+				t.Errorf("%s has two rules", name)
+			}
+			seen[name] = true
+			if !have[name] && !elsewhere[name] {
+				t.Errorf("there is a rule for %s, which is not in the table", name)
+			}
+		}
+	}
+}
+
+func TestKeyedCommandsAreThoseThatABlockMayHold(t *testing.T) {
+	for request, want := range map[string]bool{
+		"GET k": true, "SET k v": true, "MEMORY USAGE k": true, "XGROUP CREATE k g 0": true, "EVAL s 1 k": true, "BLPOP k 0": true, "TOUCH k": true, "SORT k": true,
+		"PING": false, "FLUSHALL": false, "WATCH k": false, "HSCAN k 0": false, "PUBLISH c m": false, "SPUBLISH c m": false, "SSUBSCRIBE c": false,
+		"RESTORE-ASKING k 0 x": false, "CONFIG GET x": false, "NOSUCH k": false, "SELECT 1": false, "XGROUP": false,
+	} {
+		if got := Builtin().Lookup(words(request)).Keyed(); got != want {
+			t.Errorf("Keyed of %s is %v", request, got)
+		}
+	}
+}
+
+func TestErrorsOfScriptsAndUnknownCommandsProveNothing(t *testing.T) {
+	for request, want := range map[string]bool{
+		"EVAL s 0": true, "EVALSHA s 0": true, "EVAL_RO s 0": true, "EVALSHA_RO s 0": true, "FCALL f 0": true, "FCALL_RO f 0": true, "NOSUCH": true,
+		"SET k v": false, "SCRIPT LOAD s": false, "FUNCTION LOAD s": false, "EXEC": false,
+	} {
+		if got := Builtin().Lookup(words(request)).Script(); got != want {
+			t.Errorf("Script of %s is %v", request, got)
+		}
+	}
+}
+
+func TestArityIsCheckedAsAServerDoes(t *testing.T) {
+	get, clientID, ping := Builtin().Lookup(words("GET")), Builtin().Lookup(words("CLIENT ID")), Builtin().Lookup(words("PING"))
+	if get.Accepts(1) || !get.Accepts(2) || get.Accepts(3) || clientID.Accepts(1) || !clientID.Accepts(2) || !ping.Accepts(1) || !ping.Accepts(5) {
+		t.Error("wrong lengths are accepted or right ones are not")
+	}
+	if !unknown.Accepts(1) || !unknown.Accepts(100) {
+		t.Error("an unknown command accepts only some lengths")
+	}
+	if got := clientID.ArityError(); got != "ERR wrong number of arguments for 'client|id' command" {
+		t.Errorf("the error is %q", got)
+	}
+}

@@ -1,0 +1,78 @@
+package command
+
+import (
+	"strings"
+
+	"github.com/understudy/understudy/proxy/command/internal/listing"
+)
+
+// Command is one command or subcommand of a [Table]. It is immutable and shared.
+type Command struct {
+	// Name in upper case; a subcommand with its container: "GET", "CONFIG|GET". Empty for unknown commands.
+	Name string
+	// Arity is the number of arguments with the name itself (for a subcommand both names); negative: at least that
+	// many; 0: not known.
+	Arity int
+	// Flags as the server lists them.
+	Flags Flags
+	// Class is how the command is treated whatever its arguments are; [Table.Classify] knows better for one invocation.
+	Class Class
+	// Group is the chapter of Redis's documentation: "string", "sorted-set". Empty if not known.
+	Group string
+	// Since is the version of Redis that brought the command. Empty if not known.
+	Since string
+
+	rule     rule              // how arguments change Class
+	specs    []listing.KeySpec // where keys are, without those that are not keys
+	finder   keyFinder         // used instead of specs if not nil
+	partial  bool              // may touch keys that are not found
+	script   bool
+	refusal  string
+	readForm string
+	subs     *index // subcommands of a container, else nil
+}
+
+// unknown is what commands that are not in a table have in common.
+var unknown = &Command{Class: Write, partial: true, script: true}
+
+// Known reports whether the table has this command. One that it does not have is a Write.
+func (c *Command) Known() bool { return c != unknown }
+
+// Keyed reports whether this is a data command with keys among its arguments and nothing to it beyond that: it may be
+// part of a block MULTI ... EXEC on a shared connection. Scans are not, though they have keys, because their cursors
+// must be translated; neither are WATCH and the subscriptions.
+func (c *Command) Keyed() bool {
+	switch c.Class {
+	case Write, Read, MasterRead, Blocking:
+		return len(c.specs) > 0
+	default:
+		return false
+	}
+}
+
+// Script reports whether the command runs code of a user: EVAL, FCALL, their variants, commands of modules, unknown
+// commands. Such code can return any error, so an error of these proves nothing about the server.
+func (c *Command) Script() bool { return c.script }
+
+// Refusal is the error to answer a command of class Refused with, beginning with "ERR ", without CRLF. It is empty for
+// the other classes.
+func (c *Command) Refusal() string { return c.refusal }
+
+// ReadForm is the name under which a replica accepts an invocation that [Table.Classify] calls MasterRead: SORT_RO for
+// SORT, GEORADIUS_RO, GEORADIUSBYMEMBER_RO, BITFIELD_RO. A replica refuses the plain name even if nothing is stored,
+// because it goes by the command's flag. The arguments stay the same. It is empty for all other commands, and if the
+// server does not have the other form.
+func (c *Command) ReadForm() string { return c.readForm }
+
+// Accepts reports whether a request of n arguments, names included, has a length the command allows.
+func (c *Command) Accepts(n int) bool {
+	if c.Arity < 0 {
+		return n >= -c.Arity
+	}
+	return n == c.Arity || c.Arity == 0
+}
+
+// ArityError is the error a server gives when [Command.Accepts] is false, without CRLF.
+func (c *Command) ArityError() string {
+	return "ERR wrong number of arguments for '" + strings.ToLower(c.Name) + "' command"
+}

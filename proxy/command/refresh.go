@@ -1,0 +1,57 @@
+package command
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/understudy/understudy/proxy/command/internal/listing"
+)
+
+// Refresh makes a table from a server's raw reply to COMMAND (Redis 4 and later, RESP2 or RESP3). The receiver is not
+// changed. What the server lists counts, and what it does not list is unknown, except for commands that the proxy
+// answers itself. The rules of this package win over the server's flags. A server before Redis 7 lists neither
+// subcommands nor key specifications; these are taken from the built-in listing. The error says what is wrong with the
+// reply.
+func (t *Table) Refresh(reply []byte) (*Table, error) {
+	live, err := listing.FromCommand(reply)
+	if err != nil {
+		return nil, err
+	}
+	have := make(map[string]*listing.Entry, len(live.Entries))
+	for i := range live.Entries {
+		have[live.Entries[i].Name] = &live.Entries[i]
+	}
+	var missing []listing.Entry
+	for _, e := range builtin().entries {
+		switch known := have[e.Name]; {
+		case known != nil:
+			known.Group, known.Since = e.Group, e.Since
+			if !live.Detailed {
+				known.Keys = e.Keys
+			}
+		case ours(e.Name), !live.Detailed && isSubcommand(e.Name, have):
+			missing = append(missing, e)
+		}
+	}
+	return newTable(slices.Concat(live.Entries, missing)), nil
+}
+
+// ours reports whether the proxy answers a command whether or not the server has it.
+func ours(name string) bool {
+	h := ruleFor(name)
+	if h == nil {
+		return false
+	}
+	switch h.class {
+	case Session, Refused, Failover, Proxy:
+		return true
+	default:
+		return false
+	}
+}
+
+// isSubcommand reports whether the name is a subcommand of a command that the server has.
+func isSubcommand(name string, have map[string]*listing.Entry) bool {
+	container, _, ok := strings.Cut(name, "|")
+	return ok && have[container] != nil
+}
