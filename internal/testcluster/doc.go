@@ -6,9 +6,9 @@
 // that was killed finds its port free when it is restarted. Everything lives in one folder that is removed at the end,
 // and no child outlives this process, even if it is killed (on Linux; elsewhere, if it ends in order).
 //
-// A test starts what it needs with [New], [NewRedis], [NewZooKeeper] or [NewRelay]; they stop it at the end and show
-// the tail of each server's log if the test failed. Programs use [StartCluster], [StartRedis], [StartZooKeeper],
-// [StartEnsemble] and [StartRelay].
+// A test starts what it needs with [New], [NewRedis], [NewEnsemble] or [NewRelay]; they stop it at the end and show the
+// tail of each server's log if the test failed. Programs use [StartCluster], [StartRedis], [StartEnsemble] and
+// [StartRelay].
 //
 // Nothing here waits for a fixed time: it polls for the condition it needs ([Poll], [WaitFor], [WaitWithin]).
 package testcluster

@@ -1,16 +1,19 @@
 package testcluster
 
 import (
-	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"runtime"
-	"strings"
+	"sync"
 	"time"
 )
+
+// startLimit is how long a server may take to be ready when the caller's context has no earlier end.
+const startLimit = 20 * time.Second
 
 // stopGrace is how long a server may take to end after SIGTERM before it is killed. Redis with a paused replica waits
 // for it much longer (shutdown-timeout, 10 s), which no test wants.
@@ -72,6 +75,25 @@ func (p *process) running() bool {
 	}
 }
 
+// await polls until a child that was just started is ready. It gives up when the child ends, when ctx ends, or after
+// startLimit.
+func (p *process) await(ctx context.Context, what string, ready func() error) error {
+	ctx, cancel := context.WithTimeout(ctx, startLimit)
+	defer cancel()
+	ctx, ended := context.WithCancelCause(ctx)
+	var watch sync.WaitGroup
+	watch.Go(func() {
+		select {
+		case <-p.done:
+			ended(errors.New("the process ended"))
+		case <-ctx.Done():
+		}
+	})
+	defer watch.Wait()
+	defer ended(nil)
+	return Poll(ctx, what, ready)
+}
+
 // kill ends the child and whatever it forked, at once, and waits until it has been reaped. Killing what has ended is
 // no error.
 func (p *process) kill() error {
@@ -116,17 +138,4 @@ func (p *process) resume() error {
 		return fmt.Errorf("resume %s, process %d: %w", p.cmd.Path, p.pid(), err)
 	}
 	return nil
-}
-
-// logTail gives the last lines of a log file, for messages about a server that failed.
-func logTail(path string, lines int) string {
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return "(no log: " + err.Error() + ")"
-	}
-	all := strings.Split(string(bytes.TrimRight(text, "\n")), "\n")
-	if len(all) > lines {
-		all = all[len(all)-lines:]
-	}
-	return strings.Join(all, "\n")
 }

@@ -17,9 +17,6 @@ import (
 )
 
 const (
-	// startLimit is how long a server may take to be ready when the caller's context has no earlier end.
-	startLimit = 20 * time.Second
-
 	// callLimit bounds each step of a command sent with [Redis.Do]: connecting, writing, reading.
 	callLimit = 5 * time.Second
 
@@ -139,23 +136,7 @@ func (r *Redis) start(ctx context.Context) error {
 	}
 	r.proc = proc
 
-	ctx, cancel := context.WithTimeout(ctx, startLimit)
-	defer cancel()
-	ctx, exited := context.WithCancelCause(ctx)
-	defer exited(nil)
-	watching := make(chan struct{})
-	go func() {
-		defer close(watching)
-		select {
-		case <-proc.done:
-			exited(errors.New("redis-server ended"))
-		case <-ctx.Done():
-		}
-	}()
-	err = Poll(ctx, "redis-server on "+r.Addr+" to be ready", func() error { return r.ready(proc.pid()) })
-	exited(nil)
-	<-watching
-	if err == nil {
+	if err = proc.await(ctx, "redis-server on "+r.Addr+" to be ready", func() error { return r.ready(proc.pid()) }); err == nil {
 		return nil
 	}
 	err = errors.Join(err, proc.kill())
@@ -308,21 +289,4 @@ func parseInfo(reply any, err error) (map[string]string, error) {
 		}
 	}
 	return fields, nil
-}
-
-func fileSize(path string) int64 {
-	info, err := os.Stat(path)
-	if err != nil {
-		return 0 // not written yet
-	}
-	return info.Size()
-}
-
-// fileFrom reads a file from an offset on, as far as it can be read.
-func fileFrom(path string, offset int64) string {
-	text, err := os.ReadFile(path)
-	if err != nil || int64(len(text)) < offset {
-		return ""
-	}
-	return string(text[offset:])
 }

@@ -68,3 +68,24 @@ func NewRelay(t T, target string) *Relay {
 	})
 	return r
 }
+
+// NewEnsemble starts a ZooKeeper service of this many servers for a test and stops it at its end. If the test failed
+// by then, the tails of the servers' logs are logged.
+func NewEnsemble(t T, servers int) *Ensemble {
+	t.Helper()
+	e, err := StartEnsemble(context.Background(), servers, ZooKeeperOptions{})
+	if err != nil {
+		t.Fatalf("start %d ZooKeeper servers: %v", servers, err)
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			for _, z := range e.Servers {
+				t.Logf("%s", z.LogTail())
+			}
+		}
+		if err := e.Stop(); err != nil {
+			t.Errorf("stop ZooKeeper: %v", err)
+		}
+	})
+	return e
+}

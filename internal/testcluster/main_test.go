@@ -2,6 +2,7 @@ package testcluster
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"os"
 	"runtime"
@@ -9,8 +10,24 @@ import (
 	"time"
 )
 
-// TestMain fails the whole run if a goroutine or a child process is left over at its end.
+// orphanVariable makes the test program start a redis-server, print its address and wait until it is killed.
+const orphanVariable = "TESTCLUSTER_LEAVE_AN_ORPHAN"
+
+func leaveAnOrphan() {
+	r, err := StartRedis(context.Background(), Options{})
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	fmt.Println(r.Addr)
+	select {}
+}
+
+// TestMain fails the whole run if a goroutine is left over at its end. Each child process has one that waits for it.
 func TestMain(m *testing.M) {
+	if os.Getenv(orphanVariable) != "" {
+		leaveAnOrphan()
+	}
 	code := m.Run()
 	if code == 0 {
 		if leak := leaked(); leak != "" {
