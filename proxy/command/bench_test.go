@@ -1,6 +1,9 @@
 package command
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 func BenchmarkLookup(b *testing.B) {
 	for _, request := range []string{"GET k", "set k v", "ZRANGEBYSCORE k 0 1", "georadiusbymember_ro k m 1 m", "CONFIG GET x", "NOSUCH k"} {
@@ -45,5 +48,23 @@ func BenchmarkStart(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		makeBuiltin()
+	}
+}
+
+func TestNothingIsAllocatedForARequest(t *testing.T) {
+	table := Builtin()
+	keys := make([][]byte, 0, 16)
+	for _, list := range []string{keyShapes, malformed, "NOSUCH a b", "config get x"} {
+		for line := range strings.Lines(list) {
+			args := words(line)
+			allocs := testing.AllocsPerRun(10, func() {
+				c, _ := table.Classify(args)
+				keys = c.Keys(keys[:0], args)
+				c.Unbounded(args)
+			})
+			if allocs != 0 {
+				t.Errorf("%s costs %v allocations", strings.TrimSpace(line), allocs)
+			}
+		}
 	}
 }

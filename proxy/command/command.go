@@ -72,7 +72,12 @@ func (c *Command) Accepts(n int) bool {
 	return n == c.Arity || c.Arity == 0
 }
 
-// ArityError is the error a server gives when [Command.Accepts] is false, without CRLF.
+// ArityError is the error a server gives when [Command.Accepts] is false, without CRLF. For EXEC it says that the
+// transaction is discarded, which is true of any error that EXEC gives.
 func (c *Command) ArityError() string {
-	return "ERR wrong number of arguments for '" + strings.ToLower(c.Name) + "' command"
+	text := "wrong number of arguments for '" + strings.ToLower(c.Name) + "' command"
+	if c.Name == "EXEC" {
+		return "EXECABORT Transaction discarded because of: " + text
+	}
+	return "ERR " + text
 }

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/understudy/understudy/internal/testcluster"
+	"github.com/understudy/understudy/proxy/command/internal/listing"
+	"github.com/understudy/understudy/resp"
 )
 
 // redis6Entry is an entry of COMMAND as Redis 6 sends it.
@@ -49,7 +51,7 @@ var redis6Reply = func() string {
 }()
 
 func TestTheBuiltInTableIsWhatItsServerWouldRefreshItTo(t *testing.T) {
-	reply := commandReply(t, testcluster.NewRedis(t))
+	reply := rawReply(t, testcluster.NewRedis(t), "COMMAND")
 	live, err := Builtin().Refresh(reply)
 	if err != nil {
 		t.Fatal(err)
@@ -140,6 +142,26 @@ func TestModuleCommandsAreTreatedByTheirFlags(t *testing.T) {
 		if got := c.Keys(nil, args); !equalSlices(got, words(want.keys)) {
 			t.Errorf("keys of %s are %q", want.request, got)
 		}
+	}
+}
+
+func TestBothProtocolVersionsGiveTheSameListing(t *testing.T) {
+	server := testcluster.NewRedis(t)
+	two, err := listing.FromCommand(rawReply(t, server, "COMMAND"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw := rawReply(t, server, "HELLO 3\r\nCOMMAND")
+	_, hello, err := resp.Decode(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	three, err := listing.FromCommand(raw[hello:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !two.Detailed || two.Format() != three.Format() {
+		t.Errorf("RESP2:\n%s\nRESP3:\n%s", two.Format(), three.Format())
 	}
 }
 

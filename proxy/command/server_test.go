@@ -44,8 +44,8 @@ func dial(t *testing.T, r *testcluster.Redis) redis.Conn {
 	return conn
 }
 
-// commandReply is the raw reply of a server to COMMAND, followed by that to QUIT.
-func commandReply(t *testing.T, r *testcluster.Redis) []byte {
+// rawReply is the raw reply of a server to inline commands, followed by that to QUIT.
+func rawReply(t *testing.T, r *testcluster.Redis, commands string) []byte {
 	t.Helper()
 	conn, err := net.Dial("tcp", r.Addr)
 	if err != nil {
@@ -55,7 +55,7 @@ func commandReply(t *testing.T, r *testcluster.Redis) []byte {
 	if err := conn.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := io.WriteString(conn, "COMMAND\r\nQUIT\r\n"); err != nil {
+	if _, err := io.WriteString(conn, commands+"\r\nQUIT\r\n"); err != nil {
 		t.Fatal(err)
 	}
 	reply, err := io.ReadAll(conn)
@@ -189,5 +189,34 @@ func TestCountingAHyperLogLogOnAReplicaGivesTheMastersCount(t *testing.T) {
 		if onReplica != onMaster {
 			t.Errorf("after %s: %d on the replica, %d on the master", element, onReplica, onMaster)
 		}
+	}
+}
+
+func TestARequestOfTheWrongLengthIsRefusedInTheServersWords(t *testing.T) {
+	conn := dial(t, testcluster.NewRedis(t))
+	n := 0
+	for c := range Builtin().All() {
+		args := words(strings.ReplaceAll(c.Name, "|", " "))
+		if c.Arity > 0 && c.Accepts(len(args)) {
+			args = append(args, []byte("x"))
+		}
+		if c.Accepts(len(args)) {
+			continue
+		}
+		_, err := call(conn, args)
+		if err == nil {
+			t.Errorf("%s is accepted", args)
+			continue
+		}
+		if c.Since == "" || strings.HasPrefix(c.Since, "7.2") {
+			continue // newer than the server, or not Redis at all
+		}
+		n++
+		if err.Error() != c.ArityError() {
+			t.Errorf("%s is refused by %q, not by %q", args, err, c.ArityError())
+		}
+	}
+	if n < 250 {
+		t.Errorf("only %d commands were tried", n)
 	}
 }

@@ -3,32 +3,31 @@ package listing
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
 // FromCommand reads the raw reply to COMMAND of Redis 4 and later, in either protocol version. Commands whose names
-// could not be sent by a client in one word are left out. An error says what is wrong with the reply.
+// contain spaces, which a few modules have, are left out. An error says what is wrong with the reply, or what the
+// server said instead of a listing.
 func FromCommand(reply []byte) (Listing, error) {
 	v, err := decode(reply)
 	if err != nil {
 		return Listing{}, fmt.Errorf("read reply to COMMAND: %w", err)
 	}
-	if v.kind == '-' {
-		return Listing{}, fmt.Errorf("COMMAND was answered by an error: %s", v.text)
-	}
-	if len(v.list) == 0 {
-		return Listing{}, errors.New("reply to COMMAND lists no command")
+	if v.len() == 0 {
+		return Listing{}, errors.New("read reply to COMMAND: it lists no command")
 	}
 	var l Listing
-	for _, e := range v.list {
-		if err := l.add(e, 0); err != nil {
+	for i := range v.len() {
+		if err := l.add(v.at(i), false); err != nil {
 			return Listing{}, fmt.Errorf("read reply to COMMAND: %w", err)
 		}
 	}
 	return l, nil
 }
 
-// Fields of an entry of COMMAND, by position. Redis 6 sends the first seven (the categories since 6.0), Redis 7 all.
+// Fields of an entry of COMMAND, by position. Redis before 7 sends the first six or seven, Redis 7 all ten.
 const (
 	fieldName = iota
 	fieldArity
@@ -42,23 +41,24 @@ const (
 	fieldSubcommands
 )
 
-// add appends one entry and, below it, its subcommands, which do not have subcommands of their own (depth 1).
-func (l *Listing) add(v value, depth int) error {
-	if len(v.list) <= fieldStep {
-		return fmt.Errorf("an entry has %d fields instead of at least %d", len(v.list), fieldStep+1)
+// add appends one entry and, after it, its subcommands, which have none of their own.
+func (l *Listing) add(v value, subcommand bool) error {
+	if v.len() <= fieldStep {
+		return fmt.Errorf("an entry has %d fields instead of at least %d", v.len(), fieldStep+1)
 	}
-	e := Entry{Name: strings.ToUpper(v.list[fieldName].text)}
+	e := Entry{Name: strings.ToUpper(v.at(fieldName).text())}
 	if e.Name == "" || strings.ContainsAny(e.Name, " \t\r\n") {
 		return nil
 	}
 	var err error
-	if e.Arity, err = v.list[fieldArity].number(); err != nil {
+	if e.Arity, err = v.at(fieldArity).number(); err != nil {
 		return fmt.Errorf("%s: arity: %w", e.Name, err)
 	}
-	for _, f := range v.list[fieldFlags].list {
-		e.Flags = append(e.Flags, f.text)
+	flags := v.at(fieldFlags)
+	for i := range flags.len() {
+		e.Flags = append(e.Flags, flags.at(i).text())
 	}
-	if len(v.list) <= fieldKeySpecs {
+	if v.len() <= fieldSubcommands {
 		if err := e.addLegacyKeys(v); err != nil {
 			return fmt.Errorf("%s: %w", e.Name, err)
 		}
@@ -66,49 +66,48 @@ func (l *Listing) add(v value, depth int) error {
 		return nil
 	}
 	l.Detailed = true
-	for _, s := range v.list[fieldKeySpecs].list {
-		spec, err := keySpec(s)
+	specs := v.at(fieldKeySpecs)
+	for i := range specs.len() {
+		spec, err := keySpec(specs.at(i))
 		if err != nil {
 			return fmt.Errorf("%s: key specification: %w", e.Name, err)
 		}
 		e.Keys = append(e.Keys, spec)
 	}
 	l.Entries = append(l.Entries, e)
-	if depth > 0 || len(v.list) <= fieldSubcommands {
+	if subcommand {
 		return nil
 	}
-	for _, s := range v.list[fieldSubcommands].list {
-		if err := l.add(s, depth+1); err != nil {
+	subs := v.at(fieldSubcommands)
+	for i := range subs.len() {
+		if err := l.add(subs.at(i), true); err != nil {
 			return fmt.Errorf("%s: subcommand: %w", e.Name, err)
 		}
 	}
 	return nil
 }
 
-// addLegacyKeys makes a KeySpec of first, last and step, all a server before Redis 7 tells.
+// addLegacyKeys makes a KeySpec of first, last and step, which is all that a server before Redis 7 tells.
 func (e *Entry) addLegacyKeys(v value) error {
-	first, err := v.list[fieldFirst].number()
-	if err != nil {
-		return err
+	var numbers [3]int
+	for i := range numbers {
+		var err error
+		if numbers[i], err = v.at(fieldFirst + i).number(); err != nil {
+			return fmt.Errorf("key positions: %w", err)
+		}
 	}
-	last, err := v.list[fieldLast].number()
-	if err != nil {
-		return err
-	}
-	step, err := v.list[fieldStep].number()
-	if err != nil {
-		return err
-	}
-	if first > 0 && step > 0 {
+	if first, last, step := numbers[0], numbers[1], numbers[2]; first > 0 && step > 0 {
 		if last >= 0 {
 			last -= first
 		}
-		e.Keys = append(e.Keys, KeySpec{Start: first, Find: FindRange, Last: last, Step: step})
-	}
-	for _, f := range e.Flags {
-		if f == "movablekeys" {
-			e.Keys = append(e.Keys, KeySpec{Incomplete: true})
+		spec := KeySpec{Start: first, Find: FindRange, Last: last, Step: step}
+		if !spec.plausible() {
+			spec = KeySpec{Incomplete: true}
 		}
+		e.Keys = append(e.Keys, spec)
+	}
+	if slices.Contains(e.Flags, "movablekeys") {
+		e.Keys = append(e.Keys, KeySpec{Incomplete: true})
 	}
 	return nil
 }
@@ -116,43 +115,63 @@ func (e *Entry) addLegacyKeys(v value) error {
 // keySpec reads one key specification. A kind that is not known, as a future server might send, becomes FindUnknown.
 func keySpec(v value) (KeySpec, error) {
 	var s KeySpec
-	for _, f := range v.field("flags").list {
-		switch strings.ToLower(f.text) {
+	flags := v.field("flags")
+	for i := range flags.len() {
+		switch strings.ToLower(flags.at(i).text()) {
 		case "not_key":
 			s.NotKey = true
 		case "incomplete":
 			s.Incomplete = true
 		}
 	}
-	known, err := s.begin(v.field("begin_search"))
-	if err != nil || !known {
-		return KeySpec{NotKey: s.NotKey, Incomplete: true}, err
+	begins, err := s.begin(v.field("begin_search"))
+	if err != nil {
+		return KeySpec{}, err
 	}
-	known, err = s.find(v.field("find_keys"))
-	if err != nil || !known {
-		return KeySpec{NotKey: s.NotKey, Incomplete: true}, err
+	goesOn, err := s.find(v.field("find_keys"))
+	if err != nil {
+		return KeySpec{}, err
+	}
+	if !begins || !goesOn || !s.plausible() {
+		return KeySpec{NotKey: s.NotKey, Incomplete: true}, nil
 	}
 	return s, nil
 }
 
+// maxNumber bounds the numbers of a specification. A request has at most that many arguments, and with larger numbers
+// looking for keys might wrap around.
+const maxNumber = 1 << 20
+
+// plausible reports whether the specification can be applied to a request, and written in the text form.
+func (s *KeySpec) plausible() bool {
+	for _, n := range []int{s.Start, s.Last, s.Limit, s.CountIndex, s.First, s.Step} {
+		if n < -maxNumber || n > maxNumber {
+			return false
+		}
+	}
+	return !strings.ContainsAny(s.Keyword, ":@= \t\r\n")
+}
+
+// begin reads where keys begin and reports whether it knows that way of saying so.
 func (s *KeySpec) begin(v value) (known bool, err error) {
 	spec := v.field("spec")
-	switch v.field("type").text {
+	switch v.field("type").text() {
 	case "index":
-		s.Start, err = spec.numberField("index")
+		err = spec.numberFields(map[string]*int{"index": &s.Start})
 		return s.Start > 0, err
 	case "keyword":
-		s.Keyword = strings.ToUpper(spec.field("keyword").text)
-		s.Start, err = spec.numberField("startfrom")
+		s.Keyword = strings.ToUpper(spec.field("keyword").text())
+		err = spec.numberFields(map[string]*int{"startfrom": &s.Start})
 		return s.Keyword != "" && s.Start != 0, err
 	default:
 		return false, nil
 	}
 }
 
+// find reads how keys are enumerated and reports whether it knows that way of saying so.
 func (s *KeySpec) find(v value) (known bool, err error) {
 	spec := v.field("spec")
-	switch v.field("type").text {
+	switch v.field("type").text() {
 	case "range":
 		s.Find = FindRange
 		err = spec.numberFields(map[string]*int{"lastkey": &s.Last, "keystep": &s.Step, "limit": &s.Limit})
@@ -166,16 +185,6 @@ func (s *KeySpec) find(v value) (known bool, err error) {
 	}
 }
 
-func (v value) numberFields(into map[string]*int) error {
-	for name, n := range into {
-		var err error
-		if *n, err = v.numberField(name); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // AddDocs fills Group and Since from the raw reply to COMMAND DOCS. A command without documentation keeps them empty.
 func (l *Listing) AddDocs(reply []byte) error {
 	v, err := decode(reply)
@@ -187,16 +196,17 @@ func (l *Listing) AddDocs(reply []byte) error {
 	for i := range l.Entries {
 		e := &l.Entries[i]
 		d := docs[e.Name]
-		e.Group = d.field("group").text
-		e.Since = d.field("since").text
+		e.Group = d.field("group").text()
+		e.Since = d.field("since").text()
 	}
 	return nil
 }
 
+// collectDocs enters the documentation of each command and subcommand by its name in upper case.
 func collectDocs(into map[string]value, v value) {
-	for i := 0; i+1 < len(v.list); i += 2 {
-		doc := v.list[i+1]
-		into[strings.ToUpper(v.list[i].text)] = doc
+	for i := 0; i+1 < v.len(); i += 2 {
+		doc := v.at(i + 1)
+		into[strings.ToUpper(v.at(i).text())] = doc
 		collectDocs(into, doc.field("subcommands"))
 	}
 }
