@@ -89,7 +89,7 @@ var oddRequests = []string{
 
 // oddReplies are the same for what servers send. Each is one whole reply.
 var oddReplies = []string{
-	"+OK\r\n", "-ERR x\r\n", ":-12\r\n", "+\r\n", "+a\rb\nc\n\r\r\n", "_\r\n", "#t\r\n", ",1.5\r\n", ",-inf\r\n", "(123456789012345678901234567890\r\n",
+	"+OK\r\n", "-ERR x\r\n", ":-12\r\n", "+\r\n", "+a\rb\nc\n\r\r\n", "+a\rb\n\nc\r\n", "_\r\n", "#t\r\n", ",1.5\r\n", ",-inf\r\n", "(123456789012345678901234567890\r\n",
 	"$0\r\n\r\n", "$3\r\nabc\r\n", "$-1\r\n", "*-1\r\n", "*0\r\n", "%0\r\n", "~0\r\n", ">0\r\n",
 	"$12\r\n\r\n$3\r\nabc\r\n.\r\n",
 	"!21\r\nSYNTAX invalid syntax\r\n", "=15\r\ntxt:Some string\r\n",

@@ -316,7 +316,7 @@ func (p *RequestParser) header(buf []byte, tooBig, invalid *ProtocolError) (n in
 	if buf[end+1] != '\n' {
 		p.Reencode = true
 	}
-	p.scanned, p.nul = 0, false
+	p.scanned = 0
 	return n, end + 2, nil
 }
 

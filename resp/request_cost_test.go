@@ -39,9 +39,9 @@ func TestOneByteAtATimeCostsLinearTime(t *testing.T) {
 	value := strings.Repeat("v", 1<<20)
 	for _, stream := range []string{
 		"*2\r\n$4\r\nECHO\r\n$1048576\r\n" + value + "\r\n",
-		strings.Repeat("x", 64<<10) + "\n",
+		strings.Repeat("x", 4<<20) + "\n",
 	} {
-		var p RequestParser
+		p := RequestParser{Limits: Limits{MaxInline: 4 << 20}}
 		if n, err := feedGrowing(&p, []byte(stream), 1); n != len(stream) || err != nil {
 			t.Fatalf("%s: %d bytes, error %v", quote(stream), n, err)
 		}
@@ -143,5 +143,16 @@ func TestMemoryOfAnUnusualRequestIsGivenBack(t *testing.T) {
 	p.Reset()
 	if cap(p.text) > keptText {
 		t.Errorf("%d bytes of text are kept", cap(p.text))
+	}
+}
+
+func TestResetKeepsNoBufferAlive(t *testing.T) {
+	var p RequestParser
+	mustParse(t, &p, []byte("*3\r\n$1\r\na\r\n$1\r\nb\r\n$1\r\nc\r\n"))
+	p.Reset()
+	for i, arg := range p.Args[:cap(p.Args)] {
+		if arg != nil {
+			t.Errorf("slot %d still points into the buffer", i)
+		}
 	}
 }

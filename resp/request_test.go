@@ -212,6 +212,20 @@ func TestNulInALineHidesItsEndAsInRedis(t *testing.T) {
 	}
 }
 
+func TestAppendingToAnArgumentLeavesTheOthersAlone(t *testing.T) {
+	for _, stream := range []string{"*2\r\n$1\r\na\r\n$1\r\nb\r\n", "*2\r\n$1\r\na\n\r$1\r\nb\r\n", "a b\r\n"} {
+		var p RequestParser
+		buf := []byte(stream)
+		if _, err := p.Parse(buf); err != nil {
+			t.Fatal(err)
+		}
+		_ = append(p.Args[0], "xxxxxxxxxxxx"...)
+		if string(buf) != stream || string(p.Args[1]) != "b" {
+			t.Errorf("%q: the buffer is %q and the second argument %q", stream, buf, p.Args[1])
+		}
+	}
+}
+
 func TestAnErrorStaysUntilReset(t *testing.T) {
 	var p RequestParser
 	if _, err := p.Parse([]byte("*x\r\n")); err == nil {
