@@ -1,0 +1,145 @@
+package monitor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/gomodule/redigo/redis"
+)
+
+var (
+	// errDeposed ends an action that this member may no longer carry out.
+	errDeposed = errors.New("this member no longer leads, or the State has moved on")
+	// errWrongRole is the error of a promotion or demotion after which the node does not have the role.
+	errWrongRole = errors.New("the node has not taken the role")
+)
+
+// commander carries out actions on one node. Before every command it makes sure that the action is still wanted; it
+// never repeats one.
+type commander struct {
+	control *control
+	limit   time.Duration // for each reply
+	wanted  func() bool   // this member leads, and the State is in the epoch and phase of the action
+}
+
+// result is what a node said after it was commanded.
+type result struct {
+	info    info
+	at      time.Time
+	rewrite error // why the node could not save its role in its configuration file; nil if it could
+}
+
+// promote makes the node a master and sees that it is one.
+func (c *commander) promote(ctx context.Context) (result, error) {
+	return c.command(ctx, roleMaster, func(l *link) (rewrite error, err error) {
+		if _, err := redis.DoWithTimeout(l.Conn, c.limit, "REPLICAOF", "NO", "ONE"); err != nil {
+			return nil, fmt.Errorf("REPLICAOF NO ONE: %w", err)
+		}
+		if !c.wanted() {
+			return nil, errDeposed
+		}
+		_, rewrite = redis.DoWithTimeout(l.Conn, c.limit, "CONFIG", "REWRITE")
+		return rewrite, c.broken(rewrite)
+	})
+}
+
+// replicate makes the node a replica of the one that nodes reach at host. With cut, its clients are disconnected in
+// the same moment, so that they notice that it is no master any more.
+func (c *commander) replicate(ctx context.Context, host string, cut bool) (result, error) {
+	name, port, err := net.SplitHostPort(host)
+	if err != nil {
+		return result{}, fmt.Errorf("the address of the master: %w", err)
+	}
+	bundle := [][]any{{"REPLICAOF", name, port}, {"CONFIG", "REWRITE"}}
+	if cut {
+		bundle = append(bundle, []any{"CLIENT", "KILL", "TYPE", "normal"}, []any{"CLIENT", "KILL", "TYPE", "pubsub"})
+	}
+	return c.command(ctx, roleReplica, func(l *link) (rewrite error, err error) {
+		replies, err := c.transaction(l, bundle)
+		if err != nil && strings.HasPrefix(err.Error(), "EXECABORT") {
+			// A part of the bundle is not allowed here, so none of it was done. The role alone must do.
+			rewrite = err
+			bundle, replies = bundle[:1], nil
+			if !c.wanted() {
+				return nil, errDeposed
+			}
+			_, err = redis.DoWithTimeout(l.Conn, c.limit, "REPLICAOF", name, port)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("REPLICAOF %s %s: %w", name, port, err)
+		}
+		for i, reply := range replies {
+			failure, failed := reply.(redis.Error)
+			switch {
+			case !failed:
+			case i == 0:
+				return nil, fmt.Errorf("REPLICAOF %s %s: %w", name, port, failure)
+			case i == 1:
+				rewrite = failure
+			}
+		}
+		return rewrite, nil
+	})
+}
+
+// transaction sends the commands as one MULTI ... EXEC and returns their replies.
+func (c *commander) transaction(l *link, commands [][]any) ([]any, error) {
+	if err := l.Send("MULTI"); err != nil {
+		return nil, err
+	}
+	for _, cmd := range commands {
+		if err := l.Send(cmd[0].(string), cmd[1:]...); err != nil {
+			return nil, err
+		}
+	}
+	if err := l.Send("EXEC"); err != nil {
+		return nil, err
+	}
+	if err := l.Flush(); err != nil {
+		return nil, err
+	}
+	for range len(commands) + 1 {
+		// What a command was refused for is told again by EXEC.
+		if _, err := l.receive(c.limit); diagnose(err) != answered {
+			return nil, err
+		}
+	}
+	return redis.Values(l.receive(c.limit))
+}
+
+// command runs f with the control connection and then asks the node for its role.
+func (c *commander) command(ctx context.Context, want role, f func(*link) (rewrite error, err error)) (result, error) {
+	var r result
+	err := c.control.do(ctx, c.limit, func(l *link) error {
+		if !c.wanted() {
+			return errDeposed
+		}
+		rewrite, err := f(l)
+		if err != nil {
+			return err
+		}
+		r.rewrite = rewrite
+		r.info, err = readInfo(l, true)
+		r.at = time.Now()
+		return err
+	})
+	switch {
+	case err != nil:
+		return r, err
+	case r.info.Role != want:
+		return r, fmt.Errorf("%w: it is a %s", errWrongRole, r.info.Role)
+	}
+	return r, nil
+}
+
+// broken returns err if it broke the connection, and nil if the node answered with it.
+func (c *commander) broken(err error) error {
+	if diagnose(err) == answered {
+		return nil
+	}
+	return err
+}

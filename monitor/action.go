@@ -1,0 +1,81 @@
+package monitor
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/understudy/understudy/topology"
+)
+
+// deed is the kind of an action.
+type deed string
+
+const (
+	deedWrite     deed = "write state" // replace the State
+	deedRead      deed = "read offsets"
+	deedDemote    deed = "demote"    // make a master that is being deposed a replica of the choice
+	deedPromote   deed = "promote"   // REPLICAOF NO ONE, and see that it is a master
+	deedReplicate deed = "replicate" // make a node a replica of State's master
+	deedAlarm     deed = "alarm"     // nothing can be done here: tell the operator
+)
+
+// action is one thing that decide wants done. It names the epoch it was decided under; it is void in any other.
+type action struct {
+	deed  deed
+	epoch uint64
+	next  *topology.State // of a write
+	why   string          // of a write: one sentence for the log; of an alarm: the alarm
+	addr  string          // the node commanded
+	from  string          // the node that addr is to follow
+	host  string          // from, as other nodes reach it
+	force bool            // cut the clients that addr has: it was a master, and they must notice
+	nodes []string        // whose offsets are read
+}
+
+// String tells the action in one line, for logs and scenarios.
+func (a action) String() string {
+	switch a.deed {
+	case deedWrite:
+		return "write state " + describe(a.next)
+	case deedRead:
+		return "read offsets of " + strings.Join(a.nodes, ",")
+	case deedDemote, deedReplicate:
+		return fmt.Sprintf("%s %s from %s", a.deed, a.addr, a.from)
+	case deedAlarm:
+		return "alarm: " + a.why
+	}
+	return fmt.Sprintf("%s %s", a.deed, a.addr)
+}
+
+// key names what two actions may not use at once: the State, the reading, or one node.
+func (a action) key() string {
+	switch a.deed {
+	case deedWrite, deedRead:
+		return string(a.deed)
+	case deedAlarm:
+		return string(a.deed) + " " + a.why
+	}
+	return "node " + a.addr
+}
+
+// describe tells a State in one line.
+func describe(s *topology.State) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "epoch=%d phase=%s master=%s", s.Epoch, s.Phase, s.Master.Addr)
+	if f := s.Failover; f != nil && f.Choice != "" {
+		fmt.Fprintf(&b, " choice=%s", f.Choice)
+	} else if f != nil {
+		fmt.Fprintf(&b, " candidates=%s", strings.Join(f.Candidates, ","))
+	}
+	if s.Phase == topology.Stable {
+		var replicas, unavailable []string
+		for _, r := range s.Replicas {
+			replicas = append(replicas, r.Addr+":"+string(r.Health))
+		}
+		for _, n := range s.Unavailable {
+			unavailable = append(unavailable, n.Addr)
+		}
+		fmt.Fprintf(&b, " replicas=%s unavailable=%s", strings.Join(replicas, ","), strings.Join(unavailable, ","))
+	}
+	return b.String()
+}

@@ -1,0 +1,185 @@
+package monitor
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/understudy/understudy/topology"
+)
+
+// class orders those that could become master by how sure it is that nothing is lost.
+type class int
+
+const (
+	classMaster  class = iota // State's master itself, alive in the same run and a master: nothing is lost at all
+	classHistory              // it has the master's history up to a known offset
+	classLast                 // it is what there is: the master came back without its history, or somebody made it master
+)
+
+// candidate is a node that could become master.
+type candidate struct {
+	addr      string
+	class     class
+	position  int64 // how much of the master's history it has
+	restarted bool  // it is another process than the one State knows
+	master    bool  // it is a master already
+	incumbent bool  // it is State's master
+	priority  int
+	latency   time.Duration
+}
+
+// better orders candidates, best first. Offset comes before priority: a priority must not cost writes. Of equal ones a
+// process that was never interrupted comes first, then one that need not be promoted any more.
+func better(a, b candidate) int {
+	return cmp.Or(
+		cmp.Compare(a.class, b.class),
+		cmp.Compare(b.position, a.position),
+		compareBool(a.restarted, b.restarted),
+		compareBool(b.master, a.master),
+		compareBool(b.incumbent, a.incumbent),
+		cmp.Compare(a.priority, b.priority),
+		cmp.Compare(a.latency, b.latency),
+		strings.Compare(a.addr, b.addr),
+	)
+}
+
+// compareBool orders false before true.
+func compareBool(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case b:
+		return -1
+	}
+	return 1
+}
+
+// candidates returns those of nodes that may become master, best first, and of the others why not.
+func (s *situation) candidates(nodes map[string]node) (fit []candidate, unfit []string) {
+	consider := func(addr string, judge func(node) (candidate, string)) {
+		n, ok := nodes[addr]
+		var why string
+		var c candidate
+		switch {
+		case s.verdicts[addr].down || n.down:
+			why = "is down"
+		case !ok || n.heard.IsZero():
+			why = "did not answer"
+		case n.Loading:
+			why = "is loading its data"
+		default:
+			c, why = judge(n)
+		}
+		if why != "" {
+			unfit = append(unfit, addr+" "+why)
+			return
+		}
+		c.addr, c.priority, c.latency, c.master = addr, n.Priority, n.latency, n.Role == roleMaster
+		fit = append(fit, c)
+	}
+	consider(s.state.Master.Addr, s.judgeMaster)
+	for _, r := range s.state.Replicas {
+		consider(r.Addr, func(n node) (candidate, string) { return s.judgeReplica(r, n) })
+	}
+	slices.SortFunc(fit, better)
+	return fit, unfit
+}
+
+// judgeMaster says whether State's master may go on, or become it again.
+func (s *situation) judgeMaster(n node) (candidate, string) {
+	c := candidate{incumbent: true, restarted: restarted(s.state.Master, n.info)}
+	position, has := s.position(n)
+	switch {
+	case !c.restarted && n.Role == roleMaster && (!has || position >= s.peak):
+		c.class, c.position = classMaster, n.Offset
+	case has && position > 0:
+		c.class, c.position = classHistory, position
+	case n.Role == roleMaster:
+		c.class = classLast
+	default:
+		return c, "is a replica and has lost the history of this cluster"
+	}
+	return c, ""
+}
+
+// judgeReplica says whether a replica may be promoted.
+func (s *situation) judgeReplica(r topology.Replica, n node) (candidate, string) {
+	c := candidate{class: classHistory, restarted: restarted(r.Node, n.info)}
+	a := s.tried[step{deedPromote, r.Addr}]
+	position, has := s.position(n)
+	c.position = position
+	switch {
+	case s.rules.noFailover[r.Addr] || r.NoFailover:
+		return c, "is configured never to be promoted"
+	case n.Priority == 0 && n.Role != roleMaster:
+		return c, "has replica-priority 0"
+	case a.failures >= promoteAttempts && a.epoch == s.state.Epoch-1:
+		return c, "could not be promoted"
+	}
+	if !has && s.adopted(r.Addr, n) {
+		c.class = classLast
+		return c, ""
+	}
+	switch {
+	case !has:
+		return c, "does not have the master's data (replication id " + shortID(n.ReplID) + ")"
+	case position <= 0:
+		return c, "has no data yet"
+	case n.Syncing && s.peak == 0:
+		return c, "is in a full synchronisation"
+	case s.peak-position > s.rules.maxLagBytes:
+		return c, fmt.Sprintf("is %d bytes behind", s.peak-position)
+	case s.peak == 0 && n.Role == roleReplica && !n.LinkUp && n.LinkDown > s.troubleFor()+s.rules.maxLinkDown:
+		return c, "had lost its link long before the master failed"
+	}
+	return c, ""
+}
+
+// promoteAttempts is how often a promotion may fail before another candidate is looked for.
+const promoteAttempts = 3
+
+// position returns how much of State's master's history n has. A node that left that history (it was promoted, or
+// restarted as a master) has it up to where it left, whatever it wrote since.
+func (s *situation) position(n node) (offset int64, has bool) {
+	switch history := s.state.Master.ReplID; {
+	case history == "":
+		// Nothing is recorded to compare with. What a restarted master has handed out is the one thing known to be
+		// without the old data.
+		if m, ok := s.heard(s.state.Master.Addr); ok && restarted(s.state.Master, m.info) && m.ReplID == n.ReplID {
+			return 0, false
+		}
+		return n.Offset, true
+	case n.ReplID == history:
+		return n.Offset, true
+	case n.ReplID2 == history:
+		return min(n.Offset, n.SecondAt-1), true
+	}
+	return 0, false
+}
+
+// adopted reports whether somebody else has made State's master a replica of this node, which is a master: they have
+// the same data then, whatever their history is.
+func (s *situation) adopted(addr string, n node) bool {
+	m, ok := s.heard(s.state.Master.Addr)
+	return ok && n.Role == roleMaster && m.Role == roleReplica && m.LinkUp && s.spelled(m.Master) == addr && m.ReplID == n.ReplID
+}
+
+// troubleFor returns for how long the master has been in trouble.
+func (s *situation) troubleFor() time.Duration {
+	since := s.phaseSince
+	if v := s.verdicts[s.state.Master.Addr]; v.down && v.since.Before(since) {
+		since = v.since
+	}
+	return s.now.Sub(since)
+}
+
+// shortID shortens a replication id to what tells it from others.
+func shortID(id string) string {
+	if id == "" {
+		return "unknown"
+	}
+	return id[:min(8, len(id))]
+}

@@ -1,0 +1,181 @@
+package monitor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/gomodule/redigo/redis"
+)
+
+// dialer opens connections to nodes, with the credentials and the client name of this member. It remembers the last
+// numeric address that worked for each name: when a name server is away (or has forgotten a node together with its
+// death), that address is dialled instead, and what comes of it is an observation of the node after all.
+type dialer struct {
+	cfg  *Config
+	open DialFunc
+
+	mu   sync.Mutex
+	last map[string]string // by host:port, the numeric host:port last connected to
+}
+
+func newDialer(cfg *Config) *dialer {
+	open := cfg.Dial
+	if open == nil {
+		open = (&net.Dialer{}).DialContext
+	}
+	return &dialer{cfg: cfg, open: open, last: make(map[string]string)}
+}
+
+// connect opens a plain connection to addr within limit.
+func (d *dialer) connect(ctx context.Context, addr string, limit time.Duration) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	conn, err := d.open(ctx, "tcp", addr)
+	var lookup *net.DNSError
+	if errors.As(err, &lookup) {
+		d.mu.Lock()
+		numeric := d.last[addr]
+		d.mu.Unlock()
+		if numeric == "" {
+			return nil, err
+		}
+		conn, err = d.open(ctx, "tcp", numeric)
+	}
+	if err != nil {
+		return nil, err
+	}
+	d.mu.Lock()
+	d.last[addr] = conn.RemoteAddr().String()
+	d.mu.Unlock()
+	return conn, nil
+}
+
+// link is one connection to a node: a redigo connection whose every call has a limit, and which ends with a context.
+// It has one user at a time, except that one goroutine may receive while another sends.
+type link struct {
+	redis.Conn
+	net  net.Conn
+	stop func() bool // takes the link off its context
+}
+
+// newLink speaks Redis on conn until ctx ends; each reply may take limit.
+func newLink(ctx context.Context, conn net.Conn, limit time.Duration) *link {
+	l := &link{Conn: redis.NewConn(conn, limit, limit), net: conn}
+	// redigo allows no Close beside a pending call; closing below it makes the call return.
+	l.stop = context.AfterFunc(ctx, func() { conn.Close() })
+	return l
+}
+
+// Close ends the link. The error of closing a connection that is given up says nothing that matters.
+func (l *link) Close() {
+	l.stop()
+	_ = l.Conn.Close()
+}
+
+// receive waits for the next reply for no longer than limit.
+func (l *link) receive(limit time.Duration) (any, error) {
+	return redis.ReceiveWithTimeout(l.Conn, limit)
+}
+
+// openLink connects to addr, authenticates and sets the client name. The error wraps what diagnose understands; limit
+// bounds connecting, and each reply.
+func (d *dialer) openLink(ctx context.Context, addr string, limit time.Duration) (*link, error) {
+	conn, err := d.connect(ctx, addr, limit)
+	if err != nil {
+		return nil, err
+	}
+	l := newLink(ctx, conn, limit)
+	if err := d.introduce(l); err != nil {
+		l.Close()
+		return nil, err
+	}
+	return l, nil
+}
+
+// introduce authenticates and names the connection in one round trip.
+func (d *dialer) introduce(l *link) error {
+	type step struct {
+		name string
+		args []any
+	}
+	var steps []step
+	if d.cfg.Password != "" {
+		if d.cfg.Username != "" {
+			steps = append(steps, step{"AUTH", []any{d.cfg.Username, d.cfg.Password}})
+		} else {
+			steps = append(steps, step{"AUTH", []any{d.cfg.Password}})
+		}
+	}
+	steps = append(steps, step{"CLIENT", []any{"SETNAME", d.cfg.clientName()}})
+	for _, s := range steps {
+		if err := l.Send(s.name, s.args...); err != nil {
+			return err
+		}
+	}
+	if err := l.Flush(); err != nil {
+		return err
+	}
+	var first error
+	for _, s := range steps {
+		_, err := l.Receive()
+		var reply redis.Error
+		switch {
+		case err == nil || first != nil:
+		case errors.As(err, &reply) && noPasswordSet(reply):
+			// The node asks for no password: the one we have is for others, or for later.
+		case errors.As(err, &reply) && s.name == "CLIENT" && strings.HasPrefix(reply.Error(), "NOPERM"):
+			// Without a name the connection still does its work.
+		default:
+			first = fmt.Errorf("%s: %w", s.name, err)
+		}
+		if err != nil && diagnose(err) != answered {
+			return first
+		}
+	}
+	return first
+}
+
+// noPasswordSet recognises the answer of a server without a password to AUTH password, in the words of Redis 5 and 6+.
+func noPasswordSet(e redis.Error) bool {
+	return strings.Contains(e.Error(), "without any password configured") || strings.Contains(e.Error(), "no password is set")
+}
+
+// readInfo asks for what info holds. INFO server is only asked for when withServer is set: it cannot change during
+// the life of a connection. The sections are asked for one by one because servers before 7 take one at a time.
+func readInfo(l *link, withServer bool) (info, error) {
+	sections := []string{"replication", "persistence"}
+	if withServer {
+		sections = append(sections, "server")
+	}
+	for _, s := range sections {
+		if err := l.Send("INFO", s); err != nil {
+			return info{}, err
+		}
+	}
+	if err := l.Flush(); err != nil {
+		return info{}, err
+	}
+	var text strings.Builder
+	var first error
+	for range sections {
+		s, err := redis.String(l.Receive())
+		switch {
+		case err == nil:
+			text.WriteString(s)
+			text.WriteString("\r\n")
+		case diagnose(err) != answered:
+			return info{}, err
+		case first == nil:
+			first = err
+		}
+	}
+	if first != nil {
+		return info{}, first
+	}
+	return parseInfo(text.String()), nil
+}

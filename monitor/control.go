@@ -1,0 +1,79 @@
+package monitor
+
+import (
+	"context"
+	"time"
+)
+
+// control is the control connection of one node: it is asked for INFO, and commanded by the leader. It is opened when
+// it is needed and lost when a call on it fails; nothing is ever sent again over the next one. Any goroutine may use
+// it; they take turns.
+type control struct {
+	dialer *dialer
+	addr   string
+	turn   chan struct{} // holds a token while somebody has the turn
+
+	// Of the one whose turn it is.
+	link   *link
+	life   context.Context // the link ends with it
+	static info            // what INFO server said on this link
+}
+
+func newControl(life context.Context, d *dialer, addr string) *control {
+	return &control{dialer: d, addr: addr, turn: make(chan struct{}, 1), life: life}
+}
+
+// do calls f with the connection, opened within limit if need be. An error of f that is not an answer of the node
+// ends the connection.
+func (c *control) do(ctx context.Context, limit time.Duration, f func(*link) error) error {
+	select {
+	case c.turn <- struct{}{}:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	defer func() { <-c.turn }()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if c.link == nil {
+		l, err := c.dialer.openLink(c.life, c.addr, limit)
+		if err != nil {
+			return err
+		}
+		c.link, c.static = l, info{}
+	}
+	err := f(c.link)
+	if diagnose(err) != answered {
+		c.link.Close()
+		c.link = nil
+	}
+	return err
+}
+
+// info asks the node what it says of itself. latency is the time of the round trip, without that of connecting.
+func (c *control) info(ctx context.Context, limit time.Duration) (n info, latency time.Duration, err error) {
+	err = c.do(ctx, limit, func(l *link) error {
+		began := time.Now()
+		n, err = readInfo(l, c.static.RunID == "")
+		latency = time.Since(began)
+		if err != nil {
+			return err
+		}
+		if n.RunID != "" {
+			c.static = n
+		}
+		n.RunID, n.Mode, n.Version = c.static.RunID, c.static.Mode, c.static.Version
+		return nil
+	})
+	return n, latency, err
+}
+
+// close ends the connection. Nobody may use it any more.
+func (c *control) close() {
+	c.turn <- struct{}{}
+	defer func() { <-c.turn }()
+	if c.link != nil {
+		c.link.Close()
+		c.link = nil
+	}
+}

@@ -1,0 +1,205 @@
+package monitor
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/understudy/understudy/topology"
+)
+
+// decide returns what the leader should do now, in order. It is a function of the situation alone; it is asked again
+// whenever something happened, and everything it asks for may be asked for twice without harm.
+func decide(s situation) []action {
+	s.verdicts = combine(s.members, s.rules.strategy, s.rules.requiredMonitors)
+	switch s.state.Phase {
+	case topology.Stable:
+		return s.stable()
+	case topology.Fencing:
+		return s.fencing()
+	case topology.Promoting:
+		return s.promoting()
+	}
+	return nil
+}
+
+// stable looks for an incident, and otherwise keeps the list of replicas true.
+func (s *situation) stable() []action {
+	cause, masterDown := s.incident()
+	if cause == "" {
+		return s.keep()
+	}
+	fit, unfit := s.candidates(s.nodes)
+	if len(fit) == 0 {
+		alarm := fmt.Sprintf("%s, and no node can take over: %s", cause, strings.Join(unfit, "; "))
+		return append(s.bury(), s.alarm(alarm))
+	}
+	next := s.state.Clone()
+	next.Epoch++
+	next.Phase = topology.Fencing
+	next.Failover = &topology.Failover{Cause: cause, MasterDown: masterDown, Candidates: addresses(fit)}
+	return []action{s.write(next, cause)}
+}
+
+// incident says in one sentence what is wrong with the master, "" if nothing is.
+func (s *situation) incident() (cause string, masterDown bool) {
+	m := s.state.Master
+	if v := s.verdicts[m.Addr]; v.down {
+		if s.witness(v.since) != "" {
+			return "", false
+		}
+		return fmt.Sprintf("master %s is down: %s (seen by %d of %d)", m.Addr, v.reason, v.votes, v.of), true
+	}
+	n, ok := s.heard(m.Addr)
+	switch {
+	case !ok:
+		return "", false
+	case restarted(m, n.info):
+		return fmt.Sprintf("master %s was restarted", m.Addr), true
+	case n.Role == roleReplica:
+		return fmt.Sprintf("master %s has been made a replica of %s", m.Addr, n.Master), false
+	case n.Role == roleMaster && m.ReplID != "" && n.ReplID == m.ReplID && n.Offset < s.peak:
+		return fmt.Sprintf("the offset of master %s went back from %d to %d", m.Addr, s.peak, n.Offset), false
+	}
+	return "", false
+}
+
+// witness returns a replica that has received something from the master since we have doubted it: the master lives,
+// and it is we who cannot reach it. A link that is merely up proves nothing.
+func (s *situation) witness(since time.Time) string {
+	for _, r := range s.state.Replicas {
+		n, ok := s.heard(r.Addr)
+		if ok && n.LinkUp && s.follows(n, s.state.Master.Addr) && n.advancedFrom.After(since) &&
+			s.now.Sub(n.advancedTo) <= s.rules.downAfter {
+			return r.Addr
+		}
+	}
+	return ""
+}
+
+// fencing waits for the members, reads offsets, and records the choice.
+func (s *situation) fencing() []action {
+	if s.listed.Before(s.phaseSince) {
+		return nil // a member that came just before the fence may be missing from the list
+	}
+	if len(s.unfenced()) > 0 && s.now.Sub(s.phaseSince) < s.rules.fenceTimeout {
+		return nil
+	}
+	if s.reading == nil || s.reading.epoch != s.state.Epoch {
+		return s.read()
+	}
+	fit, unfit := s.candidates(s.reading.nodes)
+	if len(fit) == 0 {
+		alarm := s.alarm("no node can become master: " + strings.Join(unfit, "; "))
+		if s.now.Sub(s.reading.at) < s.rules.retryInterval {
+			return []action{alarm}
+		}
+		return append(s.read(), alarm)
+	}
+	best := fit[0]
+	next := s.state.Clone()
+	next.Phase = topology.Promoting
+	next.Failover.Choice = best.addr
+	why := fmt.Sprintf("%s is chosen at offset %d, priority %d", best.addr, best.position, best.priority)
+	if others := append(addresses(fit[1:]), unfit...); len(others) > 0 {
+		why += "; behind it: " + strings.Join(others, "; ")
+	}
+	return []action{s.write(next, why)}
+}
+
+// unfenced returns the members that may still have something in flight to the old master.
+func (s *situation) unfenced() []string {
+	var waiting []string
+	for _, m := range s.members {
+		if m.Fenced < s.state.Epoch {
+			waiting = append(waiting, m.ID)
+		}
+	}
+	return waiting
+}
+
+// read asks for the offsets of every node that is not held down: one that is would only cost time.
+func (s *situation) read() []action {
+	var nodes []string
+	for addr, n := range s.nodes {
+		if _, known := s.state.Node(addr); known && !n.down && !s.verdicts[addr].down {
+			nodes = append(nodes, addr)
+		}
+	}
+	slices.Sort(nodes)
+	return []action{{deed: deedRead, epoch: s.state.Epoch, nodes: nodes}}
+}
+
+// promoting finishes what the recorded choice began.
+func (s *situation) promoting() []action {
+	choice := s.state.Failover.Choice
+	known, _ := s.state.Node(choice)
+	n, ok := s.heard(choice)
+	a := s.tried[step{deedPromote, choice}]
+	switch {
+	case s.verdicts[choice].down:
+		return s.chooseAgain(choice + " failed as well: " + s.verdicts[choice].reason)
+	case ok && choice != s.state.Master.Addr && restarted(known, n.info) && n.Role == roleReplica:
+		return s.chooseAgain(choice + " was restarted before it was promoted")
+	case a.epoch == s.state.Epoch && a.failures >= promoteAttempts:
+		return s.chooseAgain(choice + " could not be promoted")
+	case s.done(deedPromote, choice) && ok && n.Role == roleMaster:
+		return []action{s.write(s.promoted(n), choice+" is master")}
+	}
+	// The old master first, so that whoever is still connected to it cannot write there. One attempt, and only where
+	// it answers: the clients are waiting.
+	old := s.state.Master.Addr
+	_, tried := s.tried[step{deedDemote, old}]
+	tried = tried && s.tried[step{deedDemote, old}].epoch == s.state.Epoch
+	if m, answers := s.heard(old); answers && old != choice && m.Role == roleMaster && !tried {
+		return []action{{deed: deedDemote, epoch: s.state.Epoch, addr: old, from: choice, host: s.hostOf(choice), force: true}}
+	}
+	if !s.mayTry(deedPromote, choice) {
+		return nil
+	}
+	return []action{{deed: deedPromote, epoch: s.state.Epoch, addr: choice}}
+}
+
+// chooseAgain fences anew, because the choice cannot be promoted.
+func (s *situation) chooseAgain(why string) []action {
+	next := s.state.Clone()
+	next.Epoch++
+	next.Phase = topology.Fencing
+	next.Failover.Choice = ""
+	fit, _ := s.candidates(s.nodes)
+	next.Failover.Candidates = addresses(fit)
+	return []action{s.write(next, why)}
+}
+
+// promoted is the State in which the choice is master.
+func (s *situation) promoted(n node) *topology.State {
+	choice := s.state.Failover.Choice
+	next := s.state.Clone()
+	next.Phase = topology.Stable
+	next.Failover = nil
+	known, _ := s.state.Node(choice)
+	next.Master = topology.Node{Addr: choice, RunID: n.RunID, ReplID: n.ReplID, Announced: known.Announced}
+	next.Replicas = slices.DeleteFunc(next.Replicas, func(r topology.Replica) bool { return r.Addr == choice })
+	if old := s.state.Master; old.Addr != choice {
+		old.ReplID = ""
+		next.Unavailable = append(next.Unavailable, old)
+	}
+	return s.roster(next)
+}
+
+func (s *situation) write(next *topology.State, why string) action {
+	return action{deed: deedWrite, epoch: s.state.Epoch, next: next, why: why}
+}
+
+func (s *situation) alarm(text string) action {
+	return action{deed: deedAlarm, epoch: s.state.Epoch, why: text}
+}
+
+func addresses(list []candidate) []string {
+	var addrs []string
+	for _, c := range list {
+		addrs = append(addrs, c.addr)
+	}
+	return addrs
+}

@@ -1,0 +1,236 @@
+package monitor
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/understudy/understudy/topology"
+)
+
+// decide asks for the next actions, while this member leads, and begins those that are not under way.
+func (l *loop) decide(now time.Time) {
+	if l.snapshot.State == nil || !l.coord.Leading() || l.busy[string(deedWrite)] || len(l.members) == 0 {
+		return
+	}
+	// The State may have changed since this turn began; what is decided about an old one is void.
+	if l.coord.Snapshot().Version != l.snapshot.Version {
+		return
+	}
+	standing := make(map[string]bool)
+	for _, a := range decide(l.situation(now)) {
+		switch a.deed {
+		case deedAlarm:
+			standing[a.why] = true
+			if !l.alarms[a.why] {
+				l.log.Error("operator needed", "epoch", a.epoch, "alarm", a.why)
+			}
+		case deedWrite:
+			if now.After(l.holdWrites) {
+				l.write(a, now)
+			}
+		case deedRead:
+			l.read(a)
+		default:
+			l.command(a)
+		}
+	}
+	l.alarms = standing
+}
+
+// situation is what is known now.
+func (l *loop) situation(now time.Time) situation {
+	s := situation{
+		now: now, state: l.snapshot.State, phaseSince: l.phaseSince, members: slices.Clone(l.members), listed: l.listed,
+		nodes: make(map[string]node, len(l.records)), aliases: l.aliases, announced: l.announced, peak: l.peak,
+		reading: l.reading, tried: l.tried,
+		rules: rules{
+			strategy: l.cfg.NodeStrategy, requiredMonitors: l.cfg.RequiredMonitors, noFailover: make(map[string]bool),
+			downAfter: l.cfg.DownAfter, probeInterval: l.cfg.ProbeInterval,
+			maxLagBytes: l.cfg.MaxLagBytes, maxLagTime: l.cfg.MaxLagTime, maxLinkDown: l.cfg.MaxLinkDown,
+			fenceTimeout: l.cfg.FenceTimeout, retryInterval: l.cfg.RetryInterval,
+		},
+	}
+	for _, addr := range l.cfg.NoFailover {
+		if known, ok := l.aliases[addr]; ok {
+			addr = known
+		}
+		s.rules.noFailover[addr] = true
+	}
+	var own []topology.NodeView
+	for addr, r := range l.records {
+		s.nodes[addr] = r.node
+		if l.ours(addr) && !r.vitality.born.IsZero() {
+			own = append(own, r.vitality.view(addr))
+		}
+	}
+	// What this member thinks now, rather than what it published last.
+	for i := range s.members {
+		if s.members[i].ID == l.cfg.ID {
+			s.members[i].View = own
+		}
+	}
+	return s
+}
+
+// write replaces the State.
+func (l *loop) write(a action, now time.Time) {
+	version, was := l.snapshot.Version, l.snapshot.State
+	fencedIn := now.Sub(l.phaseSince)
+	l.task(a.key(), func(ctx context.Context) func() {
+		began := time.Now()
+		err := l.coord.Update(ctx, version, a.next)
+		took := time.Since(began)
+		return func() {
+			switch {
+			case err == nil:
+				l.tellWrite(was, a, took, fencedIn)
+			case errors.Is(err, topology.ErrStale), errors.Is(err, topology.ErrNotLeader), errors.Is(err, topology.ErrClosed):
+				l.log.Info("the state was not replaced", "epoch", a.next.Epoch, "reason", err)
+			default:
+				l.holdWrites = time.Now().Add(l.cfg.RetryInterval)
+				l.warn("the state could not be written", err)
+			}
+		}
+	})
+}
+
+// tellWrite logs what the new State means.
+func (l *loop) tellWrite(was *topology.State, a action, took, phase time.Duration) {
+	s := a.next
+	log := l.log.With("epoch", s.Epoch, "write", took)
+	switch {
+	case s.Phase == topology.Fencing:
+		log.Warn("failover: fencing", "cause", s.Failover.Cause, "why", a.why, "master", s.Master.Addr,
+			"candidates", strings.Join(s.Failover.Candidates, ","))
+	case s.Phase == topology.Promoting:
+		log.Info("failover: candidate chosen", "choice", s.Failover.Choice, "why", a.why, "fence", phase)
+	case was.Phase != topology.Stable:
+		log.Warn("failover: complete", "master", s.Master.Addr, "was", was.Master.Addr, "promotion", phase,
+			"duration", time.Since(l.failovers.began()))
+	default:
+		log.Info("state: "+a.why, "state", describe(s))
+	}
+}
+
+// read asks the nodes for their offsets, all at once.
+func (l *loop) read(a action) {
+	controls := make(map[string]*control)
+	for _, addr := range a.nodes {
+		if r := l.records[addr]; r != nil {
+			controls[addr] = r.watcher.control
+		}
+	}
+	type answer struct {
+		info    info
+		latency time.Duration
+		at      time.Time
+	}
+	l.task(a.key(), func(ctx context.Context) func() {
+		began := time.Now()
+		var mu sync.Mutex
+		answers := make(map[string]answer)
+		var asking sync.WaitGroup
+		limited, cancel := context.WithTimeout(ctx, l.cfg.CommandTimeout)
+		defer cancel()
+		for addr, c := range controls {
+			asking.Go(func() {
+				// Who does not answer has no offset, and decide says so.
+				if n, latency, err := c.info(limited, l.cfg.CommandTimeout); err == nil {
+					mu.Lock()
+					answers[addr] = answer{n, latency, time.Now()}
+					mu.Unlock()
+				}
+			})
+		}
+		asking.Wait()
+		took := time.Since(began)
+		return func() {
+			if s := l.snapshot.State; s.Epoch != a.epoch || s.Phase != topology.Fencing {
+				return
+			}
+			found := &reading{epoch: a.epoch, at: time.Now(), nodes: make(map[string]node)}
+			log := l.log.With("epoch", a.epoch, "took", took)
+			for addr, n := range answers {
+				r := l.records[addr]
+				if r == nil {
+					continue
+				}
+				l.learn(addr, r, n.info, n.at, n.latency)
+				found.nodes[addr] = r.node
+				log = log.With(addr, n.info.Offset)
+			}
+			l.reading = found
+			log.Info("failover: offsets read")
+		}
+	})
+}
+
+// command carries out an action on a node.
+func (l *loop) command(a action) {
+	r := l.records[a.addr]
+	if r == nil {
+		return
+	}
+	phase := l.snapshot.State.Phase
+	c := &commander{control: r.watcher.control, limit: l.cfg.CommandTimeout, wanted: func() bool {
+		s := l.coord.Snapshot().State
+		return l.coord.Leading() && s.Epoch == a.epoch && s.Phase == phase
+	}}
+	l.task(a.key(), func(ctx context.Context) func() {
+		began := time.Now()
+		var res result
+		var err error
+		if a.deed == deedPromote {
+			res, err = c.promote(ctx)
+		} else {
+			res, err = c.replicate(ctx, a.host, a.force)
+		}
+		took := time.Since(began)
+		return func() { l.commanded(a, res, err, took) }
+	})
+}
+
+// commanded takes in how an action on a node ended.
+func (l *loop) commanded(a action, res result, err error, took time.Duration) {
+	if errors.Is(err, errDeposed) {
+		l.log.Info(string(a.deed)+" was given up", "epoch", a.epoch, "node", a.addr, "reason", err)
+		return
+	}
+	key := step{a.deed, a.addr}
+	tried := attempt{epoch: a.epoch, at: time.Now(), failed: err != nil}
+	if before := l.tried[key]; err != nil {
+		tried.failures = 1
+		if before.epoch == a.epoch {
+			tried.failures += before.failures
+		}
+	}
+	l.tried[key] = tried
+	r := l.records[a.addr]
+	if r != nil && !res.at.IsZero() {
+		l.learn(a.addr, r, res.info, res.at, 0)
+	}
+	log := l.log.With("epoch", a.epoch, "node", a.addr, "took", took)
+	if a.from != "" {
+		log = log.With("master", a.from)
+	}
+	switch {
+	case err != nil && l.ctx.Err() == nil:
+		log.Error(string(a.deed)+" failed", "error", err, "failures", tried.failures)
+	case a.deed == deedPromote:
+		log.Info("failover: promoted", "offset", res.info.Offset)
+	case a.deed == deedDemote:
+		log.Info("failover: old master demoted")
+	default:
+		log.Info("node made a replica")
+	}
+	if res.rewrite != nil {
+		log.Error("the node cannot save its new role: a restart of it would bring the old one back", "error", res.rewrite)
+	}
+	if r != nil {
+		r.watcher.ask()
+	}
+}

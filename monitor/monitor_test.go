@@ -1,0 +1,164 @@
+package monitor
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/gomodule/redigo/redis"
+
+	"github.com/understudy/understudy/internal/testcluster"
+	"github.com/understudy/understudy/topology"
+)
+
+// member is a monitor with a local coordinator, and a stand-in for the proxy: it acknowledges every fence at once, as
+// a proxy without clients does.
+type member struct {
+	*Monitor
+	*topology.Local
+	stop func()
+}
+
+// testConfig is Defaults with limits that suit a test.
+func testConfig(nodes ...string) Config {
+	cfg := Defaults()
+	cfg.Cluster, cfg.ID, cfg.Nodes = "test", "a", nodes
+	cfg.RetryInterval = 100 * time.Millisecond
+	return cfg
+}
+
+// start runs a monitor until the end of the test, or until stop.
+func start(t *testing.T, cfg Config, path string) *member {
+	t.Helper()
+	coord, err := topology.OpenLocal(topology.LocalConfig{Cluster: cfg.Cluster, ID: cfg.ID, Path: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := New(cfg, coord, slog.New(slog.NewTextHandler(testLog{t}, &slog.HandlerOptions{Level: slog.LevelDebug})))
+	if err != nil {
+		t.Fatal(err)
+	}
+	unwatch := coord.Watch(func(s topology.Snapshot) {
+		if s.State.Phase != topology.Stable {
+			if err := coord.Acknowledge(context.Background(), s.State.Epoch); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- m.Run(ctx) }()
+	stopped := false
+	stop := func() {
+		if stopped {
+			return
+		}
+		stopped = true
+		cancel()
+		if err := <-ended; err != nil {
+			t.Errorf("run: %v", err)
+		}
+		unwatch()
+		if err := coord.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	t.Cleanup(stop)
+	return &member{Monitor: m, Local: coord, stop: stop}
+}
+
+type testLog struct{ t *testing.T }
+
+func (l testLog) Write(b []byte) (int, error) {
+	l.t.Logf("%s %s", time.Now().Format("05.000"), b)
+	return len(b), nil
+}
+
+// waitState waits until the State is as wanted.
+func (m *member) waitState(t *testing.T, what string, want func(*topology.State) bool) *topology.State {
+	t.Helper()
+	testcluster.WaitFor(t, what, func() bool {
+		s := m.Snapshot().State
+		return s != nil && want(s)
+	})
+	return m.Snapshot().State
+}
+
+// online reports whether the State is stable with that master and exactly these replicas, all of them online.
+func online(s *topology.State, master string, replicas ...string) bool {
+	if s.Phase != topology.Stable || s.Master.Addr != master || len(s.Replicas) != len(replicas) {
+		return false
+	}
+	for _, addr := range replicas {
+		if r, ok := s.Replica(addr); !ok || r.Health != topology.Online {
+			return false
+		}
+	}
+	return true
+}
+
+// cluster starts a master with replicas and a monitor that has found them all.
+func cluster(t *testing.T, replicas int, change func(*Config)) (*testcluster.Cluster, *member) {
+	t.Helper()
+	c := testcluster.New(t, replicas)
+	cfg := testConfig(c.Addrs()[0])
+	if change != nil {
+		change(&cfg)
+	}
+	m := start(t, cfg, "")
+	m.waitState(t, "all replicas to be online", func(s *topology.State) bool { return online(s, c.Addrs()[0], c.Addrs()[1:]...) })
+	return c, m
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func mustDo(t *testing.T, r *testcluster.Redis, args ...any) any {
+	t.Helper()
+	reply, err := r.Do(args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return reply
+}
+
+func TestAKilledMasterIsReplacedWithinMilliseconds(t *testing.T) {
+	c, m := cluster(t, 2, nil)
+	old := c.Addrs()[0]
+	for i := range 100 {
+		mustDo(t, c.Nodes[0], "SET", fmt.Sprint("key", i), i)
+	}
+	mustDo(t, c.Nodes[0], "WAIT", 2, 1000)
+	began := time.Now()
+	must(t, c.Nodes[0].Kill())
+	s := m.waitState(t, "another master", func(s *topology.State) bool { return s.Phase == topology.Stable && s.Master.Addr != old })
+	t.Logf("a new master after %v", time.Since(began))
+	if took := time.Since(began); took > 2*time.Second {
+		t.Errorf("the failover took %v", took)
+	}
+	if s.Epoch != 2 || len(s.Unavailable) != 1 || s.Unavailable[0].Addr != old {
+		t.Errorf("state %+v", s)
+	}
+	n, err := redis.Int(c.Node(s.Master.Addr).Do("DBSIZE"))
+	if err != nil || n != 100 {
+		t.Errorf("the new master has %d keys (%v)", n, err)
+	}
+	var other string
+	for _, addr := range c.Addrs()[1:] {
+		if addr != s.Master.Addr {
+			other = addr
+		}
+	}
+	m.waitState(t, "the other replica to follow", func(s *topology.State) bool { return online(s, s.Master.Addr, other) })
+	must(t, c.Nodes[0].Restart(context.Background()))
+	m.waitState(t, "the old master to become a replica", func(now *topology.State) bool { return online(now, s.Master.Addr, old, other) })
+	if now := m.Snapshot().State; now.Epoch != 2 {
+		t.Errorf("the return of the old master changed the epoch to %d", now.Epoch)
+	}
+}

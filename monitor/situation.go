@@ -1,0 +1,133 @@
+package monitor
+
+import (
+	"time"
+
+	"github.com/understudy/understudy/topology"
+)
+
+// node is what this member's own connections know of one redis-server.
+type node struct {
+	info
+	heard   time.Time // when info was read; zero: never in this life of the monitor
+	latency time.Duration
+	down    bool // in this member's own view
+	doubted bool // something speaks against it, not enough yet
+
+	lagBytes     int64         // behind the master, by the last offsets of both
+	lagTime      time.Duration // how long ago the master was where this replica is
+	linkLost     time.Time     // when the link was first seen down; zero while it is up
+	advancedFrom time.Time     // the older of the last two readings between which the offset grew
+	advancedTo   time.Time     // the newer
+}
+
+// reading is a deliberate look at the offsets of all nodes that can be reached, made after the fence of its epoch.
+type reading struct {
+	epoch uint64
+	at    time.Time
+	nodes map[string]node
+}
+
+// step names an action on a node for the memory of what was tried.
+type step struct {
+	deed deed
+	addr string
+}
+
+// attempt is how the last try of a step ended.
+type attempt struct {
+	epoch    uint64
+	at       time.Time
+	failed   bool
+	failures int // in a row, in this epoch
+}
+
+// rules are the settings that deciding needs; the fields are those of Config.
+type rules struct {
+	strategy         Strategy
+	requiredMonitors int
+	noFailover       map[string]bool
+	downAfter        time.Duration
+	probeInterval    time.Duration
+	maxLagBytes      int64
+	maxLagTime       time.Duration
+	maxLinkDown      time.Duration
+	fenceTimeout     time.Duration
+	retryInterval    time.Duration
+}
+
+// situation is everything that decide looks at. It is built anew for each decision and belongs to it.
+type situation struct {
+	now        time.Time
+	state      *topology.State
+	phaseSince time.Time // since when this member knows state's epoch and phase
+	members    []topology.Member
+	listed     time.Time         // when members was asked for
+	nodes      map[string]node   // by address as in State
+	aliases    map[string]string // further addresses of nodes, each with the one that State uses
+	announced  map[string]string // by address as in State, the one by which other nodes reach it, where it differs
+	peak       int64             // the most that State's master is known to have written in its present history; 0: unknown
+	reading    *reading          // the last one, nil if none
+	tried      map[step]attempt
+	rules      rules
+
+	verdicts map[string]verdict // of members; filled in by decide
+}
+
+// heard reports whether addr answers, and gives what it said.
+func (s *situation) heard(addr string) (node, bool) {
+	n, ok := s.nodes[addr]
+	return n, ok && !n.heard.IsZero() && !n.down && !s.verdicts[addr].down
+}
+
+// spelled returns addr as State spells it.
+func (s *situation) spelled(addr string) string {
+	if known, ok := s.aliases[addr]; ok {
+		return known
+	}
+	return addr
+}
+
+// follows reports whether n is a replica of the node at master: by the address it was given, or, where that address
+// is not known to be the master's, by an intact link and the same history.
+func (s *situation) follows(n node, master string) bool {
+	if n.Role != roleReplica {
+		return false
+	}
+	if to := s.spelled(n.Master); to == master || n.Master == s.hostOf(master) {
+		return true
+	} else if _, other := s.nodes[to]; other {
+		return false // another node of ours
+	}
+	m, ok := s.heard(master)
+	return ok && m.Role == roleMaster && n.LinkUp && n.ReplID != "" && n.ReplID == m.ReplID
+}
+
+// hostOf returns the address by which other nodes reach addr.
+func (s *situation) hostOf(addr string) string {
+	if a := s.announced[addr]; a != "" {
+		return a
+	}
+	if n, ok := s.state.Node(addr); ok && n.Announced != "" {
+		return n.Announced
+	}
+	return addr
+}
+
+// restarted reports whether the node runs in another process than State says.
+func restarted(known topology.Node, n info) bool {
+	return known.RunID != "" && n.RunID != "" && known.RunID != n.RunID
+}
+
+// mayTry reports whether an action on a node may be begun: not so soon after the last attempt that the node may not
+// have been asked since.
+func (s *situation) mayTry(d deed, addr string) bool {
+	a, ok := s.tried[step{d, addr}]
+	return !ok || a.epoch != s.state.Epoch || s.now.Sub(a.at) >= s.rules.retryInterval
+}
+
+// done reports whether the action on the node was carried out in this epoch.
+func (s *situation) done(d deed, addr string) bool {
+	a, ok := s.tried[step{d, addr}]
+	return ok && a.epoch == s.state.Epoch && !a.failed
+}
