@@ -1,0 +1,95 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/understudy/understudy/proxy/session"
+	"github.com/understudy/understudy/topology"
+)
+
+// Coordinator is the part of topology.Coordinator that the proxy uses.
+type Coordinator interface {
+	Snapshot() topology.Snapshot
+	Watch(f func(topology.Snapshot)) (stop func())
+	Grant() topology.Grant
+	Acknowledge(ctx context.Context, epoch uint64) error
+	Suspect(addr string)
+}
+
+// Listen is one address that clients connect to.
+type Listen struct {
+	Network string // "tcp" or "unix"
+	Addr    string // host:port, or the path of a socket
+	Policy  session.Policy
+}
+
+// Config is what a Proxy is made with. Defaults returns one to start from.
+type Config struct {
+	Listen     []Listen
+	Loops      int // event loops, 1 to 64. One has the least CPU per request; more serve more than one core can
+	MaxClients int // clients at a time, at least 1; more are told so and closed
+
+	ClientName         string // CLIENT SETNAME of the connections to nodes
+	Username, Password string // of the proxy's own questions to nodes; clients' requests carry the clients' own
+	// Dial opens connections to the addresses in State; nil means plain TCP.
+	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
+
+	HoldTimeout    time.Duration // how long a request waits for a master, 0 to 1 h
+	DrainTimeout   time.Duration // how long a fence waits for a living master to answer, and SIGTERM for clients
+	ReadAfterWrite time.Duration // how long a session that wrote reads from the master, 0 to 1 h
+	IdleTimeout    time.Duration // after which a client without requests is closed; 0: never
+	KeepAlive      time.Duration // TCP keepalive of clients' connections; 0: off
+	CloseAmbiguous bool          // close the client instead of answering -UNKNOWNRESULT
+	OutputLimit    int           // bytes that a client may leave unread, at least 1 MB
+}
+
+// Defaults returns the Config that a user gets who sets nothing.
+func Defaults() Config {
+	return Config{
+		Listen:         []Listen{{Network: "tcp", Addr: "127.0.0.1:6380"}},
+		Loops:          1,
+		MaxClients:     10000,
+		ClientName:     "understudy",
+		HoldTimeout:    10 * time.Second,
+		DrainTimeout:   time.Second,
+		ReadAfterWrite: time.Second,
+		KeepAlive:      300 * time.Second,
+		OutputLimit:    256 << 20,
+	}
+}
+
+// Validate returns an error that names every setting that is out of its range, with its value and the range.
+func (c *Config) Validate() error {
+	var errs []error
+	number := func(option string, value, low, high int) {
+		if value < low || value > high {
+			errs = append(errs, fmt.Errorf("%s is %d: it must be from %d to %d", option, value, low, high))
+		}
+	}
+	duration := func(option string, value, low, high time.Duration) {
+		if value < low || value > high {
+			errs = append(errs, fmt.Errorf("%s is %v: it must be from %v to %v", option, value, low, high))
+		}
+	}
+	if len(c.Listen) == 0 {
+		errs = append(errs, errors.New("listen is empty: it must be at least one address for clients"))
+	}
+	for _, l := range c.Listen {
+		if _, port, err := net.SplitHostPort(l.Addr); l.Network != "unix" && (err != nil || port == "") {
+			errs = append(errs, fmt.Errorf("listen is %q: it must be host:port, :port or unix:/path", l.Addr))
+		}
+	}
+	number("loops", c.Loops, 1, 64)
+	number("maxclients", c.MaxClients, 1, 1<<20)
+	number("output-limit", c.OutputLimit, 1<<20, 1<<40)
+	duration("hold-timeout", c.HoldTimeout, 0, time.Hour)
+	duration("drain-timeout", c.DrainTimeout, time.Millisecond, time.Hour)
+	duration("read-after-write", c.ReadAfterWrite, 0, time.Hour)
+	duration("timeout", c.IdleTimeout, 0, 365*24*time.Hour)
+	duration("tcp-keepalive", c.KeepAlive, 0, 24*time.Hour)
+	return errors.Join(errs...)
+}

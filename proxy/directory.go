@@ -1,0 +1,55 @@
+package proxy
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/understudy/understudy/proxy/session"
+)
+
+// directory answers what concerns all clients of the process. It asks the loops one after the other, each on its own
+// goroutine, and brings the answer back to the loop of the session that asked.
+type directory struct{ proxy *Proxy }
+
+// Infos implements session.Directory.
+func (d directory) Infos(from *session.Session, done func([]session.Info)) {
+	var infos []session.Info
+	d.visit(from, func(w *worker) {
+		for s := range w.env.Sessions {
+			infos = append(infos, s.Describe())
+		}
+	}, func() {
+		slices.SortFunc(infos, func(a, b session.Info) int { return cmp.Compare(a.ID, b.ID) })
+		done(infos)
+	})
+}
+
+// Kill implements session.Directory.
+func (d directory) Kill(from *session.Session, match func(*session.Info) bool, done func(int)) {
+	killed := 0
+	d.visit(from, func(w *worker) {
+		for s := range w.env.Sessions {
+			if i := s.Describe(); s != from && match(&i) {
+				s.Close(session.ByKill)
+				killed++
+			}
+		}
+	}, func() { done(killed) })
+}
+
+// visit runs f on every loop in turn, and then done on from's.
+func (d directory) visit(from *session.Session, f func(*worker), done func()) {
+	workers := d.proxy.workers
+	var step func(i int)
+	step = func(i int) {
+		if i == len(workers) {
+			from.Loop().Post(done)
+			return
+		}
+		workers[i].loop.Post(func() {
+			f(workers[i])
+			step(i + 1)
+		})
+	}
+	step(0)
+}

@@ -1,0 +1,88 @@
+package proxy_test
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"testing"
+
+	"github.com/gomodule/redigo/redis"
+
+	"github.com/understudy/understudy/internal/testcluster"
+	"github.com/understudy/understudy/proxy"
+	"github.com/understudy/understudy/topology"
+)
+
+// noAdmin answers for a proxy whose admin commands are not the subject.
+type noAdmin struct{}
+
+func (noAdmin) Info() string               { return "# Understudy\r\ntest:1\r\n" }
+func (noAdmin) Proxy([][]byte, int) []byte { return []byte("+OK\r\n") }
+
+// start runs a proxy in front of a cluster whose State does not change by itself.
+func start(t *testing.T, cluster *testcluster.Cluster, change func(*proxy.Config)) (addr string, coord *topology.Local) {
+	t.Helper()
+	coord, err := topology.OpenLocal(topology.LocalConfig{Cluster: "test", ID: "m"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	state := &topology.State{Format: topology.Format, Cluster: "test", Epoch: 1, Phase: topology.Stable,
+		Master: topology.Node{Addr: cluster.Nodes[0].Addr}}
+	for _, n := range cluster.Nodes[1:] {
+		state.Replicas = append(state.Replicas, topology.Replica{Node: topology.Node{Addr: n.Addr}, Health: topology.Online, Priority: 100})
+	}
+	slices.SortFunc(state.Replicas, func(a, b topology.Replica) int { return cmp.Compare(a.Addr, b.Addr) })
+	if err := coord.Update(t.Context(), 0, state); err != nil {
+		t.Fatal(err)
+	}
+	cfg := proxy.Defaults()
+	cfg.Listen = []proxy.Listen{{Network: "tcp", Addr: "127.0.0.1:0"}}
+	if change != nil {
+		change(&cfg)
+	}
+	p, err := proxy.New(cfg, coord, noAdmin{}, slog.New(slog.NewTextHandler(t.Output(), nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- p.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		coord.Close()
+	})
+	return p.Addrs()[0].String(), coord
+}
+
+func dial(t *testing.T, addr string) redis.Conn {
+	t.Helper()
+	c, err := redis.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+func TestSmoke(t *testing.T) {
+	cluster := testcluster.New(t, 2)
+	addr, _ := start(t, cluster, nil)
+	c := dial(t, addr)
+	for _, cmd := range [][]any{
+		{"PING"}, {"SET", "a", "1"}, {"GET", "a"}, {"INCR", "a"}, {"SELECT", "3"}, {"SET", "a", "3"}, {"GET", "a"}, {"CLIENT", "ID"},
+		{"CLIENT", "LIST"}, {"MULTI"}, {"INCR", "x"}, {"EXEC"}, {"BLPOP", "l", "0.01"}, {"WAIT", "0", "10"}, {"INFO", "understudy"},
+		{"INFO", "server", "understudy"}, {"SELECT", "99"}, {"NOSUCH"}, {"GET"}, {"CLIENT", "SETNAME", "bob"}, {"CLIENT", "GETNAME"}, {"HELLO", "2"}, {"AUTH", "x"},
+		{"WATCH", "x"}, {"GET", "x"}, {"MULTI"}, {"SET", "x", "7"}, {"EXEC"}, {"RESET"}, {"GET", "x"},
+	} {
+		r, err := c.Do(cmd[0].(string), cmd[1:]...)
+		if b, ok := r.([]byte); ok {
+			r = string(b)
+		}
+		fmt.Println(cmd, "->", r, err)
+	}
+}

@@ -1,0 +1,322 @@
+package session
+
+import (
+	"errors"
+
+	"github.com/understudy/understudy/proxy/command"
+	"github.com/understudy/understudy/proxy/upstream"
+	"github.com/understudy/understudy/resp"
+)
+
+// planned is one ordinary request of a batch.
+type planned struct {
+	size int
+	kind upstream.Kind
+}
+
+// redo is one item of what a lost connection left to do: a request to send again, or a reply that is due.
+type redo struct {
+	request []byte
+	block   int // the request is a MULTI ... EXEC of that many commands
+	reply   []byte
+}
+
+// take takes requests from the redo list and then from buf, as far as they can be dealt with now, and returns how
+// many bytes of buf that was.
+func (s *Session) take(buf []byte) int {
+	pos := 0
+	for s.mayTake() {
+		if len(s.redo) > 0 {
+			if !s.takeRedo() {
+				break
+			}
+			continue
+		}
+		n := s.takeNext(buf[pos:])
+		if n == 0 {
+			break
+		}
+		pos += n
+	}
+	return pos
+}
+
+// takeNext takes one special request or one batch of ordinary ones.
+func (s *Session) takeNext(buf []byte) int {
+	s.limit()
+	if s.attach != nil {
+		return s.takeAttached(buf)
+	}
+	if s.tx != nil {
+		return s.takeInTransaction(buf)
+	}
+	return s.takeBatch(buf)
+}
+
+// limit bounds what the client may send: as Redis does, tightly while it has not authenticated.
+func (s *Session) limit() {
+	s.parser.Limits = resp.DefaultLimits
+	if s.key.User == "" && s.key.Password == "" && s.env.Pool.AuthRequired() {
+		s.parser.Limits = resp.UnauthenticatedLimits
+	}
+}
+
+// takeBatch gathers the ordinary requests at the front of buf, up to the first special one, and sends them together.
+// A batch that holds a write goes to the master as a whole: so a read and the write that follows it in a pipeline
+// cannot overtake each other, and nothing waits for a change of lanes in between.
+func (s *Session) takeBatch(buf []byte) int {
+	table := s.table()
+	sticky := s.sticky()
+	dest := toAny
+	size := 0
+	s.planned = s.planned[:0]
+	room := s.allowance() - s.outstanding
+	if s.gaveUp {
+		room = 1 // each is declined or served for itself
+	}
+	for len(s.planned) < room {
+		n, err := s.parser.Parse(buf[size:])
+		if n == 0 || err != nil {
+			if err != nil && size == 0 {
+				s.malformed(err)
+			}
+			if err != nil {
+				s.parser.Reset() // what came before is dealt with first; the error will be found again
+			}
+			break
+		}
+		args := s.parser.Args
+		if len(args) == 0 { // what a server ignores
+			if size == 0 {
+				return n
+			}
+			break
+		}
+		cmd, class := table.Classify(args)
+		if !s.ordinary(cmd, class) || s.parser.Reencode {
+			if size == 0 {
+				return s.takeSingle(cmd, class, args, buf, n)
+			}
+			break
+		}
+		dest = max(dest, route(class, s.policy, sticky))
+		s.planned = append(s.planned, planned{n, kindOf(cmd, class)})
+		size += n
+	}
+	if size == 0 {
+		return 0
+	}
+	if !s.dispatch(dest, buf[:size], s.planned) {
+		s.parser.Reset()
+		return 0
+	}
+	return size
+}
+
+// ordinary reports whether a request is simply forwarded.
+func (s *Session) ordinary(cmd *command.Command, class command.Class) bool {
+	switch class {
+	case command.Read, command.Write, command.MasterRead, command.Scan:
+		return true
+	case command.Session:
+		// Behind requests that are under way a PING keeps its place in the order best by going with them.
+		return cmd.Name == "PING" && (s.outstanding > 0 || len(s.planned) > 0)
+	}
+	return false
+}
+
+func kindOf(cmd *command.Command, class command.Class) upstream.Kind {
+	switch {
+	case class != command.Write:
+		return upstream.Repeatable
+	case cmd.Script() || !cmd.Known():
+		return upstream.Script
+	}
+	return upstream.Write
+}
+
+// takeSingle takes the request of n bytes at the front of buf, which is special or must be encoded anew.
+func (s *Session) takeSingle(cmd *command.Command, class command.Class, args [][]byte, buf []byte, n int) int {
+	request, ahead := buf[:n], buf[n:]
+	if s.parser.Reencode {
+		request = resp.AppendRequest(nil, args...)
+	}
+	if s.handle(cmd, class, args, request, ahead) {
+		s.env.Stats.Requests++
+		return n + s.tookAhead()
+	}
+	s.parser.Reset()
+	return 0
+}
+
+// tookAhead returns how many bytes behind the request were taken with it.
+func (s *Session) tookAhead() int {
+	n := s.ahead
+	s.ahead = 0
+	return n
+}
+
+// handle deals with one request of whatever class. It returns false when that is not possible yet.
+func (s *Session) handle(cmd *command.Command, class command.Class, args [][]byte, request, ahead []byte) bool {
+	if s.ordinary(cmd, class) {
+		one := [1]planned{{len(request), kindOf(cmd, class)}}
+		return s.dispatch(route(class, s.policy, s.sticky()), request, one[:])
+	}
+	if s.outstanding > 0 {
+		s.draining = true
+		return false
+	}
+	if cmd.Known() && !cmd.Accepts(len(args)) {
+		s.emit(resp.AppendError(nil, cmd.ArityError()))
+		return true
+	}
+	switch class {
+	case command.Session:
+		return s.local(cmd, args, request)
+	case command.Info:
+		return s.infoCommand(args, request)
+	case command.Proxy:
+		s.emit(s.env.Admin.Proxy(args, s.key.Proto))
+	case command.Transaction:
+		return s.begin(cmd, request, ahead)
+	case command.Blocking:
+		return s.block(cmd, args, request)
+	case command.Wait:
+		return s.wait(request)
+	case command.Subscribe, command.Pinned:
+		return s.attachFor(cmd, args, request)
+	case command.Failover:
+		s.emit(resp.AppendError(nil, "ERR a planned change of master is not available with the local coordinator"))
+	default:
+		s.emit(resp.AppendError(nil, cmd.Refusal()))
+	}
+	return true
+}
+
+// takeRedo deals with the first item of the redo list.
+func (s *Session) takeRedo() bool {
+	item := s.redo[0]
+	switch {
+	case item.reply != nil:
+		if s.outstanding > 0 {
+			s.draining = true
+			return false
+		}
+		s.emit(item.reply)
+	case item.block > 0:
+		if s.outstanding > 0 {
+			s.draining = true
+			return false
+		}
+		if !s.sendBlock(item.request, item.block) {
+			return false
+		}
+	default:
+		parser := resp.RequestParser{Limits: resp.DefaultLimits}
+		if n, err := parser.Parse(item.request); n != len(item.request) || err != nil {
+			panic("session: a request on the redo list is not one request") // it was parsed before it was sent
+		}
+		cmd, class := s.table().Classify(parser.Args)
+		handled := false
+		if s.tx != nil {
+			handled = s.handleInTransaction(cmd, class, parser.Args, item.request)
+		} else {
+			handled = s.handle(cmd, class, parser.Args, item.request, nil)
+		}
+		if !handled {
+			return false
+		}
+	}
+	s.redo[0] = redo{}
+	if s.redo = s.redo[1:]; len(s.redo) == 0 {
+		s.redo = nil
+	}
+	return true
+}
+
+// malformed answers a protocol error and ends the session, as a server does.
+func (s *Session) malformed(err error) {
+	if s.outstanding > 0 {
+		s.draining = true
+		return
+	}
+	s.env.Stats.ProtocolErrors++
+	var perr *resp.ProtocolError
+	if errors.As(err, &perr) {
+		s.emit(resp.AppendError(nil, "ERR "+perr.Error()))
+	}
+	s.quit(ByProtocolError)
+}
+
+// dispatch sends ordinary requests on one lane. It returns false when they have to wait.
+func (s *Session) dispatch(dest destination, requests []byte, plan []planned) bool {
+	lane := s.choose(dest)
+	if lane == nil {
+		if !s.gaveUp || s.outstanding > 0 {
+			return false
+		}
+		for range plan {
+			s.decline()
+		}
+		return true
+	}
+	lane.Append(requests)
+	writes := 0
+	for _, p := range plan {
+		lane.Expect(s, p.kind, tagPlain, p.size, 1)
+		if p.kind != upstream.Repeatable {
+			writes++
+		}
+	}
+	s.sentOn(lane, len(plan), writes)
+	return true
+}
+
+// sentOn keeps the books after n requests, some of them writes, were queued on a connection.
+func (s *Session) sentOn(c *upstream.Conn, n, writes int) {
+	s.lane = c
+	s.outstanding += n
+	st := &s.env.Stats
+	st.Requests += uint64(n)
+	st.Writes += uint64(writes)
+	switch {
+	case !c.Master():
+		st.Reads += uint64(n)
+	default:
+		st.MasterReads += uint64(n - writes)
+	}
+	if writes > 0 {
+		s.wroteAt = s.env.Loop.Now()
+	}
+}
+
+// choose returns the lane for requests to dest, or nil: then the session drains, holds, or has given up holding.
+func (s *Session) choose(dest destination) *upstream.Conn {
+	if s.outstanding > 0 {
+		if s.lane.Master() {
+			if s.lane.Usable() && s.group.Master() == s.lane {
+				return s.lane
+			}
+		} else if dest != toMaster && s.lane.Usable() {
+			return s.lane
+		}
+		s.draining = true
+		return nil
+	}
+	if dest != toMaster {
+		if c := s.group.Replica(); c != nil {
+			return c
+		}
+	}
+	if c := s.group.Master(); c != nil {
+		s.release()
+		return c
+	}
+	s.hold()
+	return nil
+}
+
+// sticky reports whether the session wrote so recently that its reads belong on the master.
+func (s *Session) sticky() bool {
+	return !s.wroteAt.IsZero() && s.env.Loop.Now().Sub(s.wroteAt) < s.env.Config.ReadAfterWrite
+}

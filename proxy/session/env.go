@@ -1,0 +1,98 @@
+package session
+
+import (
+	"time"
+
+	"github.com/understudy/understudy/internal/bytelog"
+	"github.com/understudy/understudy/proxy/command"
+	"github.com/understudy/understudy/proxy/eventloop"
+	"github.com/understudy/understudy/proxy/upstream"
+)
+
+// Policy says which nodes may serve a session.
+type Policy uint8
+
+const (
+	Split         Policy = iota // writes to the master, reads to replicas
+	MasterOnly                  // everything to the master
+	PreferReplica               // as Split, but a session's own writes do not keep its reads on the master
+)
+
+// Config is what sessions need to know. It is not changed while sessions use it.
+type Config struct {
+	HoldTimeout    time.Duration // how long a request waits for a master
+	ReadAfterWrite time.Duration // how long a session that wrote reads from the master
+	IdleTimeout    time.Duration // of a client without requests; 0: none
+	CloseAmbiguous bool          // close the client instead of answering -UNKNOWNRESULT
+	OutputLimit    int           // bytes a client may leave unread before it is disconnected
+}
+
+// Directory knows all clients of the process. Its answers come back on the asking session's loop, in the same turn or
+// a later one.
+type Directory interface {
+	// Infos calls done with the description of every client, by ascending id.
+	Infos(from *Session, done func([]Info))
+	// Kill closes the clients for which match returns true and calls done with their number. The asking session
+	// must not be among them.
+	Kill(from *Session, match func(*Info) bool, done func(int))
+}
+
+// Admin answers PROXY and INFO understudy.
+type Admin interface {
+	// Info returns the section "# Understudy" of INFO, with CRLF line ends.
+	Info() string
+	// Proxy returns the encoded reply to PROXY with these arguments.
+	Proxy(args [][]byte, proto int) []byte
+}
+
+// Env is what the sessions of one loop share.
+type Env struct {
+	Loop      eventloop.Loop
+	Pool      *upstream.Pool
+	Bytes     *bytelog.Pool
+	Config    *Config
+	Commands  func() *command.Table // the newest table
+	Directory Directory
+	Admin     Admin
+	Sessions  map[*Session]struct{} // those that are open
+	Stats     Stats
+	// Opened and Closed are called when a session begins and ends.
+	Closed func(*Session)
+}
+
+// Stats counts what the sessions of a loop did. It belongs to the loop.
+type Stats struct {
+	Requests       uint64 // taken from clients
+	Reads          uint64 // of them sent to replicas
+	MasterReads    uint64 // reads that a replica could have served in principle, sent to the master
+	Writes         uint64 // sent to the master
+	Held           uint64 // requests, with all that follows them in their session, that had to wait for a master
+	HoldTimeouts   uint64 // of them answered -MASTERDOWN
+	Redone         uint64 // sent again, or for the first time after all, on another connection
+	Unknown        uint64 // answered -UNKNOWNRESULT
+	ProtocolErrors uint64
+	Closes         [closeReasons]uint64 // sessions ended, by reason
+}
+
+// CloseReason says why a client's connection ended.
+type CloseReason uint8
+
+const (
+	ByPeer          CloseReason = iota // the client closed it or it broke
+	ByQuit                             // QUIT
+	ByProtocolError                    // what came was not RESP
+	ByIdleTimeout                      // no request for the configured time
+	ByOutputLimit                      // the client does not read its replies
+	ByKill                             // CLIENT KILL
+	ByLostPin                          // the connection to the node that carried its state is gone
+	ByBrokenReply                      // a node died in the middle of a reply that was already being delivered
+	ByAmbiguity                        // the outcome of a write is unknown and the configuration wants a close
+	ByShutdown
+	closeReasons
+)
+
+var reasonNames = [closeReasons]string{
+	"peer", "quit", "protocol_error", "idle_timeout", "output_limit", "client_kill", "lost_pin", "broken_reply", "ambiguous_write", "shutdown",
+}
+
+func (r CloseReason) String() string { return reasonNames[r] }

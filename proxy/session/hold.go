@@ -1,0 +1,57 @@
+package session
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/understudy/understudy/resp"
+)
+
+// hold makes the session wait until there is a master to be had. Its input stays where it is.
+func (s *Session) hold() {
+	if s.gaveUp || s.held {
+		return
+	}
+	s.held = true
+	s.env.Pool.Hold(s)
+	if s.heldSince.IsZero() {
+		s.env.Stats.Held++
+		s.heldSince = s.env.Loop.Now()
+		s.holdTimer = s.env.Loop.After(s.env.Config.HoldTimeout, s.giveUp)
+	}
+}
+
+// Resume implements upstream.Waiter.
+func (s *Session) Resume() {
+	if s.closed {
+		return
+	}
+	s.held, s.gaveUp = false, false
+	s.proceed()
+}
+
+// release ends a hold: a master was found.
+func (s *Session) release() {
+	s.gaveUp = false
+	if !s.heldSince.IsZero() {
+		s.heldSince = time.Time{}
+		s.holdTimer.Stop()
+		s.holdTimer = nil
+	}
+}
+
+// giveUp declines what has waited for too long. It was never sent.
+func (s *Session) giveUp() {
+	if s.closed || s.heldSince.IsZero() {
+		return
+	}
+	s.env.Stats.HoldTimeouts++
+	s.heldSince, s.holdTimer = time.Time{}, nil
+	s.held, s.gaveUp = false, true
+	s.proceed()
+}
+
+// decline answers one request that needed a master.
+func (s *Session) decline() {
+	s.emit(resp.AppendError(nil, fmt.Sprintf("MASTERDOWN no master was available for %v; the command was not sent", s.env.Config.HoldTimeout)))
+}

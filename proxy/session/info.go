@@ -1,0 +1,58 @@
+package session
+
+import (
+	"bytes"
+	"slices"
+	"strings"
+
+	"github.com/understudy/understudy/resp"
+)
+
+// infoCommand answers INFO: the master's, with our section behind it where a reader of everything would expect it.
+func (s *Session) infoCommand(args [][]byte, request []byte) bool {
+	var sections []string
+	ours := len(args) == 1
+	for _, a := range args[1:] {
+		switch section := strings.ToLower(string(a)); section {
+		case "understudy":
+			ours = true
+		case "all", "everything", "default":
+			ours = true
+			sections = append(sections, section)
+		default:
+			sections = append(sections, section)
+		}
+	}
+	if !ours {
+		return s.askMaster(request, s.emit)
+	}
+	if len(sections) == 0 && len(args) > 1 {
+		s.emit(resp.AppendVerbatim(nil, s.key.Proto, "txt", s.env.Admin.Info()))
+		return true
+	}
+	request = resp.AppendRequestStrings(nil, slices.Concat([]string{"INFO"}, sections)...)
+	return s.askMaster(request, func(frame []byte) {
+		text, ok := bulkText(frame)
+		if !ok { // an error
+			s.emit(frame)
+			return
+		}
+		all := append(bytes.Clone(text), "\r\n"+s.env.Admin.Info()...)
+		s.emit(resp.AppendVerbatim(nil, s.key.Proto, "txt", string(all)))
+	})
+}
+
+// bulkText returns the payload of a bulk or verbatim string.
+func bulkText(frame []byte) ([]byte, bool) {
+	_, rest, found := bytes.Cut(frame, []byte("\r\n"))
+	if !found || len(rest) < 2 {
+		return nil, false
+	}
+	switch frame[0] {
+	case '$':
+		return rest[:len(rest)-2], true
+	case '=':
+		return rest[len("txt:") : len(rest)-2], true
+	}
+	return nil, false
+}

@@ -1,0 +1,190 @@
+package session
+
+import (
+	"bytes"
+	"strconv"
+	"strings"
+
+	"github.com/understudy/understudy/proxy/command"
+	"github.com/understudy/understudy/proxy/upstream"
+	"github.com/understudy/understudy/resp"
+)
+
+var (
+	replyOK    = []byte("+OK\r\n")
+	replyPong  = []byte("+PONG\r\n")
+	replyReset = []byte("+RESET\r\n")
+)
+
+// local handles a command that concerns the client's connection, which is the proxy's affair. It returns false when
+// it needs a node and there is none yet.
+func (s *Session) local(cmd *command.Command, args [][]byte, request []byte) bool {
+	switch name, _, _ := strings.Cut(cmd.Name, "|"); name {
+	case "PING":
+		if len(args) == 2 {
+			s.emit(resp.AppendBulk(nil, args[1]))
+		} else {
+			s.emit(replyPong)
+		}
+	case "ECHO":
+		s.emit(resp.AppendBulk(nil, args[1]))
+	case "QUIT":
+		s.emit(replyOK)
+		s.quit(ByQuit)
+	case "RESET":
+		s.reset()
+		s.emit(replyReset)
+	case "SELECT":
+		return s.selectDB(args, request)
+	case "AUTH":
+		return s.auth(args, request)
+	case "HELLO":
+		return s.hello(args, request)
+	case "CLIENT":
+		return s.client(cmd, args)
+	case "READONLY", "READWRITE", "ASKING":
+		s.emit(errorReply("ERR This instance has cluster support disabled"))
+	default:
+		s.emit(errorReply("ERR " + cmd.Name + " is not supported through Understudy"))
+	}
+	return true
+}
+
+// reset brings the session back to where it began, as RESET does.
+func (s *Session) reset() {
+	s.dropPin(false)
+	s.detach()
+	s.tx = nil
+	s.regroup(upstream.Key{Proto: 2})
+	s.info.Name = ""
+}
+
+// selectDB moves the session to another database: to other lanes. The SELECT itself is sent on the lane of that
+// database, where it changes nothing, and the server's answer is the client's.
+func (s *Session) selectDB(args [][]byte, request []byte) bool {
+	key := s.key
+	if db, err := strconv.Atoi(string(args[1])); err == nil && db >= 0 {
+		key.DB = db
+	} // else the server refuses it, on whatever lane
+	return s.tryKey(key, false, request, request, func(frame []byte) {
+		if frame[0] == '+' {
+			s.regroup(key)
+		}
+		s.emit(frame)
+	})
+}
+
+// auth verifies credentials with the master, on a connection that presents them.
+func (s *Session) auth(args [][]byte, request []byte) bool {
+	if len(args) > 3 {
+		s.emit(errorReply("ERR syntax error"))
+		return true
+	}
+	key := s.key
+	key.User, key.Password = "", string(args[len(args)-1])
+	if len(args) == 3 {
+		key.User = string(args[1])
+	}
+	return s.tryKey(key, true, request, []byte("*1\r\n$4\r\nPING\r\n"), func(frame []byte) {
+		if !authenticated(frame) {
+			s.emit(frame)
+			return
+		}
+		s.regroup(key)
+		s.emit(replyOK)
+	})
+}
+
+// authenticated reports whether a reply came from a connection that the server has let in: PING may still be denied
+// to the user.
+func authenticated(frame []byte) bool {
+	return frame[0] != '-' || string(resp.ErrorCode(frame)) == "NOPERM"
+}
+
+// hello negotiates the protocol version, and may authenticate and set the name on the way.
+func (s *Session) hello(args [][]byte, request []byte) bool {
+	key, name := s.key, s.info.Name
+	verify := false
+	if len(args) > 1 {
+		v, err := strconv.ParseInt(string(args[1]), 10, 64)
+		switch {
+		case err != nil:
+			s.emit(errorReply("ERR Protocol version is not an integer or out of range"))
+			return true
+		case v != 2 && v != 3:
+			s.emit(errorReply("NOPROTO unsupported protocol version"))
+			return true
+		}
+		key.Proto = int(v)
+	}
+	for i := 2; i < len(args); {
+		switch opt := strings.ToUpper(string(args[i])); {
+		case opt == "AUTH" && i+2 < len(args):
+			key.User, key.Password, verify = string(args[i+1]), string(args[i+2]), true
+			i += 3
+		case opt == "SETNAME" && i+1 < len(args):
+			if !validName(args[i+1]) {
+				s.emit(errorReply(invalidName))
+				return true
+			}
+			name = string(args[i+1])
+			i += 2
+		default:
+			s.emit(errorReply("ERR Syntax error in HELLO option '" + string(args[i]) + "'"))
+			return true
+		}
+	}
+	ask := resp.AppendRequestStrings(nil, "HELLO", strconv.Itoa(key.Proto))
+	return s.tryKey(key, verify, request, ask, func(frame []byte) {
+		if frame[0] == '-' {
+			s.emit(frame)
+			return
+		}
+		s.regroup(key)
+		s.info.Name = name
+		s.emit(withID(frame, s.id))
+	})
+}
+
+// withID replaces the id in a reply to HELLO, which is the lane's, by the client's.
+func withID(hello []byte, id uint64) []byte {
+	field := []byte("\r\n$2\r\nid\r\n:")
+	before, after, found := bytes.Cut(hello, field)
+	if !found {
+		return hello
+	}
+	rest := after[bytes.IndexByte(after, '\r'):]
+	out := append(bytes.Clone(before), field...)
+	return append(strconv.AppendUint(out, id, 10), rest...)
+}
+
+// tryKey asks the master something on a connection of another key, before the session moves there. With verify the
+// connection is new, so that the server checks the credentials now. request is what the client sent.
+func (s *Session) tryKey(key upstream.Key, verify bool, request, ask []byte, reply func(frame []byte)) bool {
+	group := s.env.Pool.Group(key)
+	var c *upstream.Conn
+	if verify {
+		c = group.FreshPin(s)
+	} else {
+		c = group.Master()
+	}
+	if c == nil {
+		group.Release()
+		s.hold()
+		return s.declined()
+	}
+	s.release()
+	if verify {
+		s.pin, s.pinGroup = c, group
+	}
+	s.ask(c, upstream.Repeatable, ask, 1, &await{
+		again: bytes.Clone(request),
+		reply: func(_ *upstream.Conn, frame []byte) {
+			clean := frame[0] != '-'
+			reply(frame)
+			s.later = func() { s.dropPin(clean) }
+		},
+		done: group.Release,
+	})
+	return true
+}

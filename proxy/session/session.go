@@ -1,0 +1,333 @@
+package session
+
+import (
+	"net"
+	"time"
+
+	"github.com/understudy/understudy/internal/bytelog"
+	"github.com/understudy/understudy/proxy/command"
+	"github.com/understudy/understudy/proxy/eventloop"
+	"github.com/understudy/understudy/proxy/upstream"
+	"github.com/understudy/understudy/resp"
+)
+
+const (
+	// softOutput is how much unread output keeps a session from taking further requests.
+	softOutput = 256 << 10
+	// softInput is how much waiting input stops the reading from a client. A single request may be larger.
+	softInput = 256 << 10
+	// maxOutstanding and maxReplyBytes bound what a session has under way: requests, and the replies expected to them.
+	maxOutstanding = 1024
+	maxReplyBytes  = 16 << 20
+)
+
+// Session is one client's conversation. It is the eventloop.Handler of the client's connection. All methods run on
+// the loop's goroutine.
+type Session struct {
+	env    *Env
+	conn   eventloop.Conn
+	id     uint64
+	policy Policy
+
+	parser  resp.RequestParser
+	in      []byte // input not yet taken
+	out     bytelog.Log
+	bufs    [8][]byte
+	planned []planned // scratch of one batch
+
+	key   upstream.Key
+	group *upstream.Group
+
+	lane        *upstream.Conn // that the outstanding requests are on
+	outstanding int
+	replySize   int // smoothed, bytes
+
+	redo      []redo // requests to send again and replies that are due, before any input
+	recovered []redo // the same, still being gathered: becomes redo when nothing is outstanding
+
+	draining bool // the next request waits until nothing is outstanding
+	ahead    int  // bytes behind the request being handled that were taken with it
+
+	await     *await // the special request under way
+	pin       *upstream.Conn
+	pinGroup  *upstream.Group // that the pin belongs to
+	later     func()          // what is left to do when the reply that is being dealt with has been taken off its connection
+	gathered  []byte          // a large reply that something must look at whole
+	streaming bool            // a large reply is being passed on in parts
+	tx        *transaction
+	attach    *attachment // the pin for life: subscriptions and the like
+
+	held        bool // in the pool's list of those that wait for a master
+	heldSince   time.Time
+	holdTimer   eventloop.Timer
+	gaveUp      bool // the hold has timed out: what needs a master is declined until one is there
+	wroteAt     time.Time
+	readPaused  bool
+	lanePaused  *upstream.Conn
+	peerDone    bool // the client sends nothing more
+	closeAfter  bool // close when the output is sent
+	closeReason CloseReason
+	closed      bool
+	dropStream  bool // the reply that is being streamed is not delivered
+
+	info  Info
+	since time.Time
+}
+
+// New returns the session of a client that has connected, for conn's handler.
+func New(env *Env, conn eventloop.Conn, id uint64, policy Policy) *Session {
+	s := &Session{env: env, conn: conn, id: id, policy: policy, since: env.Loop.Now()}
+	s.out = bytelog.Log{Pool: env.Bytes}
+	s.key = upstream.Key{Proto: 2}
+	s.group = env.Pool.Group(s.key)
+	s.info.lastActive = s.since
+	env.Sessions[s] = struct{}{}
+	return s
+}
+
+// ID returns the client's number, as CLIENT ID tells it.
+func (s *Session) ID() uint64 { return s.id }
+
+// Loop returns the loop that the session runs on.
+func (s *Session) Loop() eventloop.Loop { return s.env.Loop }
+
+// Data implements eventloop.Handler.
+func (s *Session) Data(p []byte) {
+	if s.closed || s.closeAfter {
+		return
+	}
+	s.info.lastActive = s.env.Loop.Now()
+	if len(s.in) == 0 {
+		n := s.take(p)
+		if n < len(p) && !s.closed {
+			s.in = append(s.in, p[n:]...)
+			s.reserve()
+		}
+	} else {
+		s.in = append(s.in, p...)
+		s.takeInput()
+	}
+	if len(s.in) > softInput && !s.readPaused && !s.closed && s.blocked() {
+		s.readPaused = true
+		s.conn.PauseRead()
+	}
+}
+
+// reserve makes room for the rest of a request whose size is known, so that a large one is not copied each time the
+// buffer grows. No more than a client has already sent is believed.
+func (s *Session) reserve() {
+	if miss := min(s.parser.Missing(), max(len(s.in), 64<<10)); miss > cap(s.in)-len(s.in) {
+		s.in = append(make([]byte, 0, len(s.in)+miss), s.in...)
+	}
+}
+
+// takeInput takes what it can of the input that is kept.
+func (s *Session) takeInput() {
+	n := s.take(s.in)
+	if s.closed {
+		return
+	}
+	switch rest := len(s.in) - n; {
+	case rest == 0 && cap(s.in) > 16<<10:
+		s.in = nil
+	case rest == 0:
+		s.in = s.in[:0]
+	case n > 0:
+		s.in = append(s.in[:0], s.in[n:]...)
+	}
+	s.reserve()
+}
+
+// proceed goes on with whatever can be done now.
+func (s *Session) proceed() {
+	if s.closed {
+		return
+	}
+	if s.outstanding == 0 {
+		s.draining = false
+		if f := s.later; f != nil {
+			s.later = nil
+			f()
+		}
+	}
+	if len(s.recovered) > 0 && s.outstanding == 0 {
+		s.redo = append(s.recovered, s.redo...)
+		s.recovered = nil
+		s.env.Stats.Redone++
+	}
+	if s.attach != nil && s.attach.pin == nil && !s.held {
+		s.resubscribe()
+	}
+	if len(s.in) > 0 || len(s.redo) > 0 {
+		s.takeInput()
+	}
+	if s.closed {
+		return
+	}
+	if s.readPaused && !s.closeAfter && (len(s.in) < softInput || !s.blocked()) {
+		s.readPaused = false
+		s.conn.ResumeRead()
+	}
+	if s.peerDone && !s.readPaused && s.settled() {
+		s.quit(ByPeer)
+	}
+}
+
+// settled reports that all the client asked for has been answered; what is left is not a whole request.
+func (s *Session) settled() bool {
+	return s.outstanding == 0 && s.await == nil && len(s.redo) == 0 && len(s.recovered) == 0 && !s.held
+}
+
+// blocked reports whether whole requests may be waiting in the input. Otherwise it holds the beginning of one that
+// is still arriving, and reading must go on.
+func (s *Session) blocked() bool {
+	return s.held || s.await != nil || !s.mayTake() || s.outstanding > 0
+}
+
+// mayTake reports whether another request may be taken from the input or the redo list.
+func (s *Session) mayTake() bool {
+	return !s.closed && !s.closeAfter && !s.held && !s.draining && s.await == nil && len(s.recovered) == 0 &&
+		s.out.Len() < softOutput && s.outstanding < s.allowance()
+}
+
+// allowance is how many requests may be outstanding: fewer when the replies are large.
+func (s *Session) allowance() int {
+	return min(maxOutstanding, max(1, maxReplyBytes/(s.replySize+1)))
+}
+
+// emit queues bytes for the client.
+func (s *Session) emit(p []byte) {
+	s.out.Append(p)
+	s.conn.Flush()
+}
+
+// Flush implements eventloop.Handler: it goes on with the input, then writes what there is to write.
+func (s *Session) Flush() {
+	s.proceed()
+	if s.closed {
+		return
+	}
+	for s.out.Unsent() > 0 {
+		bufs := s.out.Next(s.bufs[:0], len(s.bufs))
+		want := 0
+		for _, b := range bufs {
+			want += len(b)
+		}
+		n, err := s.conn.Writev(bufs)
+		clear(bufs)
+		s.out.Release(n)
+		if err != nil {
+			s.close(ByPeer)
+			return
+		}
+		if n < want {
+			break
+		}
+	}
+	if s.out.Len() == 0 && s.closeAfter {
+		s.close(s.closeReason)
+		return
+	}
+	if s.out.Len() > s.env.Config.OutputLimit {
+		s.close(ByOutputLimit)
+		return
+	}
+	if s.lanePaused != nil && s.out.Len() < softOutput {
+		s.lanePaused.Resume()
+		s.lanePaused = nil
+	}
+	if s.out.Len() < softOutput && (len(s.in) > 0 || len(s.redo) > 0) && s.mayTake() && s.outstanding == 0 {
+		s.conn.Flush() // the output was what held the input back
+	}
+}
+
+// HalfClosed implements eventloop.Handler. What was asked before is still answered, as long as it does not block.
+func (s *Session) HalfClosed(unread bool) {
+	if s.blocking() || s.attach != nil {
+		s.close(ByPeer)
+		return
+	}
+	if unread {
+		return
+	}
+	s.peerDone = true
+	s.proceed()
+}
+
+// Closed implements eventloop.Handler.
+func (s *Session) Closed(error) { s.close(ByPeer) }
+
+// quit closes the session once its output has been sent.
+func (s *Session) quit(r CloseReason) {
+	if s.closeAfter || s.closed {
+		return
+	}
+	s.closeAfter, s.closeReason = true, r
+	s.in = nil
+	s.conn.Flush()
+}
+
+// Close ends the session now.
+func (s *Session) Close(r CloseReason) { s.close(r) }
+
+// Drain ends the session as soon as nothing of it is under way.
+func (s *Session) Drain() {
+	if s.settled() && len(s.in) == 0 || s.blocking() || s.attach != nil {
+		s.quit(ByShutdown)
+	}
+}
+
+func (s *Session) close(r CloseReason) {
+	if s.closed {
+		return
+	}
+	s.closed = true
+	s.env.Stats.Closes[r]++
+	if s.holdTimer != nil {
+		s.holdTimer.Stop()
+	}
+	if s.lanePaused != nil {
+		s.lanePaused.Resume()
+	}
+	s.endAwait()
+	s.dropPin(false)
+	s.detach()
+	s.out.Clear()
+	s.in, s.redo, s.recovered, s.tx, s.later = nil, nil, nil, nil, nil
+	s.group.Release()
+	delete(s.env.Sessions, s)
+	s.conn.Close()
+	s.env.Closed(s)
+}
+
+// regroup moves the session to the lanes of another key.
+func (s *Session) regroup(key upstream.Key) {
+	if key != s.key {
+		s.group.Release()
+		s.key = key
+		s.group = s.env.Pool.Group(key)
+	}
+	s.lane = nil
+}
+
+// dropPin gives the pin back; clean as in Group.Unpin.
+func (s *Session) dropPin(clean bool) {
+	if c := s.pin; c != nil {
+		s.pin = nil
+		s.pinGroup.Unpin(c, clean)
+	}
+}
+
+// Tick closes a client that has been idle for too long.
+func (s *Session) Tick(now time.Time) {
+	t := s.env.Config.IdleTimeout
+	if t > 0 && now.Sub(s.info.lastActive) > t && s.settled() && s.attach == nil {
+		s.close(ByIdleTimeout)
+	}
+}
+
+// RemoteAddr returns the client's address.
+func (s *Session) RemoteAddr() net.Addr { return s.conn.RemoteAddr() }
+
+// table returns the command table to use.
+func (s *Session) table() *command.Table { return s.env.Commands() }

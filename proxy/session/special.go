@@ -1,0 +1,183 @@
+package session
+
+import (
+	"bytes"
+
+	"github.com/understudy/understudy/proxy/upstream"
+	"github.com/understudy/understudy/resp"
+)
+
+// await is a special request that is under way: its reply is looked at, or it occupies a pin. Nothing else of the
+// session is outstanding meanwhile.
+type await struct {
+	// reply gets the reply. For several frames (a Block) it gets them together.
+	reply func(c *upstream.Conn, frames []byte)
+	// done, when set, is called once when the request is over: answered, lost, or the session has ended.
+	done   func()
+	again  []byte // what to send if it must be sent again; nil: the request as it was sent
+	block  int    // commands of a MULTI ... EXEC
+	frames []byte // gathered so far
+	final  int    // where in frames the last one begins
+}
+
+// ask sends a special request on c. The session takes nothing else until it is answered.
+func (s *Session) ask(c *upstream.Conn, kind upstream.Kind, request []byte, replies int, a *await) {
+	s.await = a
+	c.Send(s, kind, tagSpecial, request, replies)
+	writes := 0
+	if kind != upstream.Repeatable {
+		writes = 1
+	}
+	s.sentOn(c, 1, writes)
+}
+
+// askMaster sends a special request on the lane to the master. It returns false when there is none.
+func (s *Session) askMaster(request []byte, reply func(frame []byte)) bool {
+	c := s.choose(toMaster)
+	if c == nil {
+		return s.declined()
+	}
+	s.ask(c, upstream.Repeatable, request, 1, &await{reply: func(_ *upstream.Conn, f []byte) { reply(f) }})
+	return true
+}
+
+// declined answers a request for which there was no connection, if the session has stopped waiting for one.
+func (s *Session) declined() bool {
+	if s.gaveUp {
+		s.decline()
+	}
+	return s.gaveUp
+}
+
+// choosePin borrows a pin of the session's group as choose finds a lane.
+func (s *Session) choosePin() *upstream.Conn {
+	if c := s.group.Pin(s); c != nil {
+		s.release()
+		s.pinGroup = s.group
+		return c
+	}
+	s.hold()
+	return nil
+}
+
+func (s *Session) endAwait() {
+	if a := s.await; a != nil {
+		s.await = nil
+		s.outstanding--
+		if a.done != nil {
+			a.done()
+		}
+	}
+}
+
+func (s *Session) replySpecial(c *upstream.Conn, e *upstream.Entry, frame []byte) {
+	a := s.await
+	a.final = len(a.frames)
+	a.frames = append(a.frames, frame...)
+	if e.Replies > 0 {
+		return
+	}
+	s.endAwait()
+	if s.retrySpecial(c, e, a) {
+		if a.again == nil {
+			a.again = c.Request(nil)
+		}
+		s.recover(redo{request: a.again, block: a.block})
+		s.later = func() { s.dropPin(true) }
+		return
+	}
+	if e.Kind != upstream.Repeatable && !s.env.Pool.Answerable(c) {
+		a.frames = append(a.frames[:a.final], unknownResult...)
+		s.env.Stats.Unknown++
+		if s.env.Config.CloseAmbiguous {
+			s.close(ByAmbiguity)
+			return
+		}
+	}
+	a.reply(c, a.frames)
+	s.conn.Flush()
+}
+
+// retrySpecial is retry, and knows that a Block was refused as a whole when EXEC was aborted because its commands met
+// a node that was no master.
+func (s *Session) retrySpecial(c *upstream.Conn, e *upstream.Entry, a *await) bool {
+	last := a.frames[a.final:]
+	if a.block == 0 {
+		return last[0] == '-' && s.retry(c, e, last)
+	}
+	if !bytes.HasPrefix(last, []byte("-EXECABORT")) {
+		return false
+	}
+	for frames := a.frames[:a.final]; len(frames) > 0; {
+		end := bytes.Index(frames, []byte("\r\n")) + 2 // all of them are one line
+		if frames[0] == '-' && s.retry(c, &upstream.Entry{Kind: upstream.Write}, frames[:end]) {
+			return true
+		}
+		frames = frames[end:]
+	}
+	return false
+}
+
+func (s *Session) lostSpecial(c *upstream.Conn, e *upstream.Entry, request []byte, sent bool) {
+	a := s.await
+	s.endAwait()
+	if s.pin == c {
+		s.pin = nil
+	}
+	if !sent || e.Kind == upstream.Repeatable {
+		if a.again != nil {
+			request = a.again
+		}
+		s.recover(redo{request: request, block: a.block})
+		return
+	}
+	s.env.Stats.Unknown++
+	if s.env.Config.CloseAmbiguous {
+		s.close(ByAmbiguity)
+		return
+	}
+	due := a.frames
+	for n := a.block - int(e.Replies); a.block > 0 && n < a.block-1; n++ {
+		if n == 0 {
+			due = append(due, "+OK\r\n"...)
+		} else {
+			due = append(due, "+QUEUED\r\n"...)
+		}
+	}
+	s.recover(redo{reply: append(due, unknownResult...)})
+}
+
+// Push implements upstream.Listener.
+func (s *Session) Push(_ *upstream.Conn, frame []byte) {
+	if s.closed {
+		return
+	}
+	if s.attach != nil {
+		s.attach.deliver(s, frame)
+	}
+	if s.out.Len() > s.env.Config.OutputLimit {
+		s.close(ByOutputLimit)
+	}
+}
+
+// PinLost implements upstream.Listener.
+func (s *Session) PinLost(c *upstream.Conn) {
+	if s.closed {
+		return
+	}
+	if s.pin == c {
+		s.pin = nil
+		if s.tx != nil {
+			s.tx.broken = true
+		}
+	}
+	if s.attach != nil && s.attach.pin == c {
+		s.attach.lost(s)
+	}
+	s.conn.Flush()
+}
+
+// blocking reports whether a blocking command of the session is under way.
+func (s *Session) blocking() bool { return s.await != nil && s.pin != nil && s.tx == nil }
+
+func errorReply(text string) []byte { return resp.AppendError(nil, text) }

@@ -1,0 +1,356 @@
+package upstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/understudy/understudy/internal/bytelog"
+	"github.com/understudy/understudy/proxy/eventloop"
+	"github.com/understudy/understudy/resp"
+)
+
+// streamAt is the size from which a reply is passed on in parts instead of being held until it is whole. A smaller
+// reply that breaks off can be asked for again elsewhere, because nothing of it was delivered.
+const streamAt = 1 << 20
+
+var (
+	errRetired  = errors.New("the connection was retired")
+	errFenced   = errors.New("the node is being deposed")
+	errNoReply  = errors.New("a reply came that nothing was waiting for")
+	errIdentity = errors.New("the server is not the run that the state names")
+)
+
+// Conn is one connection to a node: a lane, shared by sessions, or a pin, lent to one. It takes requests while it is
+// still connecting. It belongs to its pool's loop.
+type Conn struct {
+	group *Group
+	node  *node
+	pin   bool
+	// Listener, on a pin, takes pushed frames and hears of the pin's end. With Passthrough set, every frame is one.
+	Listener    Listener
+	Passthrough bool
+
+	net     eventloop.Conn // nil until connected
+	cancel  context.CancelFunc
+	shake   handshake
+	ready   bool
+	retired bool // takes no more requests; ends when the last is answered
+	ended   bool
+
+	log       bytelog.Log
+	queue     entries
+	scanner   resp.ReplyScanner
+	partial   []byte // of a reply that is not whole yet
+	streaming bool   // the reply at the front is being passed on in parts
+	paused    bool   // nothing is read: the one session that this connection serves does not drain
+
+	sample   int64 // number of the request whose round trip is being measured; 0: none
+	sentAt   time.Time
+	answered int64
+	lastUse  time.Time
+	bufs     [8][]byte
+}
+
+// Outstanding returns how many requests are not yet answered.
+func (c *Conn) Outstanding() int { return c.queue.n }
+
+// Usable reports whether the connection takes requests.
+func (c *Conn) Usable() bool { return !c.ended && !c.retired }
+
+// Master reports whether the node is the master.
+func (c *Conn) Master() bool { return c.node.master }
+
+// Addr returns the address of the node.
+func (c *Conn) Addr() string { return c.node.addr }
+
+// Send queues one request, whole and encoded as multibulk, for the end of this turn. replies is 1, or for a Block the
+// number of commands in it. The connection must be Usable.
+func (c *Conn) Send(owner Owner, kind Kind, tag uint8, request []byte, replies int) {
+	c.Append(request)
+	c.Expect(owner, kind, tag, len(request), replies)
+}
+
+// Append adds the bytes of one or more requests to the log; Expect must follow for each of them.
+func (c *Conn) Append(requests []byte) {
+	c.log.Append(requests)
+	if c.ready {
+		c.net.Flush()
+	}
+}
+
+// Expect queues the entry of the next request whose bytes were appended.
+func (c *Conn) Expect(owner Owner, kind Kind, tag uint8, size, replies int) {
+	c.queue.push(Entry{Owner: owner, Size: size, Replies: int32(replies), Kind: kind, Tag: tag})
+	c.node.stats.Requests++
+	if c.sample == 0 {
+		c.sample = c.answered + int64(c.queue.n)
+		c.sentAt = c.group.pool.loop.Now()
+	}
+}
+
+// Raw sends bytes for which no reply is counted: a Passthrough pin's requests.
+func (c *Conn) Raw(request []byte) {
+	c.log.Append(request)
+	if c.ready {
+		c.net.Flush()
+	}
+}
+
+// Request appends to dst the bytes of the entry at the front: inside Reply, the request that is being answered.
+func (c *Conn) Request(dst []byte) []byte { return c.log.Front(dst, c.queue.front().Size) }
+
+// Pause stops reading replies when everything that is still to come belongs to one session, which does not drain
+// its own; Resume goes on. A lane that others wait on is never paused.
+func (c *Conn) Pause() bool {
+	if !c.pin && !c.retired {
+		return false
+	}
+	for i := 1; i < c.queue.n; i++ {
+		if c.queue.at(i).Owner != c.queue.front().Owner {
+			return false
+		}
+	}
+	if c.net != nil && !c.paused && !c.ended {
+		c.paused = true
+		c.net.PauseRead()
+	}
+	return true
+}
+
+// Resume undoes Pause.
+func (c *Conn) Resume() {
+	if c.paused && !c.ended {
+		c.paused = false
+		c.net.ResumeRead()
+	}
+}
+
+// Close ends the connection; requests that are not answered are reported Lost.
+func (c *Conn) Close() { c.end(errRetired, false) }
+
+// dialled continues after the attempt to connect.
+func (c *Conn) dialled(nc eventloop.Conn, err error) eventloop.Handler {
+	c.cancel()
+	if c.ended {
+		return nil
+	}
+	if err != nil {
+		c.end(fmt.Errorf("connecting: %w", err), false)
+		return nil
+	}
+	c.net = nc
+	if err := c.introduce(); err != nil {
+		c.end(err, false)
+		return nil
+	}
+	return c
+}
+
+// Data implements eventloop.Handler.
+func (c *Conn) Data(p []byte) {
+	pool := c.group.pool
+	pool.refresh() // a State that fences this node counts before the replies that came after it
+	if c.ended {
+		return
+	}
+	start, pos := 0, 0
+	for pos < len(p) && !c.ended {
+		n, done, err := c.scanner.Scan(p[pos:])
+		pos += n
+		if err != nil {
+			c.end(fmt.Errorf("malformed reply: %w", err), true)
+			return
+		}
+		if !done {
+			break
+		}
+		frame := p[start:pos]
+		start = pos
+		if len(c.partial) > 0 {
+			c.partial = append(c.partial, frame...)
+			frame = c.partial
+			c.frame(frame)
+			c.partial = c.partial[:0]
+			if cap(c.partial) > 256<<10 {
+				c.partial = nil
+			}
+			continue
+		}
+		c.frame(frame)
+	}
+	if c.ended || start == len(p) {
+		return
+	}
+	rest := p[start:]
+	if c.streaming || c.mustStream(len(rest)) {
+		c.stream(rest, false)
+		return
+	}
+	c.partial = append(c.partial, rest...)
+}
+
+// mustStream reports whether the reply at the front is to be passed on in parts from now on.
+func (c *Conn) mustStream(more int) bool {
+	return c.ready && c.queue.n > 0 && !c.Passthrough && len(c.partial)+more+c.scanner.Pending() > streamAt
+}
+
+// stream passes on a part of a reply. A lane that carries such a reply takes nothing new: strangers do not wait
+// behind it.
+func (c *Conn) stream(part []byte, last bool) {
+	if !c.streaming {
+		c.streaming = true
+		if !c.pin {
+			c.retire()
+		}
+		if len(c.partial) > 0 {
+			c.queue.front().Owner.Stream(c, c.queue.front(), c.partial, false)
+			c.partial = nil
+		}
+		if c.ended {
+			return
+		}
+	}
+	e := c.queue.front()
+	if last {
+		c.streaming = false
+		if e.Replies > 1 {
+			e.Replies--
+			e.Owner.Stream(c, e, part, true)
+			return
+		}
+		done := c.answer()
+		done.Owner.Stream(c, &done, part, true)
+		c.settle()
+		return
+	}
+	e.Owner.Stream(c, e, part, false)
+}
+
+// frame handles one whole reply.
+func (c *Conn) frame(frame []byte) {
+	switch {
+	case c.streaming:
+		c.stream(frame, true)
+	case !c.ready:
+		c.introduced(frame)
+	case c.Passthrough, frame[0] == '>' && c.Listener != nil:
+		c.Listener.Push(c, frame)
+	case frame[0] == '>': // a push that nobody asked for
+	case c.queue.n == 0:
+		c.end(errNoReply, true)
+	default:
+		e := c.queue.front()
+		e.Replies--
+		e.Owner.Reply(c, e, frame)
+		if c.ended || e.Replies > 0 {
+			return
+		}
+		c.answer()
+		c.settle()
+	}
+}
+
+// answer takes the front entry off: it was answered in full.
+func (c *Conn) answer() Entry {
+	e := *c.queue.front()
+	c.log.Release(e.Size)
+	c.queue.pop()
+	c.answered++
+	if c.answered == c.sample {
+		c.node.observe(c.group.pool.loop.Now().Sub(c.sentAt))
+		c.sample = 0
+	}
+	return e
+}
+
+// settle ends a retired connection that has nothing more to do, and tells a pool that waits for the fence.
+func (c *Conn) settle() {
+	if c.queue.n > 0 || c.ended {
+		return
+	}
+	c.lastUse = c.group.pool.loop.Now()
+	if c.retired {
+		c.end(errRetired, false)
+	}
+}
+
+// retire makes the connection end when its requests are answered.
+func (c *Conn) retire() {
+	if !c.retired {
+		c.retired = true
+		c.group.forget(c)
+		c.settle()
+	}
+}
+
+// Flush implements eventloop.Handler.
+func (c *Conn) Flush() {
+	if !c.ready {
+		return
+	}
+	for c.log.Unsent() > 0 {
+		bufs := c.log.Next(c.bufs[:0], len(c.bufs))
+		want := 0
+		for _, b := range bufs {
+			want += len(b)
+		}
+		n, err := c.net.Writev(bufs)
+		clear(bufs)
+		c.log.Sent(n)
+		if err != nil {
+			c.end(fmt.Errorf("writing: %w", err), true)
+			return
+		}
+		if n < want {
+			return
+		}
+	}
+	if c.Passthrough && c.queue.n == 0 {
+		c.log.Clear() // nothing of it can be sent again
+	}
+}
+
+// HalfClosed implements eventloop.Handler: a node that stops sending has closed.
+func (c *Conn) HalfClosed(bool) { c.end(io.EOF, true) }
+
+// Closed implements eventloop.Handler.
+func (c *Conn) Closed(err error) { c.end(err, true) }
+
+// end closes the connection and reports what was not answered. failed says that it was the node's doing.
+func (c *Conn) end(err error, failed bool) {
+	if c.ended {
+		return
+	}
+	c.ended = true
+	pool := c.group.pool
+	if c.net != nil {
+		c.net.Reset() // what the kernel has not sent must not arrive later
+	} else {
+		c.cancel()
+	}
+	c.group.forget(c)
+	delete(pool.conns, c)
+	busy := c.queue.n > 0 || !c.ready
+	if failed || c.net == nil && !errors.Is(err, errRetired) && !errors.Is(err, errFenced) {
+		c.node.failed(pool, err, busy)
+	}
+	sent := c.log.Len() - c.log.Unsent()
+	partial := c.streaming
+	for end := 0; c.queue.n > 0; partial = false {
+		e := *c.queue.front()
+		end += e.Size
+		request := c.log.Front(make([]byte, 0, e.Size), e.Size)
+		c.log.Release(e.Size)
+		c.queue.pop()
+		e.Owner.Lost(c, &e, request, end <= sent, partial)
+	}
+	c.log.Clear()
+	c.partial = nil
+	if c.Listener != nil {
+		c.Listener.PinLost(c)
+	}
+	pool.settled()
+}

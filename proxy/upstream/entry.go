@@ -1,0 +1,73 @@
+package upstream
+
+// Kind is what may be done with a request whose reply does not come.
+type Kind uint8
+
+const (
+	// Repeatable requests change nothing and may be sent again: reads.
+	Repeatable Kind = iota
+	// Write requests may have been applied once they were sent; they are never sent twice.
+	Write
+	// Script requests are writes whose error replies prove nothing: a script can return any error.
+	Script
+	// Block is a whole MULTI ... EXEC, with one reply for each command in it.
+	Block
+)
+
+// Entry is one request, or one Block, on its way.
+type Entry struct {
+	Owner   Owner
+	Size    int   // bytes in the log
+	Replies int32 // frames still to come
+	Kind    Kind
+	Tag     uint8 // the owner's
+}
+
+// Owner is who sent a request and gets its reply: a session. All calls come on the loop's goroutine.
+type Owner interface {
+	// Reply delivers a whole reply; frame is valid during the call. For a Block it is called for each frame, with
+	// e.Replies counting down to zero.
+	Reply(c *Conn, e *Entry, frame []byte)
+	// Stream delivers a reply that is too large to be held, in parts.
+	Stream(c *Conn, e *Entry, part []byte, last bool)
+	// Lost says that the connection has ended and e was not answered in full. With sent, the node may have received
+	// the whole of it. request is the owner's to keep. Entries are reported in the order in which they were sent,
+	// and c takes no more by then. partial says that Stream has already delivered part of the reply.
+	Lost(c *Conn, e *Entry, request []byte, sent, partial bool)
+}
+
+// Listener is an Owner of a pin that also takes frames nobody asked for: pushed messages.
+type Listener interface {
+	// Push delivers a frame for which no request is waiting; frame is valid during the call.
+	Push(c *Conn, frame []byte)
+	// PinLost says that the pin has ended, after Lost was called for its entries.
+	PinLost(c *Conn)
+}
+
+// entries is a queue of Entry in a ring.
+type entries struct {
+	ring []Entry // length: a power of two
+	head int
+	n    int
+}
+
+func (q *entries) push(e Entry) {
+	if q.n == len(q.ring) {
+		grown := make([]Entry, max(16, 2*len(q.ring)))
+		k := copy(grown, q.ring[q.head:])
+		copy(grown[k:], q.ring[:q.head])
+		q.ring, q.head = grown, 0
+	}
+	q.ring[(q.head+q.n)&(len(q.ring)-1)] = e
+	q.n++
+}
+
+func (q *entries) front() *Entry { return &q.ring[q.head] }
+
+func (q *entries) at(i int) *Entry { return &q.ring[(q.head+i)&(len(q.ring)-1)] }
+
+func (q *entries) pop() {
+	q.ring[q.head] = Entry{}
+	q.head = (q.head + 1) & (len(q.ring) - 1)
+	q.n--
+}

@@ -1,0 +1,177 @@
+package upstream
+
+import (
+	"context"
+	"time"
+)
+
+// Key names a kind of conversation: requests of sessions with the same Key may share a connection.
+type Key struct {
+	DB       int
+	Proto    int // 2 or 3
+	User     string
+	Password string
+}
+
+// Group is the connections of one Key: a lane to each node and a stock of pins to the master.
+type Group struct {
+	pool     *Pool
+	key      Key
+	master   *Conn
+	replicas []*Conn // as pool.replicas; nil where none is open
+	idle     []*Conn // pins that are clean and lent to nobody
+	sessions int
+}
+
+const (
+	// maxIdlePins bounds the stock of a group; more are closed when they are given back.
+	maxIdlePins = 64
+	// idleTime is how long a connection that nobody uses stays open.
+	idleTime = time.Minute
+	// dialTimeout bounds an attempt to connect.
+	dialTimeout = 2 * time.Second
+)
+
+// Release says that a session no longer uses the group.
+func (g *Group) Release() { g.sessions-- }
+
+// Master returns the lane to the master, or nil when there is none to be had now: no stable State, no grant, or the
+// master does not accept connections. Then the session waits (Pool.Hold).
+func (g *Group) Master() *Conn {
+	p := g.pool
+	if !p.writable() {
+		return nil
+	}
+	if c := g.master; c != nil && c.Usable() {
+		return c
+	}
+	if !p.master.available(p.loop.Now()) {
+		return nil
+	}
+	g.master = p.open(g, p.master, false)
+	return g.master
+}
+
+// Replica returns a lane to a replica that serves reads, chosen by the power of two choices on outstanding requests
+// and latency, or nil when there is none.
+func (g *Group) Replica() *Conn {
+	p := g.pool
+	now := p.loop.Now()
+	n := len(p.replicas)
+	if n == 0 {
+		return nil
+	}
+	first := int(p.random() % uint64(n))
+	a := g.replica(first, now)
+	if n == 1 {
+		return a
+	}
+	second := int(p.random() % uint64(n-1))
+	if second >= first {
+		second++
+	}
+	b := g.replica(second, now)
+	switch {
+	case a == nil && b == nil:
+		for i := range n {
+			if c := g.replica(i, now); c != nil {
+				return c
+			}
+		}
+		return nil
+	case a == nil || b != nil && b.cost() < a.cost():
+		return b
+	}
+	return a
+}
+
+// cost is what a further request is expected to wait. A lane that is still connecting costs so much that reads go
+// to another as long as there is one.
+func (c *Conn) cost() time.Duration {
+	if !c.ready {
+		return dialTimeout
+	}
+	return time.Duration(c.queue.n+1) * c.node.latency
+}
+
+func (g *Group) replica(i int, now time.Time) *Conn {
+	n := g.pool.replicas[i]
+	if !n.serves || now.Before(n.doubtedUntil) {
+		return nil
+	}
+	if c := g.replicas[i]; c != nil && c.Usable() {
+		return c
+	}
+	if !n.available(now) {
+		return nil
+	}
+	g.replicas[i] = g.pool.open(g, n, false)
+	return g.replicas[i]
+}
+
+// Pin lends a connection of its own to the master, or returns nil as Master does. borrower hears of its end.
+func (g *Group) Pin(borrower Listener) *Conn {
+	if n := len(g.idle); n > 0 && g.pool.writable() {
+		c := g.idle[n-1]
+		g.idle = g.idle[:n-1]
+		c.Listener = borrower
+		return c
+	}
+	return g.FreshPin(borrower)
+}
+
+// FreshPin lends a new connection, whose credentials the server is asked about now.
+func (g *Group) FreshPin(borrower Listener) *Conn {
+	p := g.pool
+	if !p.writable() || !p.master.available(p.loop.Now()) {
+		return nil
+	}
+	c := p.open(g, p.master, true)
+	c.Listener = borrower
+	return c
+}
+
+// Unpin takes a pin back. clean says that it is as it was when it was lent: no transaction, no watched keys, no
+// subscription, the same database. A pin that is not clean is closed.
+func (g *Group) Unpin(c *Conn, clean bool) {
+	c.Listener = nil
+	if c.ended {
+		return
+	}
+	if !clean || c.queue.n > 0 || c.Passthrough || !c.node.master || c.node.left || len(g.idle) >= maxIdlePins {
+		c.end(errRetired, false)
+		return
+	}
+	c.Resume()
+	c.lastUse = g.pool.loop.Now()
+	g.idle = append(g.idle, c)
+}
+
+// forget takes a connection out of the places where it would be found for new requests.
+func (g *Group) forget(c *Conn) {
+	if g.master == c {
+		g.master = nil
+	}
+	for i, r := range g.replicas {
+		if r == c {
+			g.replicas[i] = nil
+		}
+	}
+	for i, r := range g.idle {
+		if r == c {
+			g.idle = append(g.idle[:i], g.idle[i+1:]...)
+			break
+		}
+	}
+}
+
+// open starts a connection.
+func (p *Pool) open(g *Group, n *node, pin bool) *Conn {
+	ctx, cancel := context.WithTimeout(context.Background(), dialTimeout)
+	c := &Conn{group: g, node: n, pin: pin, cancel: cancel}
+	c.log.Pool = p.bytes
+	c.lastUse = p.loop.Now()
+	p.conns[c] = struct{}{}
+	p.loop.Dial(ctx, p.cfg.Dial, "tcp", n.addr, c.dialled)
+	return c
+}

@@ -1,0 +1,111 @@
+package upstream
+
+import (
+	"bytes"
+	"fmt"
+	"strconv"
+
+	"github.com/understudy/understudy/resp"
+)
+
+// handshake is what a new connection says before it carries requests, all in one write, and what each answer means.
+type handshake struct {
+	steps []step
+}
+
+// step is one command of the handshake, by what its failure means.
+type step uint8
+
+const (
+	stepRequired step = iota // HELLO, AUTH, SELECT: without it the connection is not what its users need
+	stepOptional             // CLIENT SETNAME, CLIENT NO-EVICT: a user may lack the permission
+	stepIdentity             // INFO server
+)
+
+// introduce writes the handshake. It is far smaller than an empty socket buffer.
+func (c *Conn) introduce() error {
+	key, pool := c.group.key, c.group.pool
+	var b []byte
+	say := func(s step, args ...string) {
+		b = resp.AppendRequestStrings(b, args...)
+		c.shake.steps = append(c.shake.steps, s)
+	}
+	switch {
+	case key.Proto == 3 && key.User != "":
+		say(stepRequired, "HELLO", "3", "AUTH", key.User, key.Password)
+	case key.Proto == 3 && key.Password != "":
+		say(stepRequired, "HELLO", "3", "AUTH", "default", key.Password)
+	case key.Proto == 3:
+		say(stepRequired, "HELLO", "3")
+	case key.User != "":
+		say(stepRequired, "AUTH", key.User, key.Password)
+	case key.Password != "":
+		say(stepRequired, "AUTH", key.Password)
+	}
+	if key.DB != 0 {
+		say(stepRequired, "SELECT", strconv.Itoa(key.DB))
+	}
+	say(stepOptional, "CLIENT", "SETNAME", pool.cfg.ClientName)
+	say(stepOptional, "CLIENT", "NO-EVICT", "on")
+	say(stepIdentity, "INFO", "server")
+	n, err := c.net.Write(b)
+	if err == nil && n < len(b) {
+		err = fmt.Errorf("only %d of %d bytes were taken", n, len(b))
+	}
+	if err != nil {
+		return fmt.Errorf("handshake: %w", err)
+	}
+	return nil
+}
+
+// introduced handles the answer to one step; after the last, requests flow.
+func (c *Conn) introduced(frame []byte) {
+	if frame[0] == '>' {
+		return
+	}
+	s := c.shake.steps[0]
+	if len(c.shake.steps) == cap(c.shake.steps) && bytes.HasPrefix(frame, []byte("-ERR max number of clients")) {
+		c.end(fmt.Errorf("handshake: %s", bytes.TrimSpace(frame[1:])), true)
+		return
+	}
+	failed := frame[0] == '-'
+	if s == stepRequired && failed {
+		c.refused(frame)
+		return
+	}
+	if key := c.group.key; s == stepOptional && key.User == "" && key.Password == "" {
+		c.group.pool.authRequired = bytes.HasPrefix(frame, []byte("-NOAUTH"))
+	}
+	if s == stepIdentity && !failed && c.node.runID != "" && !bytes.Contains(frame, []byte("run_id:"+c.node.runID)) {
+		c.end(errIdentity, true)
+		return
+	}
+	if c.shake.steps = c.shake.steps[1:]; len(c.shake.steps) == 0 {
+		c.shake.steps = nil
+		c.ready = true
+		c.node.connected()
+		c.net.Flush()
+		c.settle()
+	}
+}
+
+// refused ends a connection whose HELLO, AUTH or SELECT the server has declined. From the master that is the answer
+// to everything that waits here; a replica that refuses what the master accepts is passed over.
+func (c *Conn) refused(frame []byte) {
+	if c.node.master {
+		for c.queue.n > 0 && !c.ended {
+			e := c.queue.front()
+			for e.Replies > 0 {
+				e.Replies--
+				e.Owner.Reply(c, e, frame)
+				if c.ended {
+					return
+				}
+			}
+			c.answer()
+		}
+		c.end(errRetired, false)
+		return
+	}
+	c.end(fmt.Errorf("the replica refuses what clients were granted by the master: %s", bytes.TrimSpace(frame[1:])), true)
+}

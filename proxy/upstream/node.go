@@ -1,0 +1,60 @@
+package upstream
+
+import (
+	"math/rand/v2"
+	"time"
+)
+
+const (
+	firstBackoff = 5 * time.Millisecond
+	lastBackoff  = time.Second
+	// startLatency is what a node is taken to need before anything was measured.
+	startLatency = 500 * time.Microsecond
+)
+
+// node is one server as this loop experiences it.
+type node struct {
+	addr    string
+	runID   string // as the State has it; "" while unknown
+	master  bool
+	serves  bool // a replica that may serve reads; the master of a stable State
+	latency time.Duration
+	retryAt time.Time // no new connection before this moment
+	misses  int       // failures since the last connection that came up
+	// doubtedUntil is set when a replica has answered that it cannot serve (-LOADING, -MASTERDOWN).
+	doubtedUntil time.Time
+	left         bool // no longer part of the State
+
+	stats NodeStats
+}
+
+// NodeStats is what INFO understudy tells of a node.
+type NodeStats struct {
+	Addr     string
+	Master   bool
+	Requests uint64 // sent to it, by this loop, since it came into its role
+	Latency  time.Duration
+	Conns    int
+}
+
+// observe smooths the round trips measured.
+func (n *node) observe(d time.Duration) { n.latency += (d - n.latency) / 8 }
+
+func (n *node) connected() { n.misses, n.retryAt = 0, time.Time{} }
+
+// failed sets the time before which no new connection is tried: doubling, with jitter, so that the members of a
+// cluster do not come back in step.
+func (n *node) failed(p *Pool, err error, busy bool) {
+	n.misses++
+	pause := min(lastBackoff, firstBackoff<<min(n.misses-1, 10))
+	pause = pause/2 + rand.N(pause/2)
+	if !busy && n.misses == 1 {
+		pause = 0 // an idle connection was closed, by the server's timeout perhaps
+	}
+	n.retryAt = p.loop.Now().Add(pause)
+	p.log.Debug("connection to a node ended", "node", n.addr, "error", err, "retry_in", pause)
+	p.suspect(n.addr)
+	p.loop.After(pause, p.wake)
+}
+
+func (n *node) available(now time.Time) bool { return n.serves && !n.left && !now.Before(n.retryAt) }

@@ -1,0 +1,368 @@
+package upstream
+
+import (
+	"log/slog"
+	"math/rand/v2"
+	"time"
+
+	"github.com/understudy/understudy/internal/bytelog"
+	"github.com/understudy/understudy/proxy/eventloop"
+	"github.com/understudy/understudy/topology"
+)
+
+// Coordinator is what the data path needs of the agreement. Both methods are called for every batch of requests and
+// must not do I/O.
+type Coordinator interface {
+	Snapshot() topology.Snapshot
+	Grant() topology.Grant
+}
+
+// Config is what a Pool is made with.
+type Config struct {
+	ClientName string             // CLIENT SETNAME of every connection
+	Dial       eventloop.DialFunc // connects to an announced address
+	// DrainTimeout bounds how long a fence waits for a living master to answer what is in flight.
+	DrainTimeout time.Duration
+	// Suspect is told of addresses whose connection died. It must not block.
+	Suspect func(addr string)
+	// Fenced is told once per epoch that nothing is in flight to the master which that epoch deposes. It must not block.
+	Fenced func(epoch uint64)
+}
+
+// Waiter is a session that waits for a master.
+type Waiter interface {
+	// Resume tries again; it may Hold anew.
+	Resume()
+}
+
+// Pool is all connections of one event loop, and the State it routes under.
+type Pool struct {
+	cfg   Config
+	loop  eventloop.Loop
+	coord Coordinator
+	log   *slog.Logger
+	bytes *bytelog.Pool
+
+	version  int64 // of the State applied
+	state    *topology.State
+	master   *node // nil before the first State
+	replicas []*node
+	nodes    map[string]*node // by address
+
+	groups map[Key]*Group
+	conns  map[*Conn]struct{}
+	held   []Waiter
+
+	grant    topology.Grant // as it was when last looked at
+	since    time.Time      // when the State's epoch became stable here
+	doubted  int64          // the version of a State that the master itself has contradicted
+	fence    uint64
+	fencing  bool // the fence has not been acknowledged
+	draining eventloop.Timer
+
+	authRequired bool // a connection without credentials was told to authenticate first
+	rng          *rand.PCG
+}
+
+// NewPool returns a pool without connections. bytes is shared with the loop's other logs.
+func NewPool(cfg Config, loop eventloop.Loop, coord Coordinator, bytes *bytelog.Pool, log *slog.Logger) *Pool {
+	return &Pool{
+		cfg: cfg, loop: loop, coord: coord, log: log, bytes: bytes,
+		version: -1, doubted: -1,
+		nodes: map[string]*node{}, groups: map[Key]*Group{}, conns: map[*Conn]struct{}{},
+		rng: rand.NewPCG(rand.Uint64(), rand.Uint64()),
+	}
+}
+
+func (p *Pool) random() uint64 { return p.rng.Uint64() >> 1 }
+
+// Group returns the group of key, and counts the caller among its users until Release.
+func (p *Pool) Group(key Key) *Group {
+	g := p.groups[key]
+	if g == nil {
+		g = &Group{pool: p, key: key, replicas: make([]*Conn, len(p.replicas))}
+		p.groups[key] = g
+	}
+	g.sessions++
+	return g
+}
+
+// State returns the State that the loop routes under; nil before the first.
+func (p *Pool) State() *topology.State { return p.state }
+
+// Hold makes w wait until the State changes or the master may be tried again.
+func (p *Pool) Hold(w Waiter) { p.held = append(p.held, w) }
+
+// Distrust says that the master of this State has answered as a replica does. Nothing more is sent to it under this
+// State, or for a moment if the State proves right after all.
+func (p *Pool) Distrust() {
+	if p.doubted == p.version {
+		return
+	}
+	p.doubted = p.version
+	p.suspect(p.master.addr)
+	p.loop.After(masterDoubt, func() {
+		p.doubted = -1
+		p.wake()
+	})
+}
+
+// Granted reports whether this member holds the grant of the State's epoch now. It is asked before a write is sent
+// and again when its reply has come.
+func (p *Pool) Granted() bool {
+	if p.state == nil {
+		return false
+	}
+	g := p.coord.Grant()
+	if g.Epoch != 0 {
+		p.grant = g
+	}
+	return g.Permits(p.state.Epoch, p.loop.Now())
+}
+
+// Answerable reports whether the reply to a write on c may be delivered as it is: nobody can have been promoted yet
+// in place of c's node, because this member still holds the lease under which the write was sent and has not
+// acknowledged a fence.
+func (p *Pool) Answerable(c *Conn) bool {
+	if c.node.left || !c.node.master {
+		return false
+	}
+	if p.fencing {
+		return p.grant.Permits(p.grant.Epoch, p.loop.Now())
+	}
+	return p.Granted()
+}
+
+// Fresh reports whether the epoch became stable less than d ago.
+func (p *Pool) Fresh(d time.Duration) bool { return p.loop.Now().Sub(p.since) < d }
+
+// Doubt keeps reads away from a replica for a moment: it has answered that it cannot serve them.
+func (p *Pool) Doubt(c *Conn) {
+	c.node.doubtedUntil = p.loop.Now().Add(replicaDoubt)
+	p.suspect(c.node.addr)
+}
+
+const (
+	replicaDoubt = 200 * time.Millisecond
+	masterDoubt  = 50 * time.Millisecond
+)
+
+// AuthRequired reports whether a connection without credentials was last told to authenticate first.
+func (p *Pool) AuthRequired() bool { return p.authRequired }
+
+func (p *Pool) writable() bool {
+	p.refresh()
+	return p.state != nil && p.state.Phase == topology.Stable && p.version != p.doubted && p.Granted()
+}
+
+func (p *Pool) suspect(addr string) { p.cfg.Suspect(addr) }
+
+// wake lets the sessions that wait try again, in the order in which they came.
+func (p *Pool) wake() {
+	held := p.held
+	p.held = nil
+	for _, w := range held {
+		w.Resume()
+	}
+}
+
+// refresh applies the coordinator's State if it is newer than the one applied.
+func (p *Pool) refresh() {
+	if s := p.coord.Snapshot(); s.State != nil && s.Version != p.version {
+		p.apply(s)
+	}
+}
+
+// Refresh applies a new State; the loop calls it when the coordinator reports one.
+func (p *Pool) Refresh() { p.refresh() }
+
+func (p *Pool) apply(s topology.Snapshot) {
+	old := p.state
+	p.state, p.version = s.State, s.Version
+	p.enroll(s.State)
+	switch {
+	case s.State.Phase != topology.Stable:
+		p.raiseFence(s.State)
+	default:
+		p.fencing = false
+		if old == nil || old.Epoch != s.State.Epoch || old.Phase != topology.Stable {
+			p.since = p.loop.Now()
+			p.log.Debug("routing under a new state", "epoch", s.State.Epoch, "master", s.State.Master.Addr)
+		}
+	}
+	p.loop.Post(func() { // not now: apply may run in the middle of a session's work
+		p.warm()
+		p.wake()
+	})
+}
+
+// warm connects the lanes of clients that have not said who they are, so that the first of them does not wait.
+func (p *Pool) warm() {
+	g := p.Group(Key{Proto: 2})
+	g.Release()
+	g.Master()
+	for i := range p.replicas {
+		g.replica(i, p.loop.Now())
+	}
+}
+
+// enroll brings the nodes up to a State and ends the connections that it leaves without a purpose.
+func (p *Pool) enroll(s *topology.State) {
+	next := make(map[string]*node, len(p.nodes))
+	member := func(t topology.Node, master, serves bool) *node {
+		n := p.nodes[t.Addr]
+		if n == nil || n.master != master || n.runID != "" && n.runID != t.RunID {
+			n = &node{addr: t.Addr, latency: startLatency}
+		}
+		n.runID, n.master, n.serves = t.RunID, master, serves
+		next[t.Addr] = n
+		return n
+	}
+	p.master = member(s.Master, true, s.Phase == topology.Stable)
+	var replicas []*node
+	for _, r := range s.Replicas {
+		if r.Addr != s.Master.Addr {
+			replicas = append(replicas, member(r.Node, false, r.Health == topology.Online))
+		}
+	}
+	for addr, n := range p.nodes {
+		if next[addr] != n {
+			n.left = true
+		}
+	}
+	for _, g := range p.groups {
+		lanes := make([]*Conn, len(replicas))
+		for i, n := range replicas {
+			for _, c := range g.replicas {
+				if c != nil && c.node == n {
+					lanes[i] = c
+				}
+			}
+		}
+		g.replicas = lanes
+	}
+	p.nodes, p.replicas = next, replicas
+	for c := range p.conns {
+		if c.node.left || !c.node.master && !c.node.serves {
+			c.end(errRetired, false)
+		}
+	}
+}
+
+// raiseFence stops the flow to a master that is being deposed. What is in flight to a dead one is given up at once;
+// a living one gets a moment to answer.
+func (p *Pool) raiseFence(s *topology.State) {
+	if p.fence != s.Epoch {
+		p.fence, p.fencing = s.Epoch, true
+		if p.draining != nil {
+			p.draining.Stop()
+		}
+		p.draining = p.loop.After(p.cfg.DrainTimeout, p.cut)
+	}
+	down := s.Failover == nil || s.Failover.MasterDown
+	for c := range p.conns {
+		if c.node.master && (down || !c.ready || c.Passthrough) {
+			c.end(errFenced, false)
+		}
+	}
+	p.settled()
+}
+
+// cut resets every connection to the master that is being deposed.
+func (p *Pool) cut() {
+	if p.state.Phase == topology.Stable {
+		return
+	}
+	for c := range p.conns {
+		if c.node.master {
+			c.end(errFenced, false)
+		}
+	}
+}
+
+// settled acknowledges the fence once nothing is in flight to the master that is being deposed.
+func (p *Pool) settled() {
+	if !p.fencing {
+		return
+	}
+	for c := range p.conns {
+		if c.node.master && (c.queue.n > 0 || c.Passthrough) {
+			return
+		}
+	}
+	p.fencing = false
+	p.cut() // idle ones, so that nothing can be sent on them later
+	p.cfg.Fenced(p.fence)
+}
+
+// Tend closes what has been idle for long and keeps the rest alive. The loop calls it every few seconds.
+func (p *Pool) Tend() {
+	now := p.loop.Now()
+	for c := range p.conns {
+		idle := now.Sub(c.lastUse)
+		if !c.ready || c.queue.n > 0 || c.Passthrough {
+			continue
+		}
+		if c.pin && c.Listener != nil {
+			continue // lent
+		}
+		if idle > idleTime {
+			c.end(errRetired, false)
+		} else if !c.pin && idle > heartbeat && (c.group.sessions > 0 || c.group.key == Key{Proto: 2}) {
+			c.Send(discard{}, Repeatable, 0, pingRequest, 1)
+		}
+	}
+	for key, g := range p.groups {
+		if g.sessions == 0 && !p.serving(g) {
+			delete(p.groups, key)
+		}
+	}
+}
+
+func (p *Pool) serving(g *Group) bool {
+	for c := range p.conns {
+		if c.group == g {
+			return true
+		}
+	}
+	return false
+}
+
+// Nodes tells what this loop sends to whom.
+func (p *Pool) Nodes() []NodeStats {
+	stats := make([]NodeStats, 0, len(p.nodes))
+	for _, n := range p.nodes {
+		s := n.stats
+		s.Addr, s.Master, s.Latency = n.addr, n.master, n.latency
+		for c := range p.conns {
+			if c.node == n {
+				s.Conns++
+			}
+		}
+		stats = append(stats, s)
+	}
+	return stats
+}
+
+// Held returns how many sessions wait for a master.
+func (p *Pool) Held() int { return len(p.held) }
+
+// heartbeat is how long a lane rests before it is used for a PING, so that neither a server's timeout nor a
+// middlebox forgets it.
+const heartbeat = 10 * time.Second
+
+var pingRequest = []byte("*1\r\n$4\r\nPING\r\n")
+
+// discard owns requests whose replies interest nobody.
+type discard struct{}
+
+func (discard) Reply(*Conn, *Entry, []byte)            {}
+func (discard) Stream(*Conn, *Entry, []byte, bool)     {}
+func (discard) Lost(*Conn, *Entry, []byte, bool, bool) {}
+
+// Close ends all connections.
+func (p *Pool) Close() {
+	for c := range p.conns {
+		c.end(errRetired, false)
+	}
+}

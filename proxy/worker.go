@@ -1,0 +1,108 @@
+package proxy
+
+import (
+	"time"
+
+	"github.com/understudy/understudy/internal/bytelog"
+	"github.com/understudy/understudy/proxy/command"
+	"github.com/understudy/understudy/proxy/eventloop"
+	"github.com/understudy/understudy/proxy/session"
+	"github.com/understudy/understudy/proxy/upstream"
+)
+
+// tendInterval is how often idle clients and connections are looked after.
+const tendInterval = time.Second
+
+var tooManyClients = []byte("-ERR max number of clients reached\r\n")
+
+// worker is one event loop with its clients and its connections to nodes.
+type worker struct {
+	proxy *Proxy
+	index int
+	loop  eventloop.Loop
+	pool  *upstream.Pool
+	env   *session.Env
+	stops []func() // of accepting
+}
+
+func newWorker(p *Proxy, index int) (*worker, error) {
+	loop, err := eventloop.New()
+	if err != nil {
+		return nil, err
+	}
+	w := &worker{proxy: p, index: index, loop: loop}
+	bytes := &bytelog.Pool{}
+	w.pool = upstream.NewPool(upstream.Config{
+		ClientName:   p.cfg.ClientName,
+		Dial:         p.cfg.Dial,
+		DrainTimeout: p.cfg.DrainTimeout,
+		Suspect:      p.coord.Suspect,
+		Fenced:       func(epoch uint64) { p.fences.done(index, len(p.workers), epoch) },
+	}, loop, p.coord, bytes, p.log)
+	w.env = &session.Env{
+		Loop:  loop,
+		Pool:  w.pool,
+		Bytes: bytes,
+		Config: &session.Config{
+			HoldTimeout:    p.cfg.HoldTimeout,
+			ReadAfterWrite: p.cfg.ReadAfterWrite,
+			IdleTimeout:    p.cfg.IdleTimeout,
+			CloseAmbiguous: p.cfg.CloseAmbiguous,
+			OutputLimit:    p.cfg.OutputLimit,
+		},
+		Commands:  func() *command.Table { return p.commands.Load() },
+		Directory: directory{p},
+		Admin:     p.admin,
+		Sessions:  map[*session.Session]struct{}{},
+		Closed:    func(*session.Session) { p.clients.Add(-1) },
+	}
+	return w, nil
+}
+
+// run serves until the loop is stopped.
+func (w *worker) run() error {
+	for i, ln := range w.proxy.listeners {
+		policy := w.proxy.cfg.Listen[i].Policy
+		stop, err := w.loop.Listen(ln, func(c eventloop.Conn) eventloop.Handler { return w.open(c, policy) })
+		if err != nil {
+			return err
+		}
+		w.stops = append(w.stops, stop)
+	}
+	w.loop.After(tendInterval, w.tend)
+	return w.loop.Run()
+}
+
+// open gives a new client its session.
+func (w *worker) open(c eventloop.Conn, policy session.Policy) eventloop.Handler {
+	p := w.proxy
+	if p.clients.Add(1) > int64(p.cfg.MaxClients) {
+		p.clients.Add(-1)
+		p.refused.Add(1)
+		c.Write(tooManyClients) // it fits an empty socket buffer; a client that has gone misses nothing
+		return nil
+	}
+	return session.New(w.env, c, p.lastID.Add(1), policy)
+}
+
+func (w *worker) stopAccepting() {
+	for _, stop := range w.stops {
+		stop()
+	}
+	w.stops = nil
+}
+
+func (w *worker) drain() {
+	for s := range w.env.Sessions {
+		s.Drain()
+	}
+}
+
+func (w *worker) tend() {
+	now := w.loop.Now()
+	for s := range w.env.Sessions {
+		s.Tick(now)
+	}
+	w.pool.Tend()
+	w.loop.After(tendInterval, w.tend)
+}
