@@ -119,7 +119,7 @@ func (s *situation) health(next *topology.State, r topology.Replica, n node, lis
 		return topology.Loading
 	case n.Syncing:
 		return topology.Syncing
-	case !n.LinkUp && (n.LinkDown == never || !listed):
+	case !n.LinkUp && (n.LinkDown == never || !listed || r.Health == topology.Syncing || r.Health == topology.Loading):
 		return topology.Syncing // it has not been in sync yet
 	case !n.LinkUp:
 		// A link that is down in one look may be the first thing seen of the master's death.

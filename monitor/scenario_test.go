@@ -1,0 +1,396 @@
+package monitor
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/datadriven"
+
+	"github.com/understudy/understudy/topology"
+)
+
+// TestDecidingFollowsTheScenarios runs testdata/*.txt. Each tells a story in commands:
+//
+//	cluster master=m replicas=r1,r2 members=a,b,c leader=a   a stable State, everybody alive and in sync at offset 1000
+//	state phase=fencing|promoting [epoch=N] [choice=r1] ...  the State that a leader finds
+//	node r1 offset=900 priority=10 down seen-by=a ...        something changes at a node (see change)
+//	fenced a b                                               members acknowledge the fence of the current epoch
+//	fail promote r1 times=3                                  the next attempts at an action fail
+//	takeover b                                               another member leads, which remembers nothing
+//	lose m witness=r1                                        m is down for all, but r1 goes on receiving from it
+//	after 2s                                                 time passes
+//
+// After each of them the world does what decide asks for until it asks for nothing more; that is the expected output.
+func TestDecidingFollowsTheScenarios(t *testing.T) {
+	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
+		var w *world
+		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
+			if d.Cmd == "cluster" {
+				w = newWorld(t, d)
+			} else {
+				w.obey(t, d)
+			}
+			return w.settle()
+		})
+	})
+}
+
+// world is a simulated cluster: nodes that do what they are told at once, members that see what the script says.
+type world struct {
+	now       time.Time
+	began     time.Time // since when the present phase
+	leader    string
+	state     *topology.State
+	members   []topology.Member
+	nodes     map[string]node
+	downFor   map[string]map[string]string // node -> member -> reason
+	since     map[string]time.Time         // node -> since when it is down
+	peak      int64
+	reading   *reading
+	tried     map[step]attempt
+	failing   map[step]int
+	announced map[string]string
+	alarms    map[string]bool
+	rules     rules
+}
+
+func newWorld(t *testing.T, d *datadriven.TestData) *world {
+	w := &world{
+		now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), leader: "a",
+		nodes: make(map[string]node), downFor: make(map[string]map[string]string), since: make(map[string]time.Time),
+		tried: make(map[step]attempt), failing: make(map[step]int), announced: make(map[string]string),
+		alarms: make(map[string]bool), peak: 1000,
+		rules: rules{
+			strategy: Majority, requiredMonitors: 1, noFailover: make(map[string]bool), downAfter: time.Second,
+			probeInterval: 100 * time.Millisecond, maxLagBytes: 500, maxLagTime: 10 * time.Second,
+			maxLinkDown: 10 * time.Second, fenceTimeout: 5 * time.Second, retryInterval: time.Second,
+		},
+	}
+	w.began = w.now
+	w.state = &topology.State{Format: topology.Format, Cluster: "test", Epoch: 1, Phase: topology.Stable}
+	members := []string{"a"}
+	for _, arg := range d.CmdArgs {
+		switch arg.Key {
+		case "master":
+			m := arg.Vals[0]
+			w.state.Master = topology.Node{Addr: m, RunID: m + "-run1", ReplID: "H1"}
+			w.nodes[m] = node{info: info{RunID: m + "-run1", Role: roleMaster, ReplID: "H1", Offset: 1000, Priority: 100}}
+		case "replicas":
+			for _, r := range arg.Vals {
+				w.state.Replicas = append(w.state.Replicas, topology.Replica{
+					Node: topology.Node{Addr: r, RunID: r + "-run1"}, Health: topology.Online, Priority: 100,
+				})
+				w.nodes[r] = node{info: info{RunID: r + "-run1", Role: roleReplica, Master: w.state.Master.Addr, LinkUp: true,
+					ReplID: "H1", Offset: 1000, Priority: 100}}
+			}
+		case "unavailable":
+			for _, n := range arg.Vals {
+				w.state.Unavailable = append(w.state.Unavailable, topology.Node{Addr: n, RunID: n + "-run1"})
+			}
+		case "members":
+			members = arg.Vals
+		case "leader":
+			w.leader = arg.Vals[0]
+		case "nofailover":
+			for _, n := range arg.Vals {
+				w.rules.noFailover[n] = true
+				for i := range w.state.Replicas {
+					w.state.Replicas[i].NoFailover = w.state.Replicas[i].NoFailover || w.state.Replicas[i].Addr == n
+				}
+			}
+		case "strategy":
+			w.rules.strategy = Strategy(arg.Vals[0])
+		case "required":
+			w.rules.requiredMonitors = atoi(t, arg.Vals[0])
+		default:
+			t.Fatalf("%s: cluster knows no %q", d.Pos, arg.Key)
+		}
+	}
+	for _, id := range members {
+		w.members = append(w.members, topology.Member{ID: id})
+	}
+	return w
+}
+
+func atoi(t *testing.T, s string) int {
+	n, err := strconv.Atoi(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+func duration(t *testing.T, s string) time.Duration {
+	d, err := time.ParseDuration(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// obey carries out one command of the script.
+func (w *world) obey(t *testing.T, d *datadriven.TestData) {
+	switch d.Cmd {
+	case "node":
+		w.change(t, d)
+	case "fenced":
+		for _, arg := range d.CmdArgs {
+			i := slices.IndexFunc(w.members, func(m topology.Member) bool { return m.ID == arg.Key })
+			w.members[i].Fenced = w.state.Epoch
+		}
+	case "fail":
+		var times int
+		d.ScanArgs(t, "times", &times)
+		w.failing[step{deed(d.CmdArgs[0].Key), d.CmdArgs[1].Key}] = times
+	case "takeover":
+		w.leader, w.reading, w.peak, w.began = d.CmdArgs[0].Key, nil, 0, w.now
+		clear(w.tried)
+	case "join":
+		w.members = append(w.members, topology.Member{ID: d.CmdArgs[0].Key})
+	case "leave":
+		w.members = slices.DeleteFunc(w.members, func(m topology.Member) bool { return m.ID == d.CmdArgs[0].Key })
+	case "lose":
+		var witness string
+		d.ScanArgs(t, "witness", &witness)
+		addr := d.CmdArgs[0].Key
+		w.since[addr], w.downFor[addr] = w.now, make(map[string]string)
+		for _, m := range w.members {
+			w.downFor[addr][m.ID] = "no connection for 1s"
+		}
+		n := w.nodes[witness]
+		n.advancedFrom, n.advancedTo = w.now.Add(100*time.Millisecond), w.now.Add(200*time.Millisecond)
+		n.Offset += 100
+		w.nodes[witness] = n
+		w.now = n.advancedTo
+	case "after":
+		w.now = w.now.Add(duration(t, d.CmdArgs[0].Key))
+	case "state":
+		w.recall(t, d)
+	case "announce":
+		w.announced[d.CmdArgs[0].Key] = d.CmdArgs[0].Vals[0]
+	default:
+		t.Fatalf("%s: unknown command %q", d.Pos, d.Cmd)
+	}
+}
+
+// recall makes the State one that is found in the middle of a failover.
+func (w *world) recall(t *testing.T, d *datadriven.TestData) {
+	w.state = w.state.Clone()
+	for _, arg := range d.CmdArgs {
+		switch arg.Key {
+		case "phase":
+			w.state.Phase = topology.Phase(arg.Vals[0])
+			w.state.Failover = &topology.Failover{Cause: "a test", MasterDown: true}
+		case "epoch":
+			w.state.Epoch = uint64(atoi(t, arg.Vals[0]))
+		case "choice":
+			w.state.Failover.Choice = arg.Vals[0]
+		case "unknown-history":
+			w.state.Master.ReplID = ""
+		case "never-seen":
+			w.state.Unavailable = append(w.state.Unavailable, topology.Node{Addr: arg.Vals[0]})
+		default:
+			t.Fatalf("%s: state knows no %q", d.Pos, arg.Key)
+		}
+	}
+}
+
+// change changes one node: what it is, or who can see it.
+func (w *world) change(t *testing.T, d *datadriven.TestData) {
+	addr := d.CmdArgs[0].Key
+	n := w.nodes[addr]
+	if n.Priority == 0 && n.RunID == "" {
+		n.info = info{RunID: addr + "-run1", Role: roleReplica, Priority: 100}
+	}
+	seenBy, reason := []string(nil), ""
+	for _, arg := range d.CmdArgs[1:] {
+		value := ""
+		if len(arg.Vals) > 0 {
+			value = arg.Vals[0]
+		}
+		switch arg.Key {
+		case "down":
+			reason = "connection refused"
+		case "seen-by":
+			seenBy = arg.Vals
+		case "up":
+			delete(w.downFor, addr)
+			delete(w.since, addr)
+		case "restarted": // an empty process under the same address
+			n = node{info: info{RunID: addr + "-run2", Role: roleMaster, ReplID: addr + "-H2", Priority: n.Priority}}
+			if value == "with-data" {
+				// It saved its data and the place in history when it ended.
+				n.ReplID2, n.SecondAt, n.Offset = w.nodes[addr].ReplID, w.nodes[addr].Offset+1, w.nodes[addr].Offset
+			} else if value == "as-replica" {
+				old := w.nodes[addr]
+				n.Role, n.Master, n.ReplID, n.Offset, n.LinkDown = roleReplica, old.Master, old.ReplID, old.Offset, never
+			}
+		case "offset":
+			n.Offset = int64(atoi(t, value))
+			if addr == w.state.Master.Addr {
+				w.peak = max(w.peak, n.Offset)
+			}
+		case "offset-back":
+			n.Offset = int64(atoi(t, value))
+		case "priority":
+			n.Priority = atoi(t, value)
+		case "latency":
+			n.latency = duration(t, value)
+		case "role":
+			n.Role = role(value)
+		case "follows":
+			n.Role, n.Master = roleReplica, value
+		case "link":
+			n.LinkUp = value == "up"
+			n.linkLost = time.Time{}
+			if !n.LinkUp {
+				n.linkLost = w.now
+			}
+		case "link-down-for":
+			n.LinkUp, n.LinkDown = false, duration(t, value)
+		case "replid":
+			n.ReplID = value
+		case "replid2":
+			n.ReplID2, n.SecondAt = value, n.Offset+1
+		case "loading":
+			n.Loading = value != "no"
+		case "syncing":
+			n.Syncing = value != "no"
+		case "doubted":
+			n.doubted = value != "no"
+		case "lag":
+			n.lagBytes = int64(atoi(t, value))
+		case "lag-time":
+			n.lagTime = duration(t, value)
+		default:
+			t.Fatalf("%s: node knows no %q", d.Pos, arg.Key)
+		}
+	}
+	w.nodes[addr] = n
+	if reason != "" {
+		if seenBy == nil {
+			for _, m := range w.members {
+				seenBy = append(seenBy, m.ID)
+			}
+		}
+		w.downFor[addr] = make(map[string]string)
+		w.since[addr] = w.now
+		for _, m := range seenBy {
+			w.downFor[addr][m] = reason
+		}
+	}
+}
+
+// situation is what the leader knows.
+func (w *world) situation() situation {
+	s := situation{
+		now: w.now, state: w.state, phaseSince: w.began, listed: w.now, nodes: make(map[string]node),
+		aliases: map[string]string{}, announced: w.announced, peak: w.peak, reading: w.reading, tried: w.tried, rules: w.rules,
+	}
+	for addr, n := range w.nodes {
+		n.heard = w.now
+		_, n.down = w.downFor[addr][w.leader]
+		s.nodes[addr] = n
+	}
+	for _, m := range w.members {
+		m.View = nil
+		for addr := range w.nodes {
+			reason, down := w.downFor[addr][m.ID]
+			m.View = append(m.View, topology.NodeView{Addr: addr, Down: down, Reason: reason, Since: w.since[addr]})
+		}
+		s.members = append(s.members, m)
+	}
+	return s
+}
+
+// settle does what decide asks for until it asks for nothing new.
+func (w *world) settle() string {
+	var out strings.Builder
+	for range 30 {
+		asked := false
+		alarms := make(map[string]bool)
+		for _, a := range decide(w.situation()) {
+			if a.deed == deedAlarm {
+				alarms[a.why] = true
+				if w.alarms[a.why] {
+					continue
+				}
+			} else {
+				asked = true
+			}
+			fmt.Fprintf(&out, "%s: %s%s\n", w.leader, a, w.carryOut(a))
+		}
+		w.alarms = alarms
+		if !asked {
+			if out.Len() == 0 {
+				return "nothing to do\n"
+			}
+			return out.String()
+		}
+	}
+	return out.String() + "IT DOES NOT SETTLE\n"
+}
+
+// carryOut changes the world as the action would.
+func (w *world) carryOut(a action) string {
+	switch a.deed {
+	case deedAlarm:
+		return ""
+	case deedWrite:
+		if err := a.next.Validate(); err != nil {
+			return " INVALID: " + err.Error()
+		}
+		if a.next.Epoch != w.state.Epoch || a.next.Phase != w.state.Phase {
+			w.began, w.reading = w.now, nil
+		}
+		if a.next.Master.ReplID != w.state.Master.ReplID {
+			w.peak = 0
+		}
+		w.state = a.next
+		return ""
+	case deedRead:
+		w.reading = &reading{epoch: a.epoch, at: w.now, nodes: make(map[string]node)}
+		for _, addr := range a.nodes {
+			n := w.nodes[addr]
+			n.heard = w.now
+			w.reading.nodes[addr] = n
+		}
+		return ""
+	}
+	key := step{a.deed, a.addr}
+	try := attempt{epoch: a.epoch, at: w.now}
+	if w.failing[key] > 0 {
+		w.failing[key]--
+		try.failed, try.failures = true, 1
+		if before := w.tried[key]; before.epoch == a.epoch {
+			try.failures += before.failures
+		}
+		w.tried[key] = try
+		return " (fails)"
+	}
+	w.tried[key] = try
+	n := w.nodes[a.addr]
+	if a.deed == deedPromote {
+		if n.Role != roleMaster {
+			n.Role, n.Master, n.ReplID2, n.SecondAt, n.ReplID = roleMaster, "", n.ReplID, n.Offset+1, fmt.Sprintf("H%d", a.epoch)
+		}
+		w.nodes[a.addr] = n
+		for addr, other := range w.nodes {
+			if other.Role == roleReplica && other.Master == a.addr {
+				other.LinkUp, other.ReplID, other.Offset = true, n.ReplID, n.Offset
+				w.nodes[addr] = other
+			}
+		}
+		return ""
+	}
+	n.Role, n.Master, n.LinkUp = roleReplica, a.host, false
+	if master := w.nodes[a.from]; master.Role == roleMaster {
+		n.LinkUp, n.ReplID, n.Offset, n.LinkDown = true, master.ReplID, master.Offset, 0
+	}
+	w.nodes[a.addr] = n
+	return ""
+}
