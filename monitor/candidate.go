@@ -95,7 +95,7 @@ func (s *situation) judgeMaster(n node) (candidate, string) {
 	switch {
 	case !c.restarted && n.Role == roleMaster && (!has || position >= s.peak):
 		c.class, c.position = classMaster, n.Offset
-	case has && position > 0:
+	case has && (position > 0 || s.peak == 0):
 		c.class, c.position = classHistory, position
 	case n.Role == roleMaster:
 		c.class = classLast
@@ -126,7 +126,7 @@ func (s *situation) judgeReplica(r topology.Replica, n node) (candidate, string)
 	switch {
 	case !has:
 		return c, "does not have the master's data (replication id " + shortID(n.ReplID) + ")"
-	case position <= 0:
+	case position < 0, position == 0 && (s.peak > 0 || s.state.Master.ReplID == ""):
 		return c, "has no data yet"
 	case n.Syncing && s.peak == 0:
 		return c, "is in a full synchronisation"

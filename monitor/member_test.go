@@ -2,12 +2,9 @@ package monitor
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"testing"
 	"time"
-
-	"github.com/gomodule/redigo/redis"
 
 	"github.com/understudy/understudy/internal/testcluster"
 	"github.com/understudy/understudy/topology"
@@ -126,39 +123,4 @@ func mustDo(t *testing.T, r *testcluster.Redis, args ...any) any {
 		t.Fatal(err)
 	}
 	return reply
-}
-
-func TestAKilledMasterIsReplacedWithinMilliseconds(t *testing.T) {
-	c, m := cluster(t, 2, nil)
-	old := c.Addrs()[0]
-	for i := range 100 {
-		mustDo(t, c.Nodes[0], "SET", fmt.Sprint("key", i), i)
-	}
-	mustDo(t, c.Nodes[0], "WAIT", 2, 1000)
-	began := time.Now()
-	must(t, c.Nodes[0].Kill())
-	s := m.waitState(t, "another master", func(s *topology.State) bool { return s.Phase == topology.Stable && s.Master.Addr != old })
-	t.Logf("a new master after %v", time.Since(began))
-	if took := time.Since(began); took > 2*time.Second {
-		t.Errorf("the failover took %v", took)
-	}
-	if s.Epoch != 2 || len(s.Unavailable) != 1 || s.Unavailable[0].Addr != old {
-		t.Errorf("state %+v", s)
-	}
-	n, err := redis.Int(c.Node(s.Master.Addr).Do("DBSIZE"))
-	if err != nil || n != 100 {
-		t.Errorf("the new master has %d keys (%v)", n, err)
-	}
-	var other string
-	for _, addr := range c.Addrs()[1:] {
-		if addr != s.Master.Addr {
-			other = addr
-		}
-	}
-	m.waitState(t, "the other replica to follow", func(s *topology.State) bool { return online(s, s.Master.Addr, other) })
-	must(t, c.Nodes[0].Restart(context.Background()))
-	m.waitState(t, "the old master to become a replica", func(now *topology.State) bool { return online(now, s.Master.Addr, old, other) })
-	if now := m.Snapshot().State; now.Epoch != 2 {
-		t.Errorf("the return of the old master changed the epoch to %d", now.Epoch)
-	}
 }
