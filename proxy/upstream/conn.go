@@ -20,6 +20,7 @@ var (
 	errRetired  = errors.New("the connection was retired")
 	errFenced   = errors.New("the node is being deposed")
 	errNoReply  = errors.New("a reply came that nothing was waiting for")
+	errSilent   = errors.New("the server does not answer the handshake")
 	errIdentity = errors.New("the server is not the run that the state names")
 )
 
@@ -33,12 +34,13 @@ type Conn struct {
 	Listener    Listener
 	Passthrough bool
 
-	net     eventloop.Conn // nil until connected
-	cancel  context.CancelFunc
-	shake   handshake
-	ready   bool
-	retired bool // takes no more requests; ends when the last is answered
-	ended   bool
+	net      eventloop.Conn // nil until connected
+	cancel   context.CancelFunc
+	shake    handshake
+	patience eventloop.Timer // ends a handshake that is not answered
+	ready    bool
+	retired  bool // takes no more requests; ends when the last is answered
+	ended    bool
 
 	log       bytelog.Log
 	queue     entries
@@ -146,6 +148,7 @@ func (c *Conn) dialled(nc eventloop.Conn, err error) eventloop.Handler {
 		c.end(err, false)
 		return nil
 	}
+	c.patience = c.group.pool.loop.After(handshakeTimeout, func() { c.end(errSilent, true) })
 	return c
 }
 
@@ -326,6 +329,9 @@ func (c *Conn) end(err error, failed bool) {
 	}
 	c.ended = true
 	pool := c.group.pool
+	if c.patience != nil {
+		c.patience.Stop()
+	}
 	if c.net != nil {
 		c.net.Reset() // what the kernel has not sent must not arrive later
 	} else {

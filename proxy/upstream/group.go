@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"bytes"
 	"context"
 	"time"
 )
@@ -18,8 +19,9 @@ type Group struct {
 	pool     *Pool
 	key      Key
 	master   *Conn
-	replicas []*Conn // as pool.replicas; nil where none is open
-	idle     []*Conn // pins that are clean and lent to nobody
+	replicas []*Conn             // as pool.replicas; nil where none is open
+	idle     []*Conn             // pins that are clean and lent to nobody
+	refused  map[*node]time.Time // replicas that do not take this key, until when they are not asked again
 	sessions int
 }
 
@@ -28,8 +30,11 @@ const (
 	maxIdlePins = 64
 	// idleTime is how long a connection that nobody uses stays open.
 	idleTime = time.Minute
-	// dialTimeout bounds an attempt to connect.
-	dialTimeout = 2 * time.Second
+	// dialTimeout bounds an attempt to connect, handshakeTimeout the answers to what is said first.
+	dialTimeout      = 2 * time.Second
+	handshakeTimeout = time.Second
+	// refusedFor is how long a replica that has refused a key is left alone with it.
+	refusedFor = 5 * time.Second
 )
 
 // Release says that a session no longer uses the group.
@@ -86,17 +91,31 @@ func (g *Group) Replica() *Conn {
 }
 
 // cost is what a further request is expected to wait. A lane that is still connecting costs so much that reads go
-// to another as long as there is one.
+// to another as long as there is one, and so does one whose node has stopped answering.
 func (c *Conn) cost() time.Duration {
 	if !c.ready {
 		return dialTimeout
 	}
-	return time.Duration(c.queue.n+1) * c.node.latency
+	each := c.node.latency
+	if c.sample != 0 {
+		each = max(each, c.group.pool.loop.Now().Sub(c.sentAt))
+	}
+	return time.Duration(c.queue.n+1) * each
+}
+
+// refusedBy remembers that a replica refuses credentials or a database that the master accepts: it is passed over.
+func (g *Group) refusedBy(n *node, frame []byte) {
+	if g.refused == nil {
+		g.refused = map[*node]time.Time{}
+	}
+	g.refused[n] = g.pool.loop.Now().Add(refusedFor)
+	g.pool.log.Warn("a replica refuses what the master accepts; its configuration differs", "node", n.addr, "user", g.key.User,
+		"database", g.key.DB, "error", string(bytes.TrimSpace(frame[1:])))
 }
 
 func (g *Group) replica(i int, now time.Time) *Conn {
 	n := g.pool.replicas[i]
-	if !n.serves || now.Before(n.doubtedUntil) {
+	if !n.serves || now.Before(n.doubtedUntil) || len(g.refused) > 0 && now.Before(g.refused[n]) {
 		return nil
 	}
 	if c := g.replicas[i]; c != nil && c.Usable() {

@@ -82,6 +82,7 @@ func (c *Conn) introduced(frame []byte) {
 	}
 	if c.shake.steps = c.shake.steps[1:]; len(c.shake.steps) == 0 {
 		c.shake.steps = nil
+		c.patience.Stop()
 		c.ready = true
 		c.node.connected()
 		c.net.Flush()
@@ -107,5 +108,6 @@ func (c *Conn) refused(frame []byte) {
 		c.end(errRetired, false)
 		return
 	}
-	c.end(fmt.Errorf("the replica refuses what clients were granted by the master: %s", bytes.TrimSpace(frame[1:])), true)
+	c.group.refusedBy(c.node, frame)
+	c.end(errRetired, false)
 }

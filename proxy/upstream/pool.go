@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"time"
 
@@ -211,10 +212,13 @@ func (p *Pool) enroll(s *topology.State) {
 	next := make(map[string]*node, len(p.nodes))
 	member := func(t topology.Node, master, serves bool) *node {
 		n := p.nodes[t.Addr]
-		if n == nil || n.master != master || n.runID != "" && n.runID != t.RunID {
+		if n == nil || n.master != master || n.runID != "" && t.RunID != "" && n.runID != t.RunID {
 			n = &node{addr: t.Addr, latency: startLatency}
 		}
-		n.runID, n.master, n.serves = t.RunID, master, serves
+		if t.RunID != "" {
+			n.runID = t.RunID
+		}
+		n.master, n.serves = master, serves
 		next[t.Addr] = n
 		return n
 	}
@@ -240,6 +244,7 @@ func (p *Pool) enroll(s *topology.State) {
 			}
 		}
 		g.replicas = lanes
+		maps.DeleteFunc(g.refused, func(n *node, _ time.Time) bool { return next[n.addr] != n })
 	}
 	p.nodes, p.replicas = next, replicas
 	for c := range p.conns {
