@@ -1,0 +1,104 @@
+package admin
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/understudy/understudy/proxy/session"
+	"github.com/understudy/understudy/proxy/upstream"
+	"github.com/understudy/understudy/topology"
+)
+
+// Cluster tells what the members agree on. Snapshot must not block.
+type Cluster interface {
+	Snapshot() topology.Snapshot
+}
+
+// Watcher tells what this member's monitor knows. Report must not block.
+type Watcher interface {
+	Report() Report
+}
+
+// Counter tells what the proxy has counted. Traffic must not block.
+type Counter interface {
+	Traffic() Traffic
+}
+
+// Identity is who answers.
+type Identity struct {
+	Version string // of the program
+	Cluster string
+	ID      string // of this member
+}
+
+// Report is what the monitor knows of the nodes and of the past.
+type Report struct {
+	Nodes     []Node
+	Failovers []Failover // the latest ones, oldest first
+	Alarms    []string   // what stands in the way and needs an operator
+}
+
+// Node is one node as the monitor sees it.
+type Node struct {
+	Addr     string
+	Aliases  []string // further addresses of the same server
+	RunID    string
+	Version  string // of redis-server; "" while it was not heard
+	Down     bool
+	Reason   string        // why it is held down
+	Since    time.Time     // since when it is down, or up
+	Error    string        // the error that it answers with instead of telling about itself
+	Heard    time.Time     // when it last told about itself; zero: never
+	Follows  string        // of a replica: host:port of its master
+	Link     string        // of a replica, to its master: up or down
+	Offset   int64         // of replication, in bytes
+	LagBytes int64         // of a replica
+	LagTime  time.Duration // of a replica
+	Latency  time.Duration // of a probe, smoothed
+	Priority int           // replica-priority
+}
+
+// Failover is one change of master.
+type Failover struct {
+	Epoch    uint64
+	Cause    string
+	From, To string
+	Began    time.Time
+	Duration time.Duration // 0 while it is under way
+}
+
+// Traffic is what the proxy has counted since it started.
+type Traffic struct {
+	Clients    int    // connected now
+	MaxClients int    // the limit
+	Refused    uint64 // clients that were told of the limit
+	Held       int    // clients that wait for a master now
+	Sessions   session.Stats
+	Nodes      []upstream.NodeStats // sorted by address
+}
+
+// Admin implements session.Admin. Its methods may be called from any goroutine.
+type Admin struct {
+	who     Identity
+	since   time.Time
+	cluster Cluster
+	watcher Watcher
+	counter atomic.Pointer[Counter]
+}
+
+var _ session.Admin = (*Admin)(nil)
+
+// New returns an Admin that counts nothing yet; see Count.
+func New(who Identity, cluster Cluster, watcher Watcher) *Admin {
+	return &Admin{who: who, since: time.Now(), cluster: cluster, watcher: watcher}
+}
+
+// Count gives the Admin the counters of the proxy. It is apart from New because a proxy is made with its Admin.
+func (a *Admin) Count(c Counter) { a.counter.Store(&c) }
+
+func (a *Admin) traffic() Traffic {
+	if c := a.counter.Load(); c != nil {
+		return (*c).Traffic()
+	}
+	return Traffic{}
+}

@@ -1,0 +1,116 @@
+package admin
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/understudy/understudy/proxy/session"
+	"github.com/understudy/understudy/topology"
+)
+
+// section is a section of INFO that is being written.
+type section struct{ strings.Builder }
+
+func (s *section) line(key string, value any) {
+	fmt.Fprintf(s, "%s:%s\r\n", key, oneLine(fmt.Sprint(value)))
+}
+
+// oneLine keeps words that came from elsewhere from looking like lines of ours.
+func oneLine(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' {
+			return ' '
+		}
+		return r
+	}, s)
+}
+
+// Info implements session.Admin. No name of a field is one that redis-server uses in INFO: most clients put all
+// sections into one dictionary.
+func (a *Admin) Info() string {
+	now := time.Now()
+	snapshot, report, traffic := a.cluster.Snapshot(), a.watcher.Report(), a.traffic()
+	var s section
+	s.WriteString("# Understudy\r\n")
+	s.line("understudy_version", a.who.Version)
+	s.line("understudy_uptime_in_seconds", int64(now.Sub(a.since).Seconds()))
+	s.line("cluster", a.who.Cluster)
+	s.line("member_id", a.who.ID)
+	s.state(snapshot.State)
+	s.traffic(&traffic)
+	s.failovers(report.Failovers)
+	s.line("alarms", len(report.Alarms))
+	for i, text := range report.Alarms {
+		s.line(fmt.Sprintf("alarm%d", i), text)
+	}
+	for i, r := range rows(snapshot.State, report, traffic) {
+		s.line(fmt.Sprintf("node%d", i), r.fields())
+	}
+	return s.String()
+}
+
+func (s *section) state(state *topology.State) {
+	if state == nil {
+		s.line("epoch", 0)
+		return
+	}
+	online := 0
+	for _, r := range state.Replicas {
+		if r.Health == topology.Online {
+			online++
+		}
+	}
+	s.line("epoch", state.Epoch)
+	s.line("phase", state.Phase)
+	s.line("master", state.Master.Addr)
+	s.line("replicas", len(state.Replicas))
+	s.line("replicas_online", online)
+	s.line("unavailable", len(state.Unavailable))
+}
+
+func (s *section) traffic(t *Traffic) {
+	s.line("client_connections", t.Clients)
+	s.line("client_connections_limit", t.MaxClients)
+	s.line("client_connections_refused", t.Refused)
+	s.line("clients_held", t.Held)
+	n := &t.Sessions
+	s.line("requests", n.Requests)
+	s.line("reads", n.Reads)
+	s.line("master_reads", n.MasterReads)
+	s.line("writes", n.Writes)
+	s.line("held", n.Held)
+	s.line("hold_timeouts", n.HoldTimeouts)
+	s.line("unknown_results", n.Unknown)
+	s.line("redone", n.Redone)
+	s.line("protocol_errors", n.ProtocolErrors)
+	for reason, count := range n.Closes {
+		s.line("closed_"+session.CloseReason(reason).String(), count)
+	}
+}
+
+func (s *section) failovers(past []Failover) {
+	s.line("failovers", len(past))
+	if len(past) == 0 {
+		return
+	}
+	last := past[len(past)-1]
+	s.line("last_failover_epoch", last.Epoch)
+	s.line("last_failover_cause", last.Cause)
+	s.line("last_failover_from", last.From)
+	s.line("last_failover_to", last.To)
+	s.line("last_failover_time", last.Began.Unix())
+	s.line("last_failover_duration_ms", milliseconds(last.Duration))
+}
+
+// milliseconds gives a duration with microseconds behind the point: failovers of a killed master are that quick.
+func milliseconds(d time.Duration) string {
+	return fmt.Sprintf("%.3f", float64(d)/float64(time.Millisecond))
+}
+
+// fields is the value of a node's line, in the manner of INFO replication's slave0.
+func (r *row) fields() string {
+	return fmt.Sprintf("addr=%s,role=%s,health=%s,offset=%d,lag=%d,lag_ms=%d,link=%s,requests=%d,connections=%d,latency_us=%d",
+		r.Addr, r.role, r.health, r.Offset, r.LagBytes, r.LagTime.Milliseconds(), r.Link, r.traffic.Requests, r.traffic.Conns,
+		r.traffic.Latency.Microseconds())
+}

@@ -1,0 +1,82 @@
+package admin
+
+import (
+	"time"
+
+	"github.com/understudy/understudy/proxy/upstream"
+	"github.com/understudy/understudy/topology"
+)
+
+// Roles and healths that State has no word of its own for.
+const (
+	roleNone = "none" // an unavailable node: it serves nobody, whatever it says of itself
+
+	healthDown      = "down"
+	healthReturning = "returning" // it answers and is about to be made a replica
+)
+
+// row is one node with everything that is known of it.
+type row struct {
+	Node
+	role    string // in the State: master, replica or none
+	health  string
+	traffic upstream.NodeStats
+}
+
+// rows lists the nodes of the State, the master first, and then those that only the monitor knows.
+func rows(state *topology.State, report Report, traffic Traffic) []row {
+	var list []row
+	listed := map[string]bool{}
+	add := func(known topology.Node, role, health string) {
+		listed[known.Addr] = true
+		r := row{Node: Node{Addr: known.Addr, RunID: known.RunID}, role: role, health: health}
+		for _, n := range report.Nodes {
+			if n.Addr == known.Addr {
+				r.Node = n
+			}
+		}
+		if r.RunID == "" {
+			r.RunID = known.RunID
+		}
+		if r.Down {
+			r.health = healthDown
+		}
+		for _, t := range traffic.Nodes {
+			if t.Addr == known.Addr {
+				r.traffic = t
+			}
+		}
+		list = append(list, r)
+	}
+	if state != nil {
+		add(state.Master, "master", string(topology.Online))
+		for _, n := range state.Replicas {
+			add(n.Node, "replica", string(n.Health))
+		}
+		for _, n := range state.Unavailable {
+			add(n, roleNone, healthReturning)
+		}
+	}
+	for _, n := range report.Nodes {
+		if !listed[n.Addr] {
+			add(topology.Node{Addr: n.Addr}, roleNone, healthReturning)
+		}
+	}
+	return list
+}
+
+// reason says in words why the node is not what it should be; "" when nothing is known.
+func (r *row) reason() string {
+	if r.Down {
+		return r.Reason
+	}
+	return r.Error
+}
+
+// age returns the whole seconds since t, -1 if there is no t.
+func age(t, now time.Time) int64 {
+	if t.IsZero() {
+		return -1
+	}
+	return int64(max(0, now.Sub(t)).Seconds())
+}
