@@ -30,9 +30,12 @@ func (s *Session) Resume() {
 	s.proceed()
 }
 
-// release ends a hold: a master was found.
-func (s *Session) release() {
-	s.gaveUp = false
+// release lets the session use the master that was found. The time it has waited still counts until the master has
+// answered: one that declines (-READONLY) is no end of the wait.
+func (s *Session) release() { s.gaveUp = false }
+
+// answered ends a hold: a request was answered.
+func (s *Session) answered() {
 	if !s.heldSince.IsZero() {
 		s.heldSince = time.Time{}
 		s.holdTimer.Stop()
@@ -40,12 +43,8 @@ func (s *Session) release() {
 	}
 }
 
-// giveUp declines what has waited for too long. It was never sent.
+// giveUp ends the patience of a session that has waited for too long: what needs a master and was not sent is declined.
 func (s *Session) giveUp() {
-	if s.closed || s.heldSince.IsZero() {
-		return
-	}
-	s.env.Stats.HoldTimeouts++
 	s.heldSince, s.holdTimer = time.Time{}, nil
 	s.held, s.gaveUp = false, true
 	s.proceed()
@@ -53,5 +52,6 @@ func (s *Session) giveUp() {
 
 // decline answers one request that needed a master.
 func (s *Session) decline() {
+	s.env.Stats.HoldTimeouts++
 	s.emit(resp.AppendError(nil, fmt.Sprintf("MASTERDOWN no master was available for %v; the command was not sent", s.env.Config.HoldTimeout)))
 }

@@ -86,6 +86,7 @@ func (s *Session) replySpecial(c *upstream.Conn, e *upstream.Entry, frame []byte
 		s.later = func() { s.dropPin(true) }
 		return
 	}
+	s.answered()
 	if e.Kind != upstream.Repeatable && !s.env.Pool.Answerable(c) {
 		a.frames = append(a.frames[:a.final], unknownResult...)
 		s.env.Stats.Unknown++
