@@ -38,6 +38,7 @@ func (s *Session) attachFor(cmd *command.Command, args [][]byte, request []byte)
 	if c == nil {
 		return s.declined()
 	}
+	s.answered() // by whatever it will say: nothing is matched here
 	c.Passthrough = true
 	s.attach = &attachment{pin: c, topics: map[topic]struct{}{}}
 	s.attach.note(cmd, args)
@@ -178,6 +179,7 @@ func (s *Session) resubscribe() bool {
 		}
 		return false
 	}
+	s.answered()
 	c.Passthrough = true
 	a.pin = c
 	for t := range a.topics {

@@ -210,6 +210,7 @@ func (tx *transaction) remember(cmd *command.Command, request []byte) {
 // replyQueued delivers a reply of the pin.
 func (s *Session) replyQueued(c *upstream.Conn, e *upstream.Entry, frame []byte) {
 	s.outstanding--
+	s.answered()
 	if frame[0] == '-' && s.tx.multi && !s.tx.over {
 		s.tx.dirty = true
 	}
