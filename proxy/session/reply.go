@@ -144,6 +144,7 @@ func (s *Session) Stream(c *upstream.Conn, e *upstream.Entry, part []byte, last 
 		s.streaming = false
 		s.outstanding--
 		s.replySize = max(s.replySize, 1<<20)
+		s.conn.Flush()
 	} else if s.out.Len() > softOutput && s.lanePaused == nil && c.Pause() {
 		s.lanePaused = c
 	}

@@ -207,6 +207,7 @@ func (s *Session) Flush() {
 	if s.closed {
 		return
 	}
+	wasFull := s.out.Len() >= softOutput
 	for s.out.Unsent() > 0 {
 		bufs := s.out.Next(s.bufs[:0], len(s.bufs))
 		want := 0
@@ -236,8 +237,8 @@ func (s *Session) Flush() {
 		s.lanePaused.Resume()
 		s.lanePaused = nil
 	}
-	if s.out.Len() < softOutput && (len(s.in) > 0 || len(s.redo) > 0) && s.mayTake() && s.outstanding == 0 {
-		s.conn.Flush() // the output was what held the input back
+	if wasFull && s.out.Len() < softOutput {
+		s.conn.Flush() // it was the output that held the input back
 	}
 }
 
