@@ -159,11 +159,6 @@ func (s *Session) gather(c *upstream.Conn, e *upstream.Entry, part []byte, last 
 	if last {
 		frame := s.gathered
 		s.gathered = nil
-		if e.Tag == tagPlain { // the connection no longer has the request: the reply itself is what is kept
-			s.outstanding--
-			s.recover(redo{reply: frame})
-			return
-		}
 		s.Reply(c, e, frame)
 	}
 }
