@@ -82,7 +82,7 @@ func (s *situation) candidates(nodes map[string]node) (fit []candidate, unfit []
 	}
 	consider(s.state.Master.Addr, s.judgeMaster)
 	for _, r := range s.state.Replicas {
-		consider(r.Addr, func(n node) (candidate, string) { return s.judgeReplica(r, n) })
+		consider(r.Addr, func(n node) (candidate, string) { return s.judgeReplica(r, n, nodes) })
 	}
 	slices.SortFunc(fit, better)
 	return fit, unfit
@@ -106,7 +106,7 @@ func (s *situation) judgeMaster(n node) (candidate, string) {
 }
 
 // judgeReplica says whether a replica may be promoted.
-func (s *situation) judgeReplica(r topology.Replica, n node) (candidate, string) {
+func (s *situation) judgeReplica(r topology.Replica, n node, nodes map[string]node) (candidate, string) {
 	c := candidate{class: classHistory, restarted: restarted(r.Node, n.info)}
 	a := s.tried[step{deedPromote, r.Addr}]
 	position, has := s.position(n)
@@ -132,10 +132,31 @@ func (s *situation) judgeReplica(r topology.Replica, n node) (candidate, string)
 		return c, "is in a full synchronisation"
 	case s.peak-position > s.rules.maxLagBytes:
 		return c, fmt.Sprintf("is %d bytes behind", s.peak-position)
-	case s.peak == 0 && n.Role == roleReplica && !n.LinkUp && n.LinkDown > s.troubleFor()+s.rules.maxLinkDown:
+	case s.peak == 0 && c.restarted && n.Role == roleReplica:
+		return c, "was restarted, and how much it misses is not known (REPLICAOF NO ONE there decides that it is enough)"
+	case s.peak == 0 && s.cutEarly(r, n, nodes):
 		return c, "had lost its link long before the master failed"
 	}
 	return c, ""
+}
+
+// cutEarly reports whether a replica lost its link so long before the master failed that it may miss much. It is asked
+// where nobody knows how far the master came, as after a restart of this process while the master was dead. Then what
+// State says of the replica counts, and how long the other replicas are cut: all of them since the same time is how
+// the death of their master looks.
+func (s *situation) cutEarly(r topology.Replica, n node, nodes map[string]node) bool {
+	if n.Role != roleReplica || n.LinkUp {
+		return false
+	}
+	least := n.LinkDown
+	for _, other := range s.state.Replicas {
+		o := nodes[other.Addr]
+		if _, has := s.position(o); has && !o.heard.IsZero() && o.Role == roleReplica {
+			least = min(least, o.LinkDown)
+		}
+	}
+	return n.LinkDown-least > s.rules.maxLinkDown ||
+		r.Health != topology.Online && n.LinkDown > s.troubleFor()+s.rules.maxLinkDown
 }
 
 // promoteAttempts is how often a promotion may fail before another candidate is looked for.

@@ -31,6 +31,9 @@ func (s *situation) stable() []action {
 		return s.keep()
 	}
 	fit, unfit := s.candidates(s.nodes)
+	if len(fit) == 0 && s.unheard() {
+		return nil
+	}
 	if len(fit) == 0 {
 		alarm := fmt.Sprintf("%s, and no node can take over: %s", cause, strings.Join(unfit, "; "))
 		return append(s.bury(), s.alarm(alarm))
@@ -63,6 +66,14 @@ func (s *situation) incident() (cause string, masterDown bool) {
 		return fmt.Sprintf("the offset of master %s went back from %d to %d", m.Addr, s.peak, n.Offset), false
 	}
 	return "", false
+}
+
+// unheard reports whether there is a replica that has neither answered nor been given up since this process began.
+func (s *situation) unheard() bool {
+	return slices.ContainsFunc(s.state.Replicas, func(r topology.Replica) bool {
+		n := s.nodes[r.Addr]
+		return n.heard.IsZero() && !n.down && !s.verdicts[r.Addr].down
+	})
 }
 
 // witness returns a replica that has received something from the master since we have doubted it: the master lives,

@@ -3,6 +3,7 @@ package monitor
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"slices"
 	"strings"
 	"sync"
@@ -228,9 +229,21 @@ func (l *loop) commanded(a action, res result, err error, took time.Duration) {
 		log.Info("node made a replica")
 	}
 	if res.rewrite != nil {
-		log.Error("the node cannot save its new role: a restart of it would bring the old one back", "error", res.rewrite)
+		l.tellRewrite(log, r, res.rewrite)
 	}
 	if r != nil {
 		r.watcher.ask()
+	}
+}
+
+// tellRewrite logs that a node could not save its role. One that has no file to save it in is mentioned once.
+func (l *loop) tellRewrite(log *slog.Logger, r *record, err error) {
+	const what = "the node cannot save its new role: a restart of it would bring the old one back"
+	switch {
+	case !strings.Contains(err.Error(), "without a config file"):
+		log.Error(what, "error", err)
+	case r != nil && !r.noFile:
+		r.noFile = true
+		log.Warn(what, "error", err)
 	}
 }

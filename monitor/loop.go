@@ -214,7 +214,11 @@ func (l *loop) take(r report) {
 		return // of a node that is not watched any more
 	}
 	rec.vitality.observe(r.observation)
-	if r.lost != nil && !rec.vitality.down {
+	if r.sign == signLife {
+		rec.lost = false
+	}
+	if r.lost != nil && !rec.lost && !rec.vitality.down && l.ours(r.from.addr) {
+		rec.lost = true
 		l.log.Info("watch connection lost", "node", r.from.addr, "error", brief(r.lost))
 	}
 	if r.err != nil {
@@ -236,6 +240,10 @@ func (l *loop) learn(addr string, rec *record, n info, at time.Time, latency tim
 		!restarted(s.Master, n) {
 		l.peak = max(l.peak, n.Offset)
 		l.trail.add(n.Offset, at)
+	}
+	if rec.node.RunID != n.RunID {
+		// Another process: what else answered as the last one may not be this one.
+		maps.DeleteFunc(l.aliases, func(_, to string) bool { return to == addr })
 	}
 	rec.learn(n, at, latency, l.trail)
 	l.identify(addr, n)

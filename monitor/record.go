@@ -11,6 +11,8 @@ type record struct {
 	node     node
 	err      error // the last error reply instead of INFO
 	told     bool  // err was logged
+	lost     bool  // the loss of the watch connection was logged, and nothing was heard since
+	noFile   bool  // it was logged that the node has no configuration file
 }
 
 // learn takes in what the node said of itself at a time.

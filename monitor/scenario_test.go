@@ -22,6 +22,7 @@ import (
 //	fail promote r1 times=3                                  the next attempts at an action fail
 //	takeover b                                               another member leads, which remembers nothing
 //	lose m witness=r1                                        m is down for all, but r1 goes on receiving from it
+//	outage m for=1h r1=2h                                    m is found dead at the start, for so long, and r1 cut for longer
 //	after 2s                                                 time passes
 //
 // After each of them the world does what decide asks for until it asks for nothing more; that is the expected output.
@@ -166,6 +167,22 @@ func (w *world) obey(t *testing.T, d *datadriven.TestData) {
 		n.Offset += 100
 		w.nodes[witness] = n
 		w.now = n.advancedTo
+	case "outage":
+		addr := d.CmdArgs[0].Key
+		var span string
+		d.ScanArgs(t, "for", &span)
+		for replica, n := range w.nodes {
+			if n.Role == roleReplica {
+				n.LinkUp, n.LinkDown, n.Loading = false, duration(t, span), false
+				for _, arg := range d.CmdArgs[2:] {
+					if arg.Key == replica {
+						n.LinkDown = duration(t, arg.Vals[0])
+					}
+				}
+				w.nodes[replica] = n
+			}
+		}
+		w.since[addr], w.downFor[addr] = w.now, map[string]string{w.leader: "connection refused"}
 	case "after":
 		w.now = w.now.Add(duration(t, d.CmdArgs[0].Key))
 	case "state":
