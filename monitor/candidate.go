@@ -16,7 +16,7 @@ type class int
 const (
 	classMaster  class = iota // State's master itself, alive in the same run and a master: nothing is lost at all
 	classHistory              // it has the master's history up to a known offset
-	classLast                 // it is what there is: the master came back without its history, or somebody made it master
+	classLast                 // it is what there is: all of the history is lost, or somebody else has made it master
 )
 
 // candidate is a node that could become master.
@@ -84,8 +84,36 @@ func (s *situation) candidates(nodes map[string]node) (fit []candidate, unfit []
 	for _, r := range s.state.Replicas {
 		consider(r.Addr, func(n node) (candidate, string) { return s.judgeReplica(r, n, nodes) })
 	}
+	if len(fit) == 0 {
+		fit = s.lastResort(nodes)
+	}
 	slices.SortFunc(fit, better)
 	return fit, unfit
+}
+
+// lastResort returns the candidates when none is fit and nothing is left to wait for: every node of this cluster
+// answers and has loaded what it has, so the best of them is the best there is.
+func (s *situation) lastResort(nodes map[string]node) []candidate {
+	var all []candidate
+	for _, known := range nodesOf(s.state) {
+		if known.Addr != s.state.Master.Addr && known.RunID == "" {
+			continue // configured, but never seen to belong here
+		}
+		n, ok := nodes[known.Addr]
+		if !ok || n.heard.IsZero() || n.down || s.verdicts[known.Addr].down || n.Loading {
+			return nil
+		}
+		c := candidate{addr: known.Addr, class: classLast, position: -1, restarted: restarted(known, n.info),
+			master: n.Role == roleMaster, incumbent: known.Addr == s.state.Master.Addr, priority: n.Priority, latency: n.latency}
+		if position, has := s.position(n); has {
+			c.position = position
+		}
+		if !c.incumbent && (s.rules.noFailover[known.Addr] || n.Priority == 0) {
+			continue
+		}
+		all = append(all, c)
+	}
+	return all
 }
 
 // judgeMaster says whether State's master may go on, or become it again.

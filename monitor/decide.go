@@ -112,11 +112,27 @@ func (s *situation) fencing() []action {
 	next := s.state.Clone()
 	next.Phase = topology.Promoting
 	next.Failover.Choice = best.addr
+	recordRun(next, best.addr, s.reading.nodes[best.addr].RunID)
 	why := fmt.Sprintf("%s is chosen at offset %d, priority %d", best.addr, best.position, best.priority)
 	if others := append(addresses(fit[1:]), unfit...); len(others) > 0 {
 		why += "; behind it: " + strings.Join(others, "; ")
 	}
 	return []action{s.write(next, why)}
+}
+
+// recordRun makes the process that was judged fit the one that is promoted: if it is another one by then, the
+// judgement is void.
+func recordRun(s *topology.State, addr, runID string) {
+	for i := range s.Replicas {
+		if s.Replicas[i].Addr == addr {
+			s.Replicas[i].RunID = runID
+		}
+	}
+	for i := range s.Unavailable {
+		if s.Unavailable[i].Addr == addr {
+			s.Unavailable[i].RunID = runID
+		}
+	}
 }
 
 // unfenced returns the members that may still have something in flight to the old master.
@@ -192,6 +208,7 @@ func (s *situation) promoted(n node) *topology.State {
 	known, _ := s.state.Node(choice)
 	next.Master = topology.Node{Addr: choice, RunID: n.RunID, ReplID: n.ReplID, Announced: known.Announced}
 	next.Replicas = slices.DeleteFunc(next.Replicas, func(r topology.Replica) bool { return r.Addr == choice })
+	next.Unavailable = slices.DeleteFunc(next.Unavailable, func(n topology.Node) bool { return n.Addr == choice })
 	if old := s.state.Master; old.Addr != choice {
 		old.ReplID = ""
 		next.Unavailable = append(next.Unavailable, old)

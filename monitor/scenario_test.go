@@ -59,7 +59,8 @@ type world struct {
 	rules     rules
 }
 
-func newWorld(t *testing.T, d *datadriven.TestData) *world {
+// emptyWorld is one without nodes, at the beginning of 2026.
+func emptyWorld() *world {
 	w := &world{
 		now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), leader: "a",
 		nodes: make(map[string]node), downFor: make(map[string]map[string]string), since: make(map[string]time.Time),
@@ -73,25 +74,35 @@ func newWorld(t *testing.T, d *datadriven.TestData) *world {
 	}
 	w.began = w.now
 	w.state = &topology.State{Format: topology.Format, Cluster: "test", Epoch: 1, Phase: topology.Stable}
-	members := []string{"a"}
+	return w
+}
+
+// populate enters a master and its replicas, all alive and in sync at offset 1000, and the members.
+func (w *world) populate(master string, replicas, members []string) {
+	w.state.Master = topology.Node{Addr: master, RunID: master + "-run1", ReplID: "H1"}
+	w.nodes[master] = node{info: info{RunID: master + "-run1", Role: roleMaster, ReplID: "H1", Offset: 1000, Priority: 100}}
+	for _, r := range replicas {
+		w.state.Replicas = append(w.state.Replicas, topology.Replica{
+			Node: topology.Node{Addr: r, RunID: r + "-run1"}, Health: topology.Online, Priority: 100, NoFailover: w.rules.noFailover[r],
+		})
+		w.nodes[r] = node{info: info{RunID: r + "-run1", Role: roleReplica, Master: master, LinkUp: true,
+			ReplID: "H1", Offset: 1000, Priority: 100}}
+	}
+	for _, id := range members {
+		w.members = append(w.members, topology.Member{ID: id})
+	}
+}
+
+func newWorld(t *testing.T, d *datadriven.TestData) *world {
+	w := emptyWorld()
+	master, members := "", []string{"a"}
+	var replicas []string
 	for _, arg := range d.CmdArgs {
 		switch arg.Key {
 		case "master":
-			m := arg.Vals[0]
-			w.state.Master = topology.Node{Addr: m, RunID: m + "-run1", ReplID: "H1"}
-			w.nodes[m] = node{info: info{RunID: m + "-run1", Role: roleMaster, ReplID: "H1", Offset: 1000, Priority: 100}}
+			master = arg.Vals[0]
 		case "replicas":
-			for _, r := range arg.Vals {
-				w.state.Replicas = append(w.state.Replicas, topology.Replica{
-					Node: topology.Node{Addr: r, RunID: r + "-run1"}, Health: topology.Online, Priority: 100,
-				})
-				w.nodes[r] = node{info: info{RunID: r + "-run1", Role: roleReplica, Master: w.state.Master.Addr, LinkUp: true,
-					ReplID: "H1", Offset: 1000, Priority: 100}}
-			}
-		case "unavailable":
-			for _, n := range arg.Vals {
-				w.state.Unavailable = append(w.state.Unavailable, topology.Node{Addr: n, RunID: n + "-run1"})
-			}
+			replicas = arg.Vals
 		case "members":
 			members = arg.Vals
 		case "leader":
@@ -99,9 +110,6 @@ func newWorld(t *testing.T, d *datadriven.TestData) *world {
 		case "nofailover":
 			for _, n := range arg.Vals {
 				w.rules.noFailover[n] = true
-				for i := range w.state.Replicas {
-					w.state.Replicas[i].NoFailover = w.state.Replicas[i].NoFailover || w.state.Replicas[i].Addr == n
-				}
 			}
 		case "strategy":
 			w.rules.strategy = Strategy(arg.Vals[0])
@@ -111,9 +119,7 @@ func newWorld(t *testing.T, d *datadriven.TestData) *world {
 			t.Fatalf("%s: cluster knows no %q", d.Pos, arg.Key)
 		}
 	}
-	for _, id := range members {
-		w.members = append(w.members, topology.Member{ID: id})
-	}
+	w.populate(master, replicas, members)
 	return w
 }
 
