@@ -151,6 +151,9 @@ func (c *Config) clientName() string {
 	return "understudy:" + c.Cluster + ":" + c.ID
 }
 
+// channel is the pub/sub channel that this member's watch connections subscribe to, and by which others find it.
+func (c *Config) channel() string { return channelPrefix + c.Cluster + ":" + c.ID }
+
 // reachable returns the address by which this member reaches what the nodes call announced.
 func (c *Config) reachable(announced string) string {
 	if r, ok := c.NodeMap[announced]; ok {

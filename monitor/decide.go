@@ -1,6 +1,7 @@
 package monitor
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -27,6 +28,10 @@ func decide(s situation) []action {
 // stable looks for an incident, and otherwise keeps the list of replicas true.
 func (s *situation) stable() []action {
 	cause, masterDown := s.incident()
+	if len(s.rivals) > 0 {
+		return append(s.bury(), s.alarm(cmp.Or(cause, "no failover will take place")+": "+strings.Join(s.rivals, " and ")+
+			" looks after the same nodes and does not coordinate with this process; stop it, or coordinate all members by ZooKeeper"))
+	}
 	if cause == "" {
 		return s.keep()
 	}

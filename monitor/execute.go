@@ -47,7 +47,7 @@ func (l *loop) situation(now time.Time) situation {
 	s := situation{
 		now: now, state: l.snapshot.State, phaseSince: l.phaseSince, members: slices.Clone(l.members), listed: l.listed,
 		nodes: make(map[string]node, len(l.records)), aliases: l.aliases, announced: l.announced, peak: l.peak,
-		reading: l.reading, tried: l.tried,
+		reading: l.reading, tried: l.tried, rivals: l.rivals(),
 		rules: rules{
 			strategy: l.cfg.NodeStrategy, requiredMonitors: l.cfg.RequiredMonitors, noFailover: make(map[string]bool),
 			downAfter: l.cfg.DownAfter, probeInterval: l.cfg.ProbeInterval,

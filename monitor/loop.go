@@ -214,6 +214,9 @@ func (l *loop) take(r report) {
 		return // of a node that is not watched any more
 	}
 	rec.vitality.observe(r.observation)
+	if r.company != nil {
+		rec.company = *r.company
+	}
 	if r.sign == signLife {
 		rec.lost = false
 	}

@@ -19,6 +19,7 @@ type Coordinator interface {
 	Members(ctx context.Context) ([]topology.Member, error)
 	MembersChanged() <-chan struct{}
 	Leading() bool
+	Shared() bool
 	Update(ctx context.Context, version int64, next *topology.State) error
 	Suspicions() <-chan struct{}
 	TakeSuspicions() []string

@@ -10,9 +10,10 @@ type record struct {
 	vitality vitality
 	node     node
 	err      error // the last error reply instead of INFO
-	told     bool  // err was logged
-	lost     bool  // the loss of the watch connection was logged, and nothing was heard since
-	noFile   bool  // it was logged that the node has no configuration file
+	company  company
+	told     bool // err was logged
+	lost     bool // the loss of the watch connection was logged, and nothing was heard since
+	noFile   bool // it was logged that the node has no configuration file
 }
 
 // learn takes in what the node said of itself at a time.
