@@ -62,6 +62,8 @@ type Config struct {
 	FenceTimeout time.Duration
 	// CommandTimeout bounds one command to a node, and connecting to it for that (10 ms to 1 min).
 	CommandTimeout time.Duration
+	// ForgetAfter is how long a node that is not among Nodes may be down before it is forgotten (0: never).
+	ForgetAfter time.Duration
 	// RetryInterval is the least time between two attempts at the same action on a node (1 ms to 1 min).
 	RetryInterval time.Duration
 }
@@ -80,6 +82,7 @@ func Defaults() Config {
 		MaxLinkDown:      10 * time.Second,
 		FenceTimeout:     5 * time.Second,
 		CommandTimeout:   time.Second,
+		ForgetAfter:      time.Hour,
 		RetryInterval:    time.Second,
 	}
 }
@@ -139,6 +142,7 @@ func (c *Config) Validate() error {
 	duration("max-link-down", c.MaxLinkDown, 0, 24*time.Hour)
 	duration("fence-timeout", c.FenceTimeout, 10*time.Millisecond, time.Hour)
 	duration("command-timeout", c.CommandTimeout, 10*time.Millisecond, time.Minute)
+	duration("forget-after", c.ForgetAfter, 0, 365*24*time.Hour)
 	duration("retry-interval", c.RetryInterval, time.Millisecond, time.Minute)
 	return errors.Join(errs...)
 }

@@ -34,6 +34,7 @@ func TestASettingOutOfRangeIsNamedWithItsValueAndRange(t *testing.T) {
 		`max-link-down is -1s`:                               func(c *Config) { c.MaxLinkDown = -time.Second },
 		`fence-timeout is 0s`:                                func(c *Config) { c.FenceTimeout = 0 },
 		`command-timeout is 2m0s`:                            func(c *Config) { c.CommandTimeout = 2 * time.Minute },
+		`forget-after is -1s`:                                func(c *Config) { c.ForgetAfter = -time.Second },
 		`retry-interval is 0s`:                               func(c *Config) { c.RetryInterval = 0 },
 	} {
 		cfg := testConfig("127.0.0.1:1")

@@ -1,7 +1,6 @@
 package monitor
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -28,12 +27,11 @@ func decide(s situation) []action {
 // stable looks for an incident, and otherwise keeps the list of replicas true.
 func (s *situation) stable() []action {
 	cause, masterDown := s.incident()
-	if len(s.rivals) > 0 {
-		return append(s.bury(), s.alarm(cmp.Or(cause, "no failover will take place")+": "+strings.Join(s.rivals, " and ")+
-			" looks after the same nodes and does not coordinate with this process; stop it, or coordinate all members by ZooKeeper"))
-	}
 	if cause == "" {
 		return s.keep()
+	}
+	if len(s.rivals) > 0 {
+		return append(s.bury(), s.rivalry(cause))
 	}
 	fit, unfit := s.candidates(s.nodes)
 	if len(fit) == 0 && s.unheard() {
@@ -81,6 +79,12 @@ func (s *situation) unheard() bool {
 	})
 }
 
+// rivalry is the alarm that two parties look after the same nodes, each of which could promote another one.
+func (s *situation) rivalry(consequence string) action {
+	return s.alarm(consequence + ": " + strings.Join(s.rivals, " and ") +
+		" looks after the same nodes and does not coordinate with this process; stop it, or coordinate all members by ZooKeeper")
+}
+
 // witness returns a replica that has received something from the master since we have doubted it: the master lives,
 // and it is we who cannot reach it. A link that is merely up proves nothing.
 func (s *situation) witness(since time.Time) string {
@@ -102,16 +106,13 @@ func (s *situation) fencing() []action {
 	if len(s.unfenced()) > 0 && s.now.Sub(s.phaseSince) < s.rules.fenceTimeout {
 		return nil
 	}
-	if s.reading == nil || s.reading.epoch != s.state.Epoch {
+	// An old reading is none: this member may have lost the lead since, or have had nobody to choose.
+	if s.reading == nil || s.reading.epoch != s.state.Epoch || s.now.Sub(s.reading.at) >= s.rules.retryInterval {
 		return s.read()
 	}
 	fit, unfit := s.candidates(s.reading.nodes)
 	if len(fit) == 0 {
-		alarm := s.alarm("no node can become master: " + strings.Join(unfit, "; "))
-		if s.now.Sub(s.reading.at) < s.rules.retryInterval {
-			return []action{alarm}
-		}
-		return append(s.read(), alarm)
+		return []action{s.alarm("no node can become master: " + strings.Join(unfit, "; "))}
 	}
 	best := fit[0]
 	next := s.state.Clone()

@@ -14,7 +14,11 @@ import (
 
 // decide asks for the next actions, while this member leads, and begins those that are not under way.
 func (l *loop) decide(now time.Time) {
-	if l.snapshot.State == nil || !l.coord.Leading() || l.busy[string(deedWrite)] || len(l.members) == 0 {
+	if l.snapshot.State == nil {
+		l.begin(now)
+		return
+	}
+	if !l.coord.Leading() || l.busy[string(deedWrite)] || len(l.members) == 0 {
 		return
 	}
 	// The State may have changed since this turn began; what is decided about an old one is void.
@@ -42,6 +46,22 @@ func (l *loop) decide(now time.Time) {
 	l.alarms = standing
 }
 
+// begin makes the first State when this member has come to lead and there is none still.
+func (l *loop) begin(now time.Time) {
+	if !l.coord.Leading() || now.Before(l.holdWrites) {
+		return
+	}
+	l.task("bootstrap", func(ctx context.Context) func() {
+		err := l.Bootstrap(ctx)
+		return func() {
+			if err != nil {
+				l.holdWrites = time.Now().Add(l.cfg.RetryInterval)
+				l.warn("there is no state yet, and none can be made", err)
+			}
+		}
+	})
+}
+
 // situation is what is known now.
 func (l *loop) situation(now time.Time) situation {
 	s := situation{
@@ -50,16 +70,18 @@ func (l *loop) situation(now time.Time) situation {
 		reading: l.reading, tried: l.tried, rivals: l.rivals(),
 		rules: rules{
 			strategy: l.cfg.NodeStrategy, requiredMonitors: l.cfg.RequiredMonitors, noFailover: make(map[string]bool),
-			downAfter: l.cfg.DownAfter, probeInterval: l.cfg.ProbeInterval,
+			configured: make(map[string]bool),
+			downAfter:  l.cfg.DownAfter, probeInterval: l.cfg.ProbeInterval,
 			maxLagBytes: l.cfg.MaxLagBytes, maxLagTime: l.cfg.MaxLagTime, maxLinkDown: l.cfg.MaxLinkDown,
 			fenceTimeout: l.cfg.FenceTimeout, retryInterval: l.cfg.RetryInterval,
 		},
 	}
+	s.rules.forgetAfter = l.cfg.ForgetAfter
 	for _, addr := range l.cfg.NoFailover {
-		if known, ok := l.aliases[addr]; ok {
-			addr = known
-		}
-		s.rules.noFailover[addr] = true
+		s.rules.noFailover[l.spelled(addr)] = true
+	}
+	for _, addr := range l.cfg.Nodes {
+		s.rules.configured[l.spelled(addr)] = true
 	}
 	var own []topology.NodeView
 	for addr, r := range l.records {

@@ -121,6 +121,7 @@ func (l *loop) run(ctx context.Context) {
 			l.listMembers()
 		}
 		l.decide(now)
+		l.prune(now)
 		l.report(now)
 		l.lastTurn = now
 	}
@@ -155,10 +156,7 @@ func (l *loop) noticeGap(now time.Time) {
 // suspect probes the nodes that the proxy has doubts about.
 func (l *loop) suspect() {
 	for _, addr := range l.coord.TakeSuspicions() {
-		if known, ok := l.aliases[addr]; ok {
-			addr = known
-		}
-		if r, ok := l.records[addr]; ok {
+		if r, ok := l.records[l.spelled(addr)]; ok {
 			r.watcher.doubt()
 			r.watcher.ask()
 		}
@@ -204,6 +202,7 @@ func (l *loop) watch(addr string) {
 	l.records[addr] = &record{
 		watcher:  watch(l.ctx, &l.cfg, l.dialer, addr, l.reports),
 		vitality: vitality{patience: p},
+		since:    time.Now(),
 	}
 }
 

@@ -11,9 +11,11 @@ type record struct {
 	node     node
 	err      error // the last error reply instead of INFO
 	company  company
-	told     bool // err was logged
-	lost     bool // the loss of the watch connection was logged, and nothing was heard since
-	noFile   bool // it was logged that the node has no configuration file
+	since    time.Time // when watching began
+	named    time.Time // when another node last named this one
+	told     bool      // err was logged
+	lost     bool      // the loss of the watch connection was logged, and nothing was heard since
+	noFile   bool      // it was logged that the node has no configuration file
 }
 
 // learn takes in what the node said of itself at a time.

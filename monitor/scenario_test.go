@@ -56,6 +56,7 @@ type world struct {
 	failing   map[step]int
 	announced map[string]string
 	alarms    map[string]bool
+	rivals    []string
 	rules     rules
 }
 
@@ -67,7 +68,7 @@ func emptyWorld() *world {
 		tried: make(map[step]attempt), failing: make(map[step]int), announced: make(map[string]string),
 		alarms: make(map[string]bool), peak: 1000,
 		rules: rules{
-			strategy: Majority, requiredMonitors: 1, noFailover: make(map[string]bool), downAfter: time.Second,
+			strategy: Majority, requiredMonitors: 1, noFailover: make(map[string]bool), configured: make(map[string]bool), downAfter: time.Second,
 			probeInterval: 100 * time.Millisecond, maxLagBytes: 500, maxLagTime: 10 * time.Second,
 			maxLinkDown: 10 * time.Second, fenceTimeout: 5 * time.Second, retryInterval: time.Second,
 		},
@@ -111,6 +112,14 @@ func newWorld(t *testing.T, d *datadriven.TestData) *world {
 			for _, n := range arg.Vals {
 				w.rules.noFailover[n] = true
 			}
+		case "forget-after":
+			w.rules.forgetAfter = duration(t, arg.Vals[0])
+		case "configured":
+			for _, n := range arg.Vals {
+				w.rules.configured[n] = true
+			}
+		case "rivals":
+			w.rivals = arg.Vals
 		case "strategy":
 			w.rules.strategy = Strategy(arg.Vals[0])
 		case "required":
@@ -312,7 +321,7 @@ func (w *world) change(t *testing.T, d *datadriven.TestData) {
 func (w *world) situation() situation {
 	s := situation{
 		now: w.now, state: w.state, phaseSince: w.began, listed: w.now, nodes: make(map[string]node),
-		aliases: map[string]string{}, announced: w.announced, peak: w.peak, reading: w.reading, tried: w.tried, rules: w.rules,
+		aliases: map[string]string{}, announced: w.announced, peak: w.peak, reading: w.reading, tried: w.tried, rivals: w.rivals, rules: w.rules,
 	}
 	for addr, n := range w.nodes {
 		n.heard = w.now

@@ -47,6 +47,8 @@ type rules struct {
 	strategy         Strategy
 	requiredMonitors int
 	noFailover       map[string]bool
+	configured       map[string]bool
+	forgetAfter      time.Duration
 	downAfter        time.Duration
 	probeInterval    time.Duration
 	maxLagBytes      int64
