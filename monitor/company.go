@@ -13,12 +13,13 @@ const (
 	channelPrefix   = "understudy:"          // of each member's own channel
 	commonChannel   = "understudy"           // that every member subscribes to, whatever its cluster is called
 	sentinelChannel = "__sentinel__:hello"   // that every Sentinel subscribes to on the nodes it watches
-	lookInterval    = 5 * time.Second        // between two looks for company
+	lookInterval    = 2 * time.Second        // between two looks for company
 	lookAgain       = 500 * time.Millisecond // while there is some
 )
 
 // company is who else watches a node. Two that look after the same nodes without agreeing would promote two masters.
 type company struct {
+	at        time.Time
 	sentinels bool
 	members   []string // the channels of other members, sorted
 }
@@ -40,6 +41,7 @@ func (w *watcher) lookAround(ctx context.Context) {
 		pause = lookAgain
 	}
 	w.looked = time.Now().Add(pause)
+	found.at = began
 	if err == nil {
 		w.tell(ctx, report{observation: observation{sign: signLife, began: began}, company: &found})
 	}
@@ -67,11 +69,12 @@ func askCompany(l *link, own string) (company, error) {
 	return found, nil
 }
 
-// rivals names those in company of this member with whom it shares no coordination.
-func (l *loop) rivals() []string {
+// rivals names those in company of this member with whom it shares no coordination. What a dead node showed counts for
+// a while longer: it may have been the only one where we saw them.
+func (l *loop) rivals(now time.Time) []string {
 	var names []string
 	for addr, r := range l.records {
-		if !l.ours(addr) || r.vitality.down {
+		if !l.ours(addr) || r.vitality.down && now.Sub(r.company.at) > 2*lookInterval {
 			continue
 		}
 		if r.company.sentinels {

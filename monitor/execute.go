@@ -67,7 +67,7 @@ func (l *loop) situation(now time.Time) situation {
 	s := situation{
 		now: now, state: l.snapshot.State, phaseSince: l.phaseSince, members: slices.Clone(l.members), listed: l.listed,
 		nodes: make(map[string]node, len(l.records)), aliases: l.aliases, announced: l.announced, peak: l.peak,
-		reading: l.reading, tried: l.tried, rivals: l.rivals(),
+		reading: l.reading, tried: l.tried, rivals: l.rivals(now),
 		rules: rules{
 			strategy: l.cfg.NodeStrategy, requiredMonitors: l.cfg.RequiredMonitors, noFailover: make(map[string]bool),
 			configured: make(map[string]bool),

@@ -22,7 +22,7 @@ import (
 //
 // And once everything works again, there is a stable State whose master lives and is followed by all others.
 func TestRandomSchedulesKeepTheInvariants(t *testing.T) {
-	schedules := 3000
+	schedules := 1500
 	if testing.Short() {
 		schedules = 300
 	}
