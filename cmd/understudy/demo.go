@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/alecthomas/kong"
@@ -31,7 +32,7 @@ type demoCommand struct {
 // Run shows the demonstration until ctx ends or its time is over, and leaves nothing behind.
 func (c *demoCommand) Run(ctx context.Context, s *streams) (err error) {
 	if c.For < 0 || c.Port < 0 || c.Port > 65535 {
-		return badUsage{fmt.Errorf("for is %v and port is %d: for must not be negative, port must be from 1 to 65535", c.For, c.Port)}
+		return badUsage{fmt.Errorf("for is %v and port is %d: for must not be negative, and port must be from 1 to 65535", c.For, c.Port)}
 	}
 	if c.For > 0 {
 		var cancel context.CancelFunc
@@ -53,42 +54,53 @@ func (c *demoCommand) Run(ctx context.Context, s *streams) (err error) {
 	return c.show(ctx, d, s)
 }
 
-// show serves the nodes of d and plays.
-func (c *demoCommand) show(ctx context.Context, d *demo.Demo, s *streams) error {
-	logPath := filepath.Join(d.Dir, "understudy.log")
-	logFile, err := os.Create(logPath)
+// show plays with an Understudy in front of the nodes of d.
+func (c *demoCommand) show(ctx context.Context, d *demo.Demo, s *streams) (err error) {
+	log, err := os.Create(filepath.Join(d.Dir, "understudy.log"))
 	if err != nil {
 		return err
 	}
-	defer logFile.Close()
-	o, err := defaultOptions("--nodes", strings.Join(d.Nodes(), ","), "--listen", net.JoinHostPort("127.0.0.1", strconv.Itoa(c.port())),
+	defer func() { err = errors.Join(err, log.Close()) }()
+	ports := []int{c.Port}
+	if c.Port == 0 {
+		ports = []int{demoPort, 0} // 0: any
+	}
+	for i, port := range ports {
+		err = c.play(ctx, d, port, log, s)
+		if i+1 < len(ports) && errors.Is(err, syscall.EADDRINUSE) {
+			continue
+		}
+		break
+	}
+	return err
+}
+
+// play serves on one port and plays until ctx ends.
+func (c *demoCommand) play(ctx context.Context, d *demo.Demo, port int, log *os.File, s *streams) error {
+	o, err := defaultOptions("--nodes", strings.Join(d.Nodes(), ","), "--listen", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)),
 		"--cluster", "demo", "--state", filepath.Join(d.Dir, "state.json"))
 	if err != nil {
 		return err
 	}
-
-	// The clients leave before the proxy does: serving ends when the show is over.
+	// The demonstration's clients leave before the proxy does: serving ends when the show is over.
 	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
-	addr := make(chan net.Addr, 1)
+	playing, cancel := context.WithCancel(ctx)
+	defer cancel()
+	ready := make(chan net.Addr, 1)
 	served := make(chan error, 1)
 	go func() {
-		served <- serve(serving, o, slog.New(slog.NewTextHandler(logFile, nil)), func(a []net.Addr) { addr <- a[0] })
+		err := serve(serving, o, slog.New(slog.NewTextHandler(log, nil)), func(a []net.Addr) { ready <- a[0] })
+		cancel() // the show cannot go on
+		served <- err
 	}()
 	select {
 	case err := <-served:
 		return err
-	case a := <-addr:
-		playing, cancel := context.WithCancelCause(ctx)
-		go func() {
-			err := <-served // nil, unless it ends before the show
-			cancel(err)
-			served <- err
-		}()
-		c.introduce(s.out, a, d, logPath)
-		err := d.Play(playing, demo.Show{Addr: a.String(), Out: s.out, Color: colored(s.out), Chaos: c.Chaos})
+	case addr := <-ready:
+		c.introduce(s.out, addr, d, log.Name())
+		err := d.Play(playing, demo.Show{Addr: addr.String(), Out: s.out, Color: colored(s.out), Chaos: c.Chaos})
 		stop()
-		cancel(nil)
 		return errors.Join(err, <-served)
 	}
 }
@@ -110,21 +122,6 @@ A master and two replicas behind one port:
 		fmt.Fprintf(out, "  kill      kill -9 %d    (the master; what dies is restarted some seconds later)\n", d.MasterPid())
 	}
 	fmt.Fprintf(out, "  log       tail -f %s\n  stop      Ctrl-C\n\n", logPath)
-}
-
-// port returns where to listen; 0 is any free port.
-func (c *demoCommand) port() int {
-	if c.Port != 0 {
-		return c.Port
-	}
-	probe, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(demoPort)))
-	if err != nil {
-		return 0
-	}
-	if err := probe.Close(); err != nil {
-		return 0
-	}
-	return demoPort
 }
 
 // defaultOptions returns the options that args give, and defaults for the rest: what the environment says is meant for

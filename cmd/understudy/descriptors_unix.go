@@ -32,16 +32,23 @@ func fitDescriptors(cfg *proxy.Config, log *slog.Logger) error {
 		}
 		limit = raised
 	}
-	room := int64(limit.Cur) - reservedDescriptors
-	switch {
-	case limit.Cur > 1<<30 || room >= int64(cfg.MaxClients):
-		return nil
-	case room < 1:
-		return fmt.Errorf("this process may open %d files only and needs %d besides its clients: raise the limit (ulimit -n)",
-			limit.Cur, reservedDescriptors)
+	room, err := clientsThatFit(uint64(limit.Cur), cfg.MaxClients)
+	if err != nil {
+		return err
 	}
-	log.Warn("maxclients lowered: the limit of open files leaves no room for more", "maxclients", room, "configured", cfg.MaxClients,
-		"open_files", limit.Cur)
-	cfg.MaxClients = int(room)
+	if room < cfg.MaxClients {
+		log.Warn("maxclients lowered: the limit of open files leaves no room for more", "maxclients", room, "configured", cfg.MaxClients,
+			"open_files", limit.Cur)
+		cfg.MaxClients = room
+	}
 	return nil
+}
+
+// clientsThatFit returns how many clients, up to want, there can be with so many descriptors.
+func clientsThatFit(descriptors uint64, want int) (int, error) {
+	if descriptors <= reservedDescriptors {
+		return 0, fmt.Errorf("this process may open %d files and needs %d besides those of its clients: raise the limit (ulimit -n)",
+			descriptors, reservedDescriptors)
+	}
+	return int(min(descriptors-reservedDescriptors, uint64(want))), nil
 }
