@@ -103,7 +103,7 @@ func (s *situation) fencing() []action {
 	if s.listed.Before(s.phaseSince) {
 		return nil // a member that came just before the fence may be missing from the list
 	}
-	if len(s.unfenced()) > 0 && s.now.Sub(s.phaseSince) < s.rules.fenceTimeout {
+	if len(unfenced(s.members, s.state.Epoch)) > 0 && s.now.Sub(s.phaseSince) < s.rules.fenceTimeout {
 		return nil
 	}
 	// An old reading is none: this member may have lost the lead since, or have had nobody to choose.
@@ -141,11 +141,11 @@ func recordRun(s *topology.State, addr, runID string) {
 	}
 }
 
-// unfenced returns the members that may still have something in flight to the old master.
-func (s *situation) unfenced() []string {
+// unfenced returns the members that may still have something in flight to the master that the fence of epoch deposes.
+func unfenced(members []topology.Member, epoch uint64) []string {
 	var waiting []string
-	for _, m := range s.members {
-		if m.Fenced < s.state.Epoch {
+	for _, m := range members {
+		if m.Fenced < epoch {
 			waiting = append(waiting, m.ID)
 		}
 	}

@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/understudy/understudy/topology"
@@ -103,6 +102,7 @@ func (l *loop) situation(now time.Time) situation {
 func (l *loop) write(a action, now time.Time) {
 	version, was := l.snapshot.Version, l.snapshot.State
 	fencedIn := now.Sub(l.phaseSince)
+	late := unfenced(l.members, was.Epoch)
 	l.task(a.key(), func(ctx context.Context) func() {
 		began := time.Now()
 		err := l.coord.Update(ctx, version, a.next)
@@ -110,7 +110,7 @@ func (l *loop) write(a action, now time.Time) {
 		return func() {
 			switch {
 			case err == nil:
-				l.tellWrite(was, a, took, fencedIn)
+				l.tellWrite(was, a, took, fencedIn, late)
 			case errors.Is(err, topology.ErrStale), errors.Is(err, topology.ErrNotLeader), errors.Is(err, topology.ErrClosed):
 				l.log.Info("the state was not replaced", "epoch", a.next.Epoch, "reason", err)
 			default:
@@ -122,14 +122,19 @@ func (l *loop) write(a action, now time.Time) {
 }
 
 // tellWrite logs what the new State means.
-func (l *loop) tellWrite(was *topology.State, a action, took, phase time.Duration) {
+func (l *loop) tellWrite(was *topology.State, a action, took, phase time.Duration, late []string) {
 	s := a.next
 	log := l.log.With("epoch", s.Epoch, "write", took)
 	switch {
-	case s.Phase == topology.Fencing:
-		log.Warn("failover: fencing", "cause", s.Failover.Cause, "why", a.why, "master", s.Master.Addr,
+	case s.Phase == topology.Fencing && was.Phase == topology.Stable:
+		log.Warn("failover: fencing", "cause", a.why, "master", s.Master.Addr,
 			"candidates", strings.Join(s.Failover.Candidates, ","))
+	case s.Phase == topology.Fencing:
+		log.Warn("failover: fencing again", "because", a.why, "candidates", strings.Join(s.Failover.Candidates, ","))
 	case s.Phase == topology.Promoting:
+		if len(late) > 0 {
+			log.Warn("failover: members did not acknowledge the fence in time", "members", strings.Join(late, ","))
+		}
 		log.Info("failover: candidate chosen", "choice", s.Failover.Choice, "why", a.why, "fence", phase)
 	case was.Phase != topology.Stable:
 		log.Warn("failover: complete", "master", s.Master.Addr, "was", was.Master.Addr, "promotion", phase,
@@ -139,7 +144,16 @@ func (l *loop) tellWrite(was *topology.State, a action, took, phase time.Duratio
 	}
 }
 
-// read asks the nodes for their offsets, all at once.
+// answer is what one node said when its offset was read.
+type answer struct {
+	addr    string
+	info    info
+	latency time.Duration
+	at      time.Time
+}
+
+// read asks the nodes for their offsets, all at once, and waits for the last one no longer than for one command: who
+// does not answer has no offset, and decide says so.
 func (l *loop) read(a action) {
 	controls := make(map[string]*control)
 	for _, addr := range a.nodes {
@@ -147,49 +161,52 @@ func (l *loop) read(a action) {
 			controls[addr] = r.watcher.control
 		}
 	}
-	type answer struct {
-		info    info
-		latency time.Duration
-		at      time.Time
-	}
 	l.task(a.key(), func(ctx context.Context) func() {
 		began := time.Now()
-		var mu sync.Mutex
-		answers := make(map[string]answer)
-		var asking sync.WaitGroup
 		limited, cancel := context.WithTimeout(ctx, l.cfg.CommandTimeout)
 		defer cancel()
+		incoming := make(chan *answer, len(controls))
 		for addr, c := range controls {
-			asking.Go(func() {
-				// Who does not answer has no offset, and decide says so.
-				if n, latency, err := c.info(limited, l.cfg.CommandTimeout); err == nil {
-					mu.Lock()
-					answers[addr] = answer{n, latency, time.Now()}
-					mu.Unlock()
+			l.tasks.Go(func() {
+				n, latency, err := c.info(limited, l.cfg.CommandTimeout)
+				if err != nil {
+					incoming <- nil
+					return
 				}
+				incoming <- &answer{addr, n, latency, time.Now()}
 			})
 		}
-		asking.Wait()
-		took := time.Since(began)
-		return func() {
-			if s := l.snapshot.State; s.Epoch != a.epoch || s.Phase != topology.Fencing {
-				return
-			}
-			found := &reading{epoch: a.epoch, at: time.Now(), nodes: make(map[string]node)}
-			log := l.log.With("epoch", a.epoch, "took", took)
-			for addr, n := range answers {
-				r := l.records[addr]
-				if r == nil {
-					continue
+		var answers []*answer
+		for range controls {
+			select {
+			case got := <-incoming:
+				if got != nil {
+					answers = append(answers, got)
 				}
-				l.learn(addr, r, n.info, n.at, n.latency)
-				found.nodes[addr] = r.node
-				log = log.With(addr, n.info.Offset)
+			case <-limited.Done():
 			}
-			l.reading = found
-			log.Info("failover: offsets read")
 		}
+		took := time.Since(began)
+		return func() { l.haveRead(a.epoch, answers, took) }
 	})
+}
+
+// haveRead takes in a reading.
+func (l *loop) haveRead(epoch uint64, answers []*answer, took time.Duration) {
+	if s := l.snapshot.State; s.Epoch != epoch || s.Phase != topology.Fencing {
+		return
+	}
+	found := &reading{epoch: epoch, at: time.Now(), nodes: make(map[string]node)}
+	log := l.log.With("epoch", epoch, "took", took)
+	for _, n := range answers {
+		if r := l.records[n.addr]; r != nil {
+			l.learn(n.addr, r, n.info, n.at, n.latency)
+			found.nodes[n.addr] = r.node
+			log = log.With(n.addr, n.info.Offset)
+		}
+	}
+	l.reading = found
+	log.Info("failover: offsets read")
 }
 
 // command carries out an action on a node.
