@@ -277,6 +277,9 @@ func (c *Conn) settle() {
 	}
 }
 
+// Retire makes the connection take no more requests, and end when those it has are answered.
+func (c *Conn) Retire() { c.retire() }
+
 // retire makes the connection end when its requests are answered.
 func (c *Conn) retire() {
 	if !c.retired {
