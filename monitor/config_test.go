@@ -26,7 +26,7 @@ func TestASettingOutOfRangeIsNamedWithItsValueAndRange(t *testing.T) {
 		`node-strategy is "vote"`:                            func(c *Config) { c.NodeStrategy = "vote" },
 		`required-monitors is 0: it must be at least 1`:      func(c *Config) { c.RequiredMonitors = 0 },
 		`max-failures is 101: it must be from 1 to 100`:      func(c *Config) { c.MaxFailures = 101 },
-		`max-lag is -1 bytes`:                                func(c *Config) { c.MaxLagBytes = -1 },
+		`max-lag is 0 bytes: it must be at least 1`:          func(c *Config) { c.MaxLagBytes = 0 },
 		`down-after is 1ms: it must be from 10ms to 1h0m0s`:  func(c *Config) { c.DownAfter = time.Millisecond },
 		`stall-after is 500ms: it must be from 1s to 1h0m0s`: func(c *Config) { c.StallAfter = 500 * time.Millisecond },
 		`probe-interval is 0s`:                               func(c *Config) { c.ProbeInterval = 0 },
