@@ -52,7 +52,7 @@ type options struct {
 	MaxLinkDown   time.Duration `group:"detection" default:"${max_link_down}" help:"How long before the master's failure a replica may have lost its link to it and still be promoted."`
 	FenceTimeout  time.Duration `group:"detection" default:"${fence_timeout}" help:"How long a change of master waits until nothing is in flight to the old one; longer than drain-timeout."`
 
-	ID        string `group:"general" name:"id" default:"${id}" help:"Name of this process among others of its cluster."`
+	ID        string `group:"general" name:"id" default:"${id}" help:"Name of this process among others of its cluster: by default host name and process id."`
 	State     string `group:"general" type:"path" placeholder:"FILE" help:"File that keeps who is master over a restart. By default CLUSTER.json in $$STATE_DIRECTORY (systemd), else in $$XDG_STATE_HOME/understudy, else in ~/.local/state/understudy."`
 	LogLevel  string `group:"general" enum:"debug,info,warn,error" default:"info" help:"The least important events to log: debug, info, warn or error."`
 	LogFormat string `group:"general" enum:"text,json" default:"text" help:"Form of the log on standard error: text or json."`

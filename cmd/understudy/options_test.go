@@ -67,7 +67,7 @@ max-failures: 6
 down-after: 7s
 stall-after: 8s
 probe-interval: 9s
-max-lag: 10
+max-lag: 2k
 max-lag-time: 11s
 max-link-down: 12s
 fence-timeout: 13s
@@ -89,7 +89,7 @@ fence-timeout: 13s
 	wantMonitor.NodeMap = map[string]string{"x:1": "y:1", "[::1]:2": "z:2"}
 	wantMonitor.Username, wantMonitor.Password = "user", "secret"
 	wantMonitor.MaxFailures, wantMonitor.DownAfter, wantMonitor.StallAfter, wantMonitor.ProbeInterval = 6, 7*time.Second, 8*time.Second, 9*time.Second
-	wantMonitor.MaxLagBytes, wantMonitor.MaxLagTime, wantMonitor.MaxLinkDown, wantMonitor.FenceTimeout = 10, 11*time.Second, 12*time.Second, 13*time.Second
+	wantMonitor.MaxLagBytes, wantMonitor.MaxLagTime, wantMonitor.MaxLinkDown, wantMonitor.FenceTimeout = 2000, 11*time.Second, 12*time.Second, 13*time.Second
 	if got := o.monitor(); !reflect.DeepEqual(got, wantMonitor) {
 		t.Errorf("monitor:\n%+v, want\n%+v", got, wantMonitor)
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/gomodule/redigo/redis"
 
@@ -216,5 +217,49 @@ func TestASignalDuringTheStartEndsWell(t *testing.T) {
 	}
 	if err := serve(ctx, o, o.logger(&streams{t.Output(), t.Output()}), nil); err != nil {
 		t.Errorf("it ends with %v", err)
+	}
+}
+
+func TestTheUserOfTheDocumentsIsEnoughForAFailover(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "operations.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, found := strings.Cut(string(text), "\nACL SETUSER ")
+	rules, _, _ := strings.Cut(rest, "\n")
+	if !found {
+		t.Fatal("docs/operations.md has no ACL SETUSER")
+	}
+	cluster := testcluster.New(t, 2)
+	for _, n := range cluster.Nodes {
+		args := []any{"ACL", "SETUSER"}
+		for rule := range strings.FieldsSeq(rules) {
+			args = append(args, rule)
+		}
+		if _, err := n.Do(args...); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := n.Do("CONFIG", "REWRITE"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p := start(t, []string{"UNDERSTUDY_USERNAME=understudy", "UNDERSTUDY_PASSWORD=SECRET"},
+		"run", "--nodes", strings.Join(cluster.Addrs(), ","), "--listen", "127.0.0.1:0")
+	conn, _ := connect(t, p.logged("msg=ready"))
+	if err := cluster.Nodes[0].Kill(); err != nil {
+		t.Fatal(err)
+	}
+	do(t, conn, "SET", "key", "value")
+	if err := cluster.Nodes[0].Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
+	defer cancel()
+	if err := cluster.WaitInSync(ctx); err != nil {
+		t.Error(err)
+	}
+	if log := p.err.String(); strings.Contains(log, "NOPERM") {
+		t.Error("something was not permitted")
 	}
 }

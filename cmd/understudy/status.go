@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -28,7 +29,7 @@ func (t *target) ask(f func(*client.Client) error) error {
 		return nil
 	case errors.Is(err, client.ErrUnreachable):
 		return fmt.Errorf("%s: %w; start one, or name another address with --addr", t.Addr, err)
-	case errors.Is(err, client.ErrRefused):
+	case errors.Is(err, client.ErrRefused), strings.HasPrefix(err.Error(), "NOAUTH"):
 		return fmt.Errorf("%s: %w; see --username and --password", t.Addr, err)
 	case errors.Is(err, client.ErrStranger):
 		return fmt.Errorf("%s: %w; name its address with --addr", t.Addr, err)
