@@ -140,7 +140,7 @@ func (d delivery) String() string { return [...]string{"one by one", "pipelined"
 // run holds the conversation of a script with the server at addr and returns what was said, line by line.
 func (s *script) run(t testing.TB, f *front, addr string, proto int, how delivery) []string {
 	t.Helper()
-	r := &runner{t: t, front: f, addr: addr, proto: proto, clients: map[string]*client{}}
+	r := &runner{t: t, front: f, addr: addr, proto: proto, clients: map[string]*client{}, monitor: map[string][]string{}}
 	for i := 0; i < len(s.steps); {
 		n := 1
 		if how != oneByOne && s.steps[i].verb == "send" {
@@ -164,6 +164,7 @@ type runner struct {
 	addr    string
 	proto   int
 	clients map[string]*client
+	monitor map[string][]string // by client, the MONITOR that makes of everything that follows a difference
 	said    []string
 }
 
@@ -219,6 +220,9 @@ func (r *runner) take(steps []step, how delivery) {
 	}
 	for _, st := range steps {
 		r.say(st, "")
+		if monitor := r.monitor[st.client]; monitor != nil {
+			st.args = monitor
+		}
 		for range st.count {
 			frame, err := c.next()
 			if err != nil {
@@ -226,6 +230,9 @@ func (r *runner) take(steps []step, how delivery) {
 				return
 			}
 			r.say(st, fmt.Sprintf("%q", normalise(st.args, frame)))
+			if len(st.args) > 0 && strings.EqualFold(st.args[0], "MONITOR") && frame[0] == '+' {
+				r.monitor[st.client] = st.args
+			}
 		}
 	}
 }

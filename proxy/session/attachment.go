@@ -20,7 +20,9 @@ type attachment struct {
 	topics   map[topic]struct{}
 	expected []expected
 	live     [2]int64 // subscriptions as the server counts them: channels and patterns, shard channels
-	stateful bool     // there is more to it than subscriptions
+	tracking bool     // CLIENT TRACKING ON
+	stateful bool     // there is something else to it than subscriptions and tracking
+	spoiled  bool     // the pin is no longer as it was lent, even without all that
 	opaque   bool     // replies cannot be told from what the server sends by itself: MONITOR
 }
 
@@ -36,7 +38,9 @@ type expected struct {
 	verb    string
 	names   []string // not confirmed yet; for an UNSUBSCRIBE from everything, of which nothing is left, one that is empty
 	ours    bool     // the client has not asked, so it is not told
-	request []byte   // what to send again if the reply does not come; nil if that could do harm
+	selects bool     // a SELECT of db
+	db      int
+	request []byte // what to send again if the reply does not come; nil if that could do harm
 }
 
 // attachFor begins a life on a pin.
@@ -65,11 +69,12 @@ func (s *Session) handleAttached(cmd *command.Command, class command.Class, args
 	if a.pin == nil && !s.resubscribe() {
 		return s.attach == nil // closed
 	}
-	if s.beside(cmd, class) {
-		if len(a.expected) > 0 && !a.opaque {
-			s.draining = true
-			return false
-		}
+	beside := s.beside(cmd, class)
+	if (beside || class != command.Subscribe && !a.lasting()) && len(a.expected) > 0 && !a.opaque {
+		s.draining = true
+		return false
+	}
+	if beside {
 		return s.besideAttachment(cmd, class, args, request)
 	}
 	if !s.env.Pool.Granted() {
@@ -80,11 +85,16 @@ func (s *Session) handleAttached(cmd *command.Command, class command.Class, args
 	return true
 }
 
+// lasting reports whether the session will stay attached when all that is expected has come.
+func (a *attachment) lasting() bool {
+	return len(a.topics) > 0 || a.tracking || a.stateful || a.opaque
+}
+
 // beside reports whether a request of an attached session is not passed on.
 func (s *Session) beside(cmd *command.Command, class command.Class) bool {
 	switch class {
 	case command.Session:
-		return cmd.Name != "PING" && cmd.Name != "ECHO"
+		return cmd.Name != "PING" && cmd.Name != "ECHO" && cmd.Name != "SELECT"
 	case command.Refused, command.Failover, command.Proxy:
 		return true
 	}
@@ -120,16 +130,7 @@ func (s *Session) besideAttachment(cmd *command.Command, class command.Class, ar
 func (a *attachment) note(cmd *command.Command, args [][]byte, request []byte) {
 	verb := cmd.Name
 	if cmd.Class != command.Subscribe || !cmd.Accepts(len(args)) {
-		e := expected{}
-		switch cmd.Class {
-		case command.Session, command.Read, command.MasterRead: // asking twice does no harm
-			e.request = append(e.request, request...)
-		case command.Subscribe: // a wrong number of arguments
-		default:
-			a.stateful = true
-			a.opaque = a.opaque || verb == "MONITOR"
-		}
-		a.expected = append(a.expected, e)
+		a.expected = append(a.expected, a.plain(cmd, args, request))
 		return
 	}
 	e := expected{confirm: true, verb: verb}
@@ -158,14 +159,46 @@ func (a *attachment) note(cmd *command.Command, args [][]byte, request []byte) {
 	a.expected = append(a.expected, e)
 }
 
+// plain follows what any other request than a subscription makes of the attachment.
+func (a *attachment) plain(cmd *command.Command, args [][]byte, request []byte) (e expected) {
+	switch cmd.Name {
+	case "SELECT":
+		e.selects, e.db = true, database(args, -1)
+		return e
+	case "MONITOR":
+		a.opaque = true
+		return e
+	case "CLIENT|TRACKING":
+		a.tracking = len(args) > 2 && strings.EqualFold(string(args[2]), "ON")
+		a.spoiled = true
+		return e
+	case "CLIENT|TRACKINGINFO", "CLIENT|GETREDIR":
+		return e
+	}
+	switch cmd.Class {
+	case command.Session, command.Read, command.MasterRead: // asking twice does no harm
+		e.request = append(e.request, request...)
+	case command.Pinned, command.Transaction:
+		a.stateful = true
+	}
+	return e
+}
+
 // deliver passes a frame of the pin on to the client.
 func (a *attachment) deliver(s *Session, frame []byte) {
 	if a.opaque {
 		s.emit(frame)
 		return
 	}
-	switch push, ours := a.match(frame, s.key.Proto); {
-	case ours:
+	push, answered := a.match(frame, s.key.Proto)
+	if answered.selects && frame[0] == '+' {
+		a.spoiled = true
+		key := s.key
+		key.DB = answered.db
+		s.regroup(key)
+	}
+	switch {
+	case answered.ours:
 	case push:
 		s.out.Append(frame) // also to a client that CLIENT REPLY has silenced
 		s.conn.Flush()
@@ -176,47 +209,43 @@ func (a *attachment) deliver(s *Session, frame []byte) {
 		return
 	}
 	s.draining = false
-	if len(a.topics) > 0 || a.live != [2]int64{} || a.stateful {
+	if a.lasting() || a.live != [2]int64{} {
 		return
 	}
 	s.later = func() {
-		if s.attach == a && len(a.expected) == 0 && len(a.topics) == 0 {
+		if s.attach == a && a.pin != nil {
 			a.pin.Passthrough = false
 			s.pin, s.attach = a.pin, nil
-			s.dropPin(true)
+			s.dropPin(!a.spoiled)
 		}
 	}
 }
 
-// match finds what a frame answers. It reports whether it is pushed, by subscription or confirmation, and whether it
-// answers only what the session itself has asked.
-func (a *attachment) match(frame []byte, proto int) (push, ours bool) {
+// match finds what a frame answers, and reports whether it is pushed, by a subscription or as its confirmation.
+func (a *attachment) match(frame []byte, proto int) (push bool, answered expected) {
 	word := ""
 	if frame[0] == '>' || frame[0] == '*' && proto == 2 {
 		word = firstWord(frame)
 	}
-	var next *expected
 	if len(a.expected) > 0 {
-		next = &a.expected[0]
+		answered = a.expected[0]
 	}
 	switch {
-	case next != nil && next.confirm && strings.EqualFold(word, next.verb):
-		ours = next.ours
+	case answered.confirm && strings.EqualFold(word, answered.verb):
 		a.live[shard(word)] = lastInt(frame)
-		if next.names = next.names[1:]; len(next.names) == 0 {
-			a.expected = a.expected[1:]
+		if a.expected[0].names = answered.names[1:]; len(answered.names) > 1 {
+			return true, answered
 		}
-		return true, ours
-	case next != nil && next.confirm && frame[0] == '-':
-		a.denied(next)
-		ours = next.ours
+		push = true
 	case frame[0] == '>', proto == 2 && a.live != [2]int64{} && strings.HasSuffix(word, "message"):
-		return true, false
+		return true, expected{}
+	case answered.confirm:
+		a.denied(&answered)
 	}
-	if next != nil {
+	if len(a.expected) > 0 {
 		a.expected = a.expected[1:]
 	}
-	return false, ours
+	return push, answered
 }
 
 // denied forgets what the server has refused to subscribe to, all or nothing.
@@ -237,7 +266,7 @@ func shard(word string) int {
 // lost is called when the pin has ended.
 func (a *attachment) lost(s *Session) {
 	a.pin = nil
-	if a.opaque || a.stateful {
+	if a.opaque || a.stateful || a.tracking {
 		s.close(ByLostPin)
 		return
 	}

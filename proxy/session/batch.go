@@ -101,7 +101,7 @@ func (s *Session) unauthenticated() bool {
 
 // stranger reports whether the proxy must not answer a command by itself, because a server would not.
 func (s *Session) stranger(cmd *command.Command) bool {
-	return !cmd.Flags.Has(command.FlagNoAuth) && s.unauthenticated()
+	return !cmd.Flags.Has(command.FlagNoAuth) && cmd.Name != "CLIENT" && s.unauthenticated()
 }
 
 // takeBatch gathers the ordinary requests at the front of buf, up to the first special one, and sends them together.
@@ -162,8 +162,13 @@ func (s *Session) ordinary(cmd *command.Command, class command.Class) bool {
 	case command.Read, command.Write, command.MasterRead, command.Scan:
 		return true
 	case command.Session:
-		// Behind requests that are under way a PING keeps its place in the order best by going with them.
-		return cmd.Name == "PING" && (s.outstanding > 0 || len(s.planned) > 0)
+		switch cmd.Name {
+		case "PING":
+			// Behind requests that are under way a PING keeps its place in the order best by going with them.
+			return s.outstanding > 0 || len(s.planned) > 0 || s.key.User != ""
+		case "ECHO":
+			return s.key.User != "" // who may lack the permission for these two
+		}
 	}
 	return false
 }
@@ -214,7 +219,11 @@ func (s *Session) handle(cmd *command.Command, class command.Class, args [][]byt
 		return true
 	}
 	if s.stranger(cmd) {
-		s.emit(errorReply("NOAUTH Authentication required."))
+		text := "NOAUTH Authentication required."
+		if cmd.Name == "EXEC" {
+			text = "EXECABORT Transaction discarded because of: " + text
+		}
+		s.emit(errorReply(text))
 		return true
 	}
 	switch class {
