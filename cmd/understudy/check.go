@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 
 	"github.com/understudy/understudy/internal/checkup"
 )
@@ -40,7 +41,7 @@ func (c *checkCommand) Run(ctx context.Context, s *streams) error {
 		return err
 	}
 	problems := 0
-	for _, f := range checkup.Judge(facts, checkup.Settings{StallAfter: o.StallAfter, HoldTimeout: o.HoldTimeout, NoFailover: o.NoFailover}) {
+	for _, f := range checkup.Judge(facts, o.settings()) {
 		kind := "note"
 		if f.Problem {
 			kind = "problem"
@@ -70,4 +71,23 @@ func (c *checkCommand) options(s *streams) (*options, error) {
 	}
 	_, err = parse(parser, file, args)
 	return &o, err
+}
+
+// settings returns the part of the options that the nodes' settings are compared with.
+func (o *options) settings() checkup.Settings {
+	return checkup.Settings{StallAfter: o.StallAfter, HoldTimeout: o.HoldTimeout, NoFailover: o.NoFailover}
+}
+
+// warn logs the problems that check would find.
+func warn(ctx context.Context, o *options, log *slog.Logger) {
+	facts, err := checkup.Gather(ctx, o.monitor())
+	if err != nil {
+		log.Debug("the nodes' settings could not be checked", "error", err)
+		return
+	}
+	for _, f := range checkup.Judge(facts, o.settings()) {
+		if f.Problem {
+			log.Warn("check", "problem", f.Text)
+		}
+	}
 }

@@ -1,4 +1,4 @@
-//go:build !unix
+//go:build !unix || freebsd || dragonfly
 
 package main
 
@@ -8,5 +8,5 @@ import (
 	"github.com/understudy/understudy/proxy"
 )
 
-// fitDescriptors has nothing to do where there is no limit of open files.
+// fitDescriptors leaves the limit of open files, if this system has one, as it is.
 func fitDescriptors(*proxy.Config, *slog.Logger) error { return nil }

@@ -22,8 +22,6 @@ import (
 // options are all settings of a serving Understudy. The tags are their one description: flags, environment variables,
 // keys of the file, help and the table in the README are made from them.
 type options struct {
-	Config string `group:"general" type:"path" placeholder:"FILE" help:"YAML file with options under these names."`
-
 	Nodes      []string          `group:"nodes" placeholder:"HOST:PORT" help:"Nodes of the cluster. One suffices if it can be reached at start: the others are discovered from it."`
 	Cluster    string            `group:"nodes" default:"default" help:"Name of the cluster."`
 	Username   string            `group:"nodes" help:"User that Understudy itself is at the nodes. Clients authenticate as themselves."`
@@ -52,6 +50,7 @@ type options struct {
 	MaxLinkDown   time.Duration `group:"detection" default:"${max_link_down}" help:"How long before the master's failure a replica may have lost its link to it and still be promoted."`
 	FenceTimeout  time.Duration `group:"detection" default:"${fence_timeout}" help:"How long a change of master waits until nothing is in flight to the old one; longer than drain-timeout."`
 
+	Config    string `group:"general" type:"path" placeholder:"FILE" help:"YAML file with options under these names."`
 	ID        string `group:"general" name:"id" default:"${id}" help:"Name of this process among others of its cluster: by default host name and process id."`
 	State     string `group:"general" type:"path" placeholder:"FILE" help:"File that keeps who is master over a restart. By default CLUSTER.json in $$STATE_DIRECTORY (systemd), else in $$XDG_STATE_HOME/understudy, else in ~/.local/state/understudy."`
 	LogLevel  string `group:"general" enum:"debug,info,warn,error" default:"info" help:"The least important events to log: debug, info, warn or error."`

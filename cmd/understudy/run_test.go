@@ -141,11 +141,14 @@ func TestRunLogsJSONAndKeepsItsStateAtHome(t *testing.T) {
 	}
 }
 
-func TestTwoProcessesDoNotShareAState(t *testing.T) {
+func TestRunWarnsOfProblemsAndTwoProcessesDoNotShareAState(t *testing.T) {
 	t.Parallel()
 	server := testcluster.NewRedis(t)
 	args := []string{"run", "--nodes", server.Addr, "--listen", "127.0.0.1:0", "--state", filepath.Join(t.TempDir(), "state.json")}
-	start(t, nil, args...).logged("msg=ready")
+	p := start(t, nil, args...)
+	p.logged("msg=ready")
+	p.logged("level=WARN", "msg=check", server.Addr+" has no replica")
+	p.logged("level=WARN", "msg=check", server.Addr+" keeps nothing on disk")
 	if status, _, stderr := once(t, nil, args...); status != 1 || !strings.Contains(stderr, "another Understudy") {
 		t.Errorf("the second ends with %d: %s", status, stderr)
 	}
@@ -184,22 +187,6 @@ func TestCheckTellsWhatItFoundAndWhetherThatIsWell(t *testing.T) {
 	status, stdout, stderr = once(t, nil, "check", file)
 	if status != 1 || stderr != "" || !strings.Contains(stdout, "problem: maxmemory is ") || !strings.HasSuffix(stdout, "problems: 1\n") {
 		t.Errorf("status %d, %q:\n%s", status, stderr, stdout)
-	}
-}
-
-func TestClientsAreLimitedToTheDescriptorsThereAre(t *testing.T) {
-	for _, c := range []struct {
-		descriptors uint64
-		want, room  int
-	}{
-		{100000, 10000, 10000}, {1024, 10000, 768}, {257, 10, 1}, {1 << 63, 10, 10},
-	} {
-		if room, err := clientsThatFit(c.descriptors, c.want); room != c.room || err != nil {
-			t.Errorf("%d descriptors and %d clients give %d, %v; want %d", c.descriptors, c.want, room, err, c.room)
-		}
-	}
-	if room, err := clientsThatFit(256, 10); err == nil {
-		t.Errorf("256 descriptors give %d clients", room)
 	}
 }
 

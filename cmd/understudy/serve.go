@@ -74,7 +74,15 @@ func serve(ctx context.Context, o *options, log *slog.Logger, ready func([]net.A
 	log.Info("ready", "version", versionText(), "listen", addresses(front.Addrs()), "cluster", o.Cluster, "id", o.ID,
 		"master", state.Master.Addr, "replicas", len(state.Replicas), "epoch", state.Epoch, "phase", string(state.Phase), "state", path)
 	ready(front.Addrs())
-	return together(ctx, front, mon, meter, log)
+
+	// What the nodes' settings will do in a failover is told once, beside the work.
+	checking, stop := context.WithCancel(ctx)
+	var check sync.WaitGroup
+	check.Go(func() { warn(checking, o, log) })
+	err = together(ctx, front, mon, meter, log)
+	stop()
+	check.Wait()
+	return err
 }
 
 // together runs the proxy until ctx ends, and the monitor for as long as the proxy needs it: a failover may have to

@@ -15,6 +15,9 @@ import (
 	"github.com/understudy/understudy/monitor"
 )
 
+// answerTimeout bounds each question to a node.
+const answerTimeout = 5 * time.Second
+
 // Facts are what is known of the cluster.
 type Facts struct {
 	Nodes       []Node           // the master first
@@ -34,8 +37,8 @@ type Node struct {
 	Clients  []string          // the names of its clients that have one; nil where asking is not allowed
 }
 
-// Gather discovers the nodes from those that cfg names and asks each for its settings. The error is that of
-// monitor.Discover.
+// Gather discovers the nodes from those that cfg names and asks each for its settings, until ctx ends. The error is
+// that of monitor.Discover, or says which node was lost in between.
 func Gather(ctx context.Context, cfg monitor.Config) (*Facts, error) {
 	found, err := monitor.Discover(ctx, cfg.Nodes, cfg)
 	if err != nil {
@@ -82,13 +85,22 @@ func (n *Node) ask(ctx context.Context, cfg *monitor.Config) error {
 	return nil
 }
 
+// dial connects to the node until ctx ends.
 func (n *Node) dial(ctx context.Context, cfg *monitor.Config) (redis.Conn, error) {
 	dial := cfg.Dial
 	if dial == nil {
 		dial = (&net.Dialer{Timeout: cfg.CommandTimeout}).DialContext
 	}
+	// redigo allows no Close beside a call that is under way; closing below it makes the call return.
+	closing := func(dialling context.Context, network, addr string) (net.Conn, error) {
+		conn, err := dial(dialling, network, addr)
+		if err == nil {
+			context.AfterFunc(ctx, func() { conn.Close() })
+		}
+		return conn, err
+	}
 	return redis.DialContext(ctx, "tcp", n.Addr,
-		redis.DialContextFunc(dial), redis.DialReadTimeout(5*time.Second), redis.DialWriteTimeout(5*time.Second),
+		redis.DialContextFunc(closing), redis.DialReadTimeout(answerTimeout), redis.DialWriteTimeout(answerTimeout),
 		redis.DialUsername(cfg.Username), redis.DialPassword(cfg.Password))
 }
 
