@@ -48,7 +48,7 @@ func (t *target) restart(ctx context.Context, dir string) error {
 	if err := t.stop(); err != nil {
 		return err
 	}
-	home := filepath.Join(dir, strings.ToLower(t.name))
+	home := filepath.Join(dir, "proxies", strings.ToLower(t.name))
 	if err := os.RemoveAll(home); err != nil {
 		return err
 	}
