@@ -3,6 +3,7 @@ package monitor
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/understudy/understudy/topology"
 )
@@ -16,6 +17,9 @@ const (
 	deedDemote    deed = "demote"    // make a master that is being deposed a replica of the choice
 	deedPromote   deed = "promote"   // REPLICAOF NO ONE, and see that it is a master
 	deedReplicate deed = "replicate" // make a node a replica of State's master
+	deedSwap      deed = "swap"      // have a living master hand its part to the target of a switchover
+	deedAbort     deed = "abort"     // end what is left of a master's own FAILOVER
+	deedAnswer    deed = "answer"    // answer a request
 	deedAlarm     deed = "alarm"     // nothing can be done here: tell the operator
 )
 
@@ -30,6 +34,10 @@ type action struct {
 	host  string          // from, as other nodes reach it
 	force bool            // cut the clients that addr has: it was a master, and they must notice
 	nodes []string        // whose offsets are read
+	limit time.Duration   // of a swap: how long it may take
+
+	request string          // whose answer it is
+	answer  topology.Answer // of the request; why is its text
 }
 
 // String tells the action in one line, for logs and scenarios.
@@ -41,6 +49,10 @@ func (a action) String() string {
 		return "read offsets of " + strings.Join(a.nodes, ",")
 	case deedDemote, deedReplicate:
 		return fmt.Sprintf("%s %s from %s", a.deed, a.addr, a.from)
+	case deedSwap:
+		return fmt.Sprintf("swap %s with %s within %v", a.addr, a.from, a.limit)
+	case deedAnswer:
+		return fmt.Sprintf("answer %s %s: %s", a.request, a.answer, a.why)
 	case deedAlarm:
 		return "alarm: " + a.why
 	}
@@ -54,6 +66,8 @@ func (a action) key() string {
 		return string(a.deed)
 	case deedAlarm:
 		return string(a.deed) + " " + a.why
+	case deedAnswer:
+		return string(a.deed) + " " + a.request
 	}
 	return "node " + a.addr
 }
@@ -62,10 +76,19 @@ func (a action) key() string {
 func describe(s *topology.State) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "epoch=%d phase=%s master=%s", s.Epoch, s.Phase, s.Master.Addr)
+	if f := s.Failover; f != nil && f.Planned {
+		fmt.Fprintf(&b, " target=%s", f.Target)
+	}
 	if f := s.Failover; f != nil && f.Choice != "" {
 		fmt.Fprintf(&b, " choice=%s", f.Choice)
 	} else if f != nil {
 		fmt.Fprintf(&b, " candidates=%s", strings.Join(f.Candidates, ","))
+	}
+	if f := s.Failover; f != nil && f.Aborted != "" {
+		fmt.Fprintf(&b, " given-up=%q", f.Aborted)
+	}
+	if s.Paused != nil {
+		fmt.Fprintf(&b, " paused=%q", s.Paused.Reason)
 	}
 	if s.Phase == topology.Stable {
 		var replicas, unavailable []string

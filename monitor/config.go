@@ -32,7 +32,7 @@ type Config struct {
 	NodeMap map[string]string
 
 	// Username is for AUTH on the nodes; "" is the default user. The user needs INFO, PING, CLIENT SETNAME and KILL,
-	// SUBSCRIBE, PUBSUB, REPLICAOF, CONFIG REWRITE, MULTI and EXEC, and the channels understudy*.
+	// SUBSCRIBE, PUBSUB, REPLICAOF, FAILOVER, CONFIG REWRITE, MULTI and EXEC, and the channels understudy*.
 	Username   string
 	Password   string   // "" sends no AUTH
 	ClientName string   // of the connections to nodes; "" means understudy:<Cluster>:<ID>
@@ -63,6 +63,9 @@ type Config struct {
 	// FenceTimeout is how long the leader waits for a member to acknowledge a fence. After that the member's lease
 	// has run out, so it must not be below 1.05 times the coordinator's lease (10 ms to 1 h).
 	FenceTimeout time.Duration
+	// SwitchoverTimeout is after how long a planned change of master is given up, measured from its fence, unless the
+	// request says otherwise (10 ms to 1 h). Clients wait meanwhile.
+	SwitchoverTimeout time.Duration
 	// CommandTimeout bounds one command to a node, and connecting to it for that (10 ms to 1 min).
 	CommandTimeout time.Duration
 	// ForgetAfter is how long a node that is not among Nodes may be down before it is forgotten (0: never).
@@ -85,8 +88,11 @@ func Defaults() Config {
 		MaxLinkDown:      10 * time.Second,
 		FenceTimeout:     5 * time.Second,
 		CommandTimeout:   time.Second,
-		ForgetAfter:      time.Hour,
-		RetryInterval:    time.Second,
+
+		SwitchoverTimeout: 5 * time.Second,
+
+		ForgetAfter:   time.Hour,
+		RetryInterval: time.Second,
 	}
 }
 
@@ -144,6 +150,7 @@ func (c *Config) Validate() error {
 	duration("max-lag-time", c.MaxLagTime, 10*time.Millisecond, 24*time.Hour)
 	duration("max-link-down", c.MaxLinkDown, 0, 24*time.Hour)
 	duration("fence-timeout", c.FenceTimeout, 10*time.Millisecond, time.Hour)
+	duration("switchover-timeout", c.SwitchoverTimeout, 10*time.Millisecond, time.Hour)
 	duration("command-timeout", c.CommandTimeout, 10*time.Millisecond, time.Minute)
 	duration("forget-after", c.ForgetAfter, 0, 365*24*time.Hour)
 	duration("retry-interval", c.RetryInterval, time.Millisecond, time.Minute)

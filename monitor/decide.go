@@ -17,15 +17,21 @@ func decide(s situation) []action {
 	case topology.Stable:
 		return s.stable()
 	case topology.Fencing:
-		return s.fencing()
+		return append(s.answerMeanwhile(), s.fencing()...)
 	case topology.Promoting:
-		return s.promoting()
+		return append(s.answerMeanwhile(), s.promoting()...)
 	}
 	return nil
 }
 
 // stable looks for an incident, and otherwise keeps the list of replicas true.
 func (s *situation) stable() []action {
+	if asked := s.requested(); asked != nil {
+		return asked
+	}
+	if s.state.Paused != nil {
+		return s.observe()
+	}
 	cause, masterDown := s.incident()
 	if cause == "" {
 		return s.keep()
@@ -100,15 +106,30 @@ func (s *situation) witness(since time.Time) string {
 
 // fencing waits for the members, reads offsets, and records the choice.
 func (s *situation) fencing() []action {
+	f := s.state.Failover
+	if f.Planned {
+		if asked := s.besideSwitchover(); asked != nil {
+			return asked
+		}
+	}
 	if s.listed.Before(s.phaseSince) {
 		return nil // a member that came just before the fence may be missing from the list
 	}
 	if len(unfenced(s.members, s.state.Epoch)) > 0 && s.now.Sub(s.phaseSince) < s.rules.fenceTimeout {
 		return nil
 	}
+	if f.Planned && f.Aborted == "" {
+		return s.beginSwitching()
+	}
+	if f.Planned && !s.done(deedAbort, s.state.Master.Addr) {
+		return s.endFailover()
+	}
 	// An old reading is none: this member may have lost the lead since, or have had nobody to choose.
 	if s.reading == nil || s.reading.epoch != s.state.Epoch || s.now.Sub(s.reading.at) >= s.rules.retryInterval {
 		return s.read()
+	}
+	if _, answered := s.reading.nodes[s.state.Master.Addr]; f.Planned && !answered {
+		return nil // it lives, so nobody takes its place without it: it is asked again, or held down in the end
 	}
 	fit, unfit := s.candidates(s.reading.nodes)
 	if len(fit) == 0 {
@@ -166,6 +187,14 @@ func (s *situation) read() []action {
 
 // promoting finishes what the recorded choice began.
 func (s *situation) promoting() []action {
+	if f := s.state.Failover; f.Planned && f.Aborted == "" {
+		if asked := s.besideSwitchover(); asked != nil {
+			return asked
+		}
+		if swap := s.tried[step{deedSwap, s.state.Master.Addr}]; swap.epoch != s.state.Epoch || !swap.caughtUp {
+			return s.switching()
+		}
+	}
 	choice := s.state.Failover.Choice
 	known, _ := s.state.Node(choice)
 	n, ok := s.heard(choice)
@@ -186,7 +215,8 @@ func (s *situation) promoting() []action {
 	_, tried := s.tried[step{deedDemote, old}]
 	tried = tried && s.tried[step{deedDemote, old}].epoch == s.state.Epoch
 	if m, answers := s.heard(old); answers && old != choice && m.Role == roleMaster && !tried {
-		return []action{{deed: deedDemote, epoch: s.state.Epoch, addr: old, from: choice, host: s.hostOf(choice), force: true}}
+		return []action{{deed: deedDemote, epoch: s.state.Epoch, addr: old, from: choice, host: s.hostOf(choice),
+			force: !s.state.Failover.Planned}}
 	}
 	if !s.mayTry(deedPromote, choice) {
 		return nil
@@ -200,6 +230,9 @@ func (s *situation) chooseAgain(why string) []action {
 	next.Epoch++
 	next.Phase = topology.Fencing
 	next.Failover.Choice = ""
+	if f := next.Failover; f.Planned && f.Aborted == "" {
+		f.Aborted = why
+	}
 	fit, _ := s.candidates(s.nodes)
 	next.Failover.Candidates = addresses(fit)
 	return []action{s.write(next, why)}
@@ -211,6 +244,7 @@ func (s *situation) promoted(n node) *topology.State {
 	next := s.state.Clone()
 	next.Phase = topology.Stable
 	next.Failover = nil
+	next.Outcome = s.outcome()
 	known, _ := s.state.Node(choice)
 	next.Master = topology.Node{Addr: choice, RunID: n.RunID, ReplID: n.ReplID, Announced: known.Announced}
 	next.Replicas = slices.DeleteFunc(next.Replicas, func(r topology.Replica) bool { return r.Addr == choice })

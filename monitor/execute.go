@@ -38,6 +38,10 @@ func (l *loop) decide(now time.Time) {
 			}
 		case deedRead:
 			l.read(a)
+		case deedAnswer:
+			if now.After(l.holdWrites) {
+				l.answer(a)
+			}
 		default:
 			l.command(a)
 		}
@@ -66,13 +70,14 @@ func (l *loop) situation(now time.Time) situation {
 	s := situation{
 		now: now, state: l.snapshot.State, phaseSince: l.phaseSince, members: slices.Clone(l.members), listed: l.listed,
 		nodes: make(map[string]node, len(l.records)), aliases: l.aliases, announced: l.announced, peak: l.peak,
-		reading: l.reading, tried: l.tried, rivals: l.rivals(now),
+		reading: l.reading, tried: l.tried, requests: l.coord.Requests(), began: l.failovers.began(), rivals: l.rivals(now),
 		rules: rules{
 			strategy: l.cfg.NodeStrategy, requiredMonitors: l.cfg.RequiredMonitors, noFailover: make(map[string]bool),
 			configured: make(map[string]bool),
 			downAfter:  l.cfg.DownAfter, probeInterval: l.cfg.ProbeInterval,
 			maxLagBytes: l.cfg.MaxLagBytes, maxLagTime: l.cfg.MaxLagTime, maxLinkDown: l.cfg.MaxLinkDown,
 			fenceTimeout: l.cfg.FenceTimeout, retryInterval: l.cfg.RetryInterval,
+			switchoverTime: l.cfg.SwitchoverTimeout,
 		},
 	}
 	s.rules.forgetAfter = l.cfg.ForgetAfter
@@ -126,6 +131,20 @@ func (l *loop) tellWrite(was *topology.State, a action, took, phase time.Duratio
 	s := a.next
 	log := l.log.With("epoch", s.Epoch, "write", took)
 	switch {
+	case s.Phase == topology.Fencing && s.Failover.Aborted != "" && was.Failover.Aborted == "":
+		log.Warn("switchover: given up", "because", s.Failover.Aborted, "master", s.Master.Addr)
+	case s.Phase == topology.Fencing && was.Phase == topology.Stable && s.Failover.Planned:
+		log.Warn("switchover: fencing", "cause", a.why, "master", s.Master.Addr, "target", s.Failover.Target)
+	case s.Phase == topology.Promoting && s.Failover.Planned && s.Failover.Aborted == "":
+		if len(late) > 0 {
+			log.Warn("switchover: members did not acknowledge the fence in time", "members", strings.Join(late, ","))
+		}
+		log.Info("switchover: fenced", "target", s.Failover.Target, "fence", phase)
+	case was.Phase != topology.Stable && s.Phase == topology.Stable && was.Failover.Planned:
+		log.Warn("switchover: over", "master", s.Master.Addr, "was", was.Master.Addr, "swap", phase,
+			"duration", time.Since(l.failovers.began()))
+	case was.Paused == nil && s.Paused != nil, was.Paused != nil && s.Paused == nil:
+		log.Warn(a.why)
 	case s.Phase == topology.Fencing && was.Phase == topology.Stable:
 		log.Warn("failover: fencing", "cause", a.why, "master", s.Master.Addr,
 			"candidates", strings.Join(s.Failover.Candidates, ","))
@@ -220,13 +239,20 @@ func (l *loop) command(a action) {
 		s := l.coord.Snapshot().State
 		return l.coord.Leading() && s.Epoch == a.epoch && s.Phase == phase
 	}}
+	if a.deed == deedSwap {
+		l.swap(a, c)
+		return
+	}
 	l.task(a.key(), func(ctx context.Context) func() {
 		began := time.Now()
 		var res result
 		var err error
-		if a.deed == deedPromote {
+		switch a.deed {
+		case deedPromote:
 			res, err = c.promote(ctx)
-		} else {
+		case deedAbort:
+			res, err = c.abort(ctx)
+		default:
 			res, err = c.replicate(ctx, a.host, a.force)
 		}
 		took := time.Since(began)
@@ -262,6 +288,8 @@ func (l *loop) commanded(a action, res result, err error, took time.Duration) {
 		log.Error(string(a.deed)+" failed", "error", err, "failures", tried.failures)
 	case a.deed == deedPromote:
 		log.Info("failover: promoted", "offset", res.info.Offset)
+	case a.deed == deedAbort:
+		log.Info("switchover: the master's own failover is ended", "role", string(res.info.Role))
 	case a.deed == deedDemote:
 		log.Info("failover: old master demoted")
 	default:

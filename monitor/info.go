@@ -40,6 +40,7 @@ type info struct {
 	Priority int           // replica-priority; 100 where the server does not say
 
 	// Of a master.
+	Failover string   // master_failover_state: how far its own FAILOVER has come; "" before Redis 6.2
 	Replicas []string // host:port of the connected replicas, as announced
 }
 
@@ -96,6 +97,8 @@ func parseInfo(text string) info {
 			}
 		case "master_sync_in_progress":
 			n.Syncing = value == "1"
+		case "master_failover_state":
+			n.Failover = value
 		case "slave_priority":
 			n.Priority = int(number(value))
 		default:

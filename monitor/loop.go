@@ -70,7 +70,12 @@ func newLoop(ctx context.Context, m *Monitor) *loop {
 		alarms:    make(map[string]bool),
 		lastTurn:  time.Now(),
 	}
-	l.unwatch = m.coord.Watch(func(topology.Snapshot) { poke(l.changed) })
+	unwatch := m.coord.Watch(func(topology.Snapshot) { poke(l.changed) })
+	ignore := m.coord.WatchRequests(func([]topology.Request) { poke(l.changed) })
+	l.unwatch = func() {
+		unwatch()
+		ignore()
+	}
 	for _, addr := range m.cfg.Nodes {
 		l.watch(addr)
 	}

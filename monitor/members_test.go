@@ -13,10 +13,11 @@ import (
 
 // parliament is a coordination of several members in one process: the first of those present leads.
 type parliament struct {
-	mu      sync.Mutex
-	current topology.Snapshot
-	seats   []*seat
-	cut     bool // the next fence is written, and its writer ends before it hears of that
+	mu       sync.Mutex
+	current  topology.Snapshot
+	seats    []*seat
+	requests []topology.Request
+	cut      bool // the next fence is written, and its writer ends before it hears of that
 }
 
 // seat is one member's Coordinator.
@@ -276,4 +277,27 @@ func TestAMemberThatComesToLeadBeginsTheCluster(t *testing.T) {
 	p.leave(a)
 	p.mu.Unlock()
 	p.await(t, "the first state", func(s *topology.State) bool { return online(s, c.Addrs()[0], c.Addrs()[1]) })
+}
+
+func (s *seat) Requests() []topology.Request {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.requests)
+}
+
+func (s *seat) WatchRequests(func([]topology.Request)) (stop func()) { return func() {} }
+
+func (s *seat) Answer(_ context.Context, id string, answer topology.Answer, text string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.leads() {
+		return topology.ErrNotLeader
+	}
+	for i := range s.requests {
+		if s.requests[i].ID == id && s.requests[i].Answer == "" {
+			s.requests[i].Answer, s.requests[i].Text = answer, text
+			return nil
+		}
+	}
+	return topology.ErrNoRequest
 }

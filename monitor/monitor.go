@@ -24,6 +24,9 @@ type Coordinator interface {
 	Update(ctx context.Context, version int64, next *topology.State) error
 	Suspicions() <-chan struct{}
 	TakeSuspicions() []string
+	Requests() []topology.Request
+	WatchRequests(f func([]topology.Request)) (stop func())
+	Answer(ctx context.Context, id string, answer topology.Answer, text string) error
 }
 
 // ErrRunning is returned by Run when the Monitor runs or has run.

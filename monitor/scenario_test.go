@@ -23,6 +23,9 @@ import (
 //	takeover b                                               another member leads, which remembers nothing
 //	lose m witness=r1                                        m is down for all, but r1 goes on receiving from it
 //	outage m for=1h r1=2h                                    m is found dead at the start, for so long, and r1 cut for longer
+//	ask switchover target=r1 force timeout=1s by=a           somebody asks the leader for something
+//	fail swap m times=1                                      the master cannot hand over
+//	swapped                                                  the servers have exchanged their parts, and no leader has seen it
 //	after 2s                                                 time passes
 //
 // After each of them the world does what decide asks for until it asks for nothing more; that is the expected output.
@@ -58,6 +61,9 @@ type world struct {
 	alarms    map[string]bool
 	rivals    []string
 	rules     rules
+	requests  []topology.Request
+	changing  time.Time // since when the failover under way is
+	classic   bool      // the servers have no FAILOVER
 }
 
 // emptyWorld is one without nodes, at the beginning of 2026.
@@ -71,6 +77,7 @@ func emptyWorld() *world {
 			strategy: Majority, requiredMonitors: 1, noFailover: make(map[string]bool), configured: make(map[string]bool), downAfter: time.Second,
 			probeInterval: 100 * time.Millisecond, maxLagBytes: 500, maxLagTime: 10 * time.Second,
 			maxLinkDown: 10 * time.Second, fenceTimeout: 5 * time.Second, retryInterval: time.Second,
+			switchoverTime: 5 * time.Second,
 		},
 	}
 	w.began = w.now
@@ -118,6 +125,8 @@ func newWorld(t *testing.T, d *datadriven.TestData) *world {
 			for _, n := range arg.Vals {
 				w.rules.configured[n] = true
 			}
+		case "classic":
+			w.classic = true
 		case "rivals":
 			w.rivals = arg.Vals
 		case "strategy":
@@ -165,6 +174,10 @@ func (w *world) obey(t *testing.T, d *datadriven.TestData) {
 	case "takeover":
 		w.leader, w.reading, w.peak, w.began = d.CmdArgs[0].Key, nil, 0, w.now
 		clear(w.tried)
+	case "ask":
+		w.ask(t, d)
+	case "swapped": // by the servers alone, while no leader looked
+		w.exchange(w.state.Master.Addr, w.state.Failover.Target)
 	case "join":
 		w.members = append(w.members, topology.Member{ID: d.CmdArgs[0].Key})
 	case "leave":
@@ -221,6 +234,12 @@ func (w *world) recall(t *testing.T, d *datadriven.TestData) {
 			w.state.Epoch = uint64(atoi(t, arg.Vals[0]))
 		case "choice":
 			w.state.Failover.Choice = arg.Vals[0]
+		case "planned":
+			f := w.state.Failover
+			f.Planned, f.MasterDown, f.Target, f.Request = true, false, f.Choice, "1"
+			w.exchange(w.state.Master.Addr, f.Target)
+		case "met":
+			w.state.Outcome = &topology.Outcome{Request: arg.Vals[0], Answer: topology.Done, Text: "it was done by another"}
 		case "unknown-history":
 			w.state.Master.ReplID = ""
 		case "never-seen":
@@ -320,6 +339,7 @@ func (w *world) change(t *testing.T, d *datadriven.TestData) {
 // situation is what the leader knows.
 func (w *world) situation() situation {
 	s := situation{
+		began: w.changing, requests: w.requests,
 		now: w.now, state: w.state, phaseSince: w.began, listed: w.now, nodes: make(map[string]node),
 		aliases: map[string]string{}, announced: w.announced, peak: w.peak, reading: w.reading, tried: w.tried, rivals: w.rivals, rules: w.rules,
 	}
@@ -376,6 +396,9 @@ func (w *world) carryOut(a action) string {
 		if err := a.next.Validate(); err != nil {
 			return " INVALID: " + err.Error()
 		}
+		if w.state.Phase == topology.Stable && a.next.Phase != topology.Stable {
+			w.changing = w.now
+		}
 		if a.next.Epoch != w.state.Epoch || a.next.Phase != w.state.Phase {
 			w.began, w.reading = w.now, nil
 		}
@@ -393,6 +416,12 @@ func (w *world) carryOut(a action) string {
 		}
 		return ""
 	}
+	if a.deed == deedAnswer {
+		w.requests = slices.Clone(w.requests)
+		i := slices.IndexFunc(w.requests, func(r topology.Request) bool { return r.ID == a.request && r.Answer == "" })
+		w.requests[i].Answer, w.requests[i].Text = a.answer, a.why
+		return ""
+	}
 	key := step{a.deed, a.addr}
 	try := attempt{epoch: a.epoch, at: w.now}
 	if w.failing[key] > 0 {
@@ -401,10 +430,19 @@ func (w *world) carryOut(a action) string {
 		if before := w.tried[key]; before.epoch == a.epoch {
 			try.failures += before.failures
 		}
+		if try.why = "a test"; a.deed == deedSwap {
+			w.now = w.now.Add(a.limit)
+		}
 		w.tried[key] = try
 		return " (fails)"
 	}
+	if a.deed == deedSwap {
+		w.swap(a, &try)
+	}
 	w.tried[key] = try
+	if a.deed == deedSwap || a.deed == deedAbort {
+		return ""
+	}
 	n := w.nodes[a.addr]
 	if a.deed == deedPromote {
 		if n.Role != roleMaster {
@@ -425,4 +463,48 @@ func (w *world) carryOut(a action) string {
 	}
 	w.nodes[a.addr] = n
 	return ""
+}
+
+// swap has the target of a switchover catch up, and lets the servers exchange their parts if they can do it themselves.
+func (w *world) swap(a action, try *attempt) {
+	target := w.nodes[a.from]
+	target.Offset = max(target.Offset, w.nodes[a.addr].Offset)
+	w.nodes[a.from] = target
+	switch {
+	case target.Role == roleMaster:
+	case w.classic:
+		try.caughtUp = true
+	default:
+		w.exchange(a.addr, a.from)
+	}
+}
+
+// exchange does what FAILOVER does.
+func (w *world) exchange(master, target string) {
+	m, n := w.nodes[master], w.nodes[target]
+	n.Offset = max(n.Offset, m.Offset)
+	n.Role, n.Master, n.ReplID2, n.SecondAt, n.ReplID = roleMaster, "", n.ReplID, n.Offset+1, fmt.Sprint("H", w.state.Epoch)
+	m.Role, m.Master, m.LinkUp, m.LinkDown = roleReplica, target, true, 0
+	m.ReplID2, m.SecondAt, m.ReplID, m.Offset = n.ReplID2, n.SecondAt, n.ReplID, n.Offset
+	w.nodes[master], w.nodes[target] = m, n
+}
+
+// ask submits a request.
+func (w *world) ask(t *testing.T, d *datadriven.TestData) {
+	r := topology.Request{ID: fmt.Sprint(len(w.requests) + 1), Kind: topology.RequestKind(d.CmdArgs[0].Key), By: "ops", At: w.now}
+	for _, arg := range d.CmdArgs[1:] {
+		switch arg.Key {
+		case "target":
+			r.Target = arg.Vals[0]
+		case "force":
+			r.Force = true
+		case "timeout":
+			r.Timeout = duration(t, arg.Vals[0])
+		case "reason":
+			r.Reason = arg.Vals[0]
+		default:
+			t.Fatalf("%s: ask knows no %q", d.Pos, arg.Key)
+		}
+	}
+	w.requests = append(w.requests, r)
 }

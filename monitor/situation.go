@@ -39,7 +39,9 @@ type attempt struct {
 	epoch    uint64
 	at       time.Time
 	failed   bool
-	failures int // in a row, in this epoch
+	why      string // it failed, in one sentence
+	caughtUp bool   // of a swap: the target has all that the master has, and the roles are still to be exchanged
+	failures int    // in a row, in this epoch
 }
 
 // rules are the settings that deciding needs; the fields are those of Config.
@@ -56,6 +58,7 @@ type rules struct {
 	maxLinkDown      time.Duration
 	fenceTimeout     time.Duration
 	retryInterval    time.Duration
+	switchoverTime   time.Duration
 }
 
 // situation is everything that decide looks at. It is built anew for each decision and belongs to it.
@@ -63,13 +66,15 @@ type situation struct {
 	now        time.Time
 	state      *topology.State
 	phaseSince time.Time // since when this member knows state's epoch and phase
+	began      time.Time // since when the failover that is under way is
 	members    []topology.Member
-	listed     time.Time         // when members was asked for
-	nodes      map[string]node   // by address as in State
-	aliases    map[string]string // further addresses of nodes, each with the one that State uses
-	announced  map[string]string // by address as in State, the one by which other nodes reach it, where it differs
-	peak       int64             // the most that State's master is known to have written in its present history; 0: unknown
-	reading    *reading          // the last one, nil if none
+	requests   []topology.Request // by id, answered ones too
+	listed     time.Time          // when members was asked for
+	nodes      map[string]node    // by address as in State
+	aliases    map[string]string  // further addresses of nodes, each with the one that State uses
+	announced  map[string]string  // by address as in State, the one by which other nodes reach it, where it differs
+	peak       int64              // the most that State's master is known to have written in its present history; 0: unknown
+	reading    *reading           // the last one, nil if none
 	tried      map[step]attempt
 	rivals     []string // who else looks after the nodes without agreeing with us; see company
 	rules      rules

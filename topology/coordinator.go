@@ -13,6 +13,8 @@ var (
 	ErrNotLeader = errors.New("topology: this member is not the leader")
 	// ErrClosed is returned after Close.
 	ErrClosed = errors.New("topology: the coordinator is closed")
+	// ErrNoRequest is returned by Answer for a request that does not exist or is answered already.
+	ErrNoRequest = errors.New("topology: there is no such request to answer")
 )
 
 // Snapshot is a State together with the version of it that the coordinator holds. State is nil while none is known.
@@ -48,6 +50,7 @@ type Member struct {
 	Applied uint64     `json:"applied"` // the epoch it routes under
 	Fenced  uint64     `json:"fenced"`  // the newest epoch whose fence it has acknowledged: nothing is in flight to the old master
 	View    []NodeView `json:"view"`
+	Leads   bool       `json:"-"` // filled in by Members
 }
 
 // Coordinator is the agreement as one member holds it. All methods may be called from any goroutine. Consumers
@@ -78,6 +81,16 @@ type Coordinator interface {
 	// MembersChanged receives after something in Members changed; changes that follow one another quickly are one.
 	// It has one reader: the monitor of this member.
 	MembersChanged() <-chan struct{}
+	// Submit leaves a request for the leader and returns its id. ID, At and what belongs to the answer are filled in.
+	Submit(ctx context.Context, r Request) (id string, err error)
+	// Requests returns the requests that this member knows of, by ascending id, without I/O: all that are not answered
+	// and the latest of those that are. Nobody may change them.
+	Requests() []Request
+	// WatchRequests calls f with Requests and then after every change, in order, never two at once, until stop is
+	// called. f must not block.
+	WatchRequests(f func([]Request)) (stop func())
+	// Answer answers a request, for the leader. It returns ErrNotLeader, ErrNoRequest, or an error of the store.
+	Answer(ctx context.Context, id string, answer Answer, text string) error
 	// Suspect says that a connection to the node at addr (as State spells it) died, or that an unexpected server
 	// answered there. It never blocks. The monitor of this member probes the node at once.
 	Suspect(addr string)

@@ -27,10 +27,13 @@ type Local struct {
 	current  atomic.Pointer[Snapshot]
 	closed   atomic.Bool
 	changed  chan struct{}
-	watchers watchers
+	watchers watchers[Snapshot]
+	asking   watchers[[]Request]
 
-	mu     sync.Mutex // orders changes of current, guards member
-	member Member
+	mu       sync.Mutex // orders changes of current and requests, guards the rest
+	member   Member
+	lastID   uint64
+	requests []Request // replaced as a whole, never edited
 }
 
 var _ Coordinator = (*Local)(nil)
@@ -76,7 +79,11 @@ func (l *Local) Snapshot() Snapshot { return *l.current.Load() }
 // Watch implements Coordinator. stop does not wait for a call of f that is being made.
 func (l *Local) Watch(f func(Snapshot)) (stop func()) {
 	l.mu.Lock()
-	stop = l.watchers.watch(f, l.Snapshot())
+	var first *Snapshot
+	if s := l.Snapshot(); s.State != nil {
+		first = &s
+	}
+	stop = l.watchers.watch(f, first)
 	l.mu.Unlock()
 	l.watchers.deliver()
 	return stop
@@ -121,6 +128,7 @@ func (l *Local) Members(context.Context) ([]Member, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	m := l.member
+	m.Leads = true
 	m.View = slices.Clone(m.View)
 	if s := l.current.Load().State; s != nil {
 		m.Applied = s.Epoch

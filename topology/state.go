@@ -1,8 +1,13 @@
 package topology
 
-import "slices"
+import (
+	"slices"
+	"time"
+)
 
-// Format is the version of State's encoding that this build writes and understands.
+// Format is the version of State's encoding that this build writes and understands. It grows when an older build would
+// do harm with a newer State. Fields that are only added do not make it grow: an older build reads past them, and drops
+// them if it comes to lead and writes. (Paused is one of those: a build before it would act, which is what it always did.)
 const Format = 1
 
 // Phase says how far a change of master has come.
@@ -55,6 +60,12 @@ type Failover struct {
 	Planned    bool     `json:"planned,omitempty"`    // a switchover that somebody asked for
 	Candidates []string `json:"candidates,omitempty"` // addresses that may be chosen, recorded with the fence
 	Choice     string   `json:"choice,omitempty"`     // the address being promoted, recorded before the first command to it
+
+	// Of a switchover:
+	Request string        `json:"request,omitempty"` // the Request that it meets
+	Target  string        `json:"target,omitempty"`  // the address that is to become master
+	Timeout time.Duration `json:"timeout,omitempty"` // it is given up this long after its fence, in ns; 0: as the leader is configured
+	Aborted string        `json:"aborted,omitempty"` // why it was given up: the old master is made sure of again
 }
 
 // State is what all members agree on. It is a value: it is replaced as a whole and never edited in place, so a
@@ -69,6 +80,8 @@ type State struct {
 	Replicas    []Replica `json:"replicas"`    // reachable followers, sorted by address
 	Unavailable []Node    `json:"unavailable"` // known nodes that are down or not yet made replicas, sorted by address
 	Failover    *Failover `json:"failover,omitempty"`
+	Paused      *Paused   `json:"paused,omitempty"`  // nil: the leader acts
+	Outcome     *Outcome  `json:"outcome,omitempty"` // of the last request that this State or an earlier one met
 }
 
 // Clone returns a deep copy, from which the next State is made.
@@ -80,6 +93,14 @@ func (s *State) Clone() *State {
 		f := *s.Failover
 		f.Candidates = slices.Clone(f.Candidates)
 		c.Failover = &f
+	}
+	if s.Paused != nil {
+		p := *s.Paused
+		c.Paused = &p
+	}
+	if s.Outcome != nil {
+		o := *s.Outcome
+		c.Outcome = &o
 	}
 	return &c
 }

@@ -1,0 +1,204 @@
+package monitor
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/understudy/understudy/topology"
+)
+
+// A switchover is a planned failover. It goes through the same phases, with these differences: the fence drains instead
+// of cutting off; nobody is chosen, because the target is known; and the living master hands its part to the target
+// when that has everything (a swap). What cannot be finished in time is given up: under a new epoch, in which the
+// ordinary choice among all nodes takes place once the master's own FAILOVER has been ended. The old master is the
+// best of them then, unless the target was promoted after all.
+
+// beginSwitchover fences for a switchover, or refuses it in one sentence.
+func (s *situation) beginSwitchover(r topology.Request) []action {
+	target, why := s.target(r)
+	if why != "" {
+		return []action{s.answer(r, topology.Refused, why)}
+	}
+	next := s.state.Clone()
+	next.Epoch++
+	next.Phase = topology.Fencing
+	cause := fmt.Sprintf("switchover to %s asked for by %s", target, r.By)
+	next.Failover = &topology.Failover{Cause: cause, Planned: true, Candidates: []string{target}, Request: r.ID, Target: target, Timeout: r.Timeout}
+	return []action{s.write(next, cause)}
+}
+
+// target returns the node that a switchover makes master, or why there can be none.
+func (s *situation) target(r topology.Request) (addr, refusal string) {
+	master := s.state.Master.Addr
+	if p := s.state.Paused; p != nil && !r.Force {
+		return "", "paused by " + p.By + reason(p.Reason) + ": resume first, or use FORCE"
+	}
+	if len(s.rivals) > 0 {
+		return "", s.rivalry("no switchover will take place").why
+	}
+	if cause, _ := s.incident(); cause != "" {
+		return "", cause + ": a planned change of master needs a master that works"
+	}
+	if m, ok := s.heard(master); !ok || m.Role != roleMaster {
+		return "", "master " + master + " does not answer: a planned change of master needs a master that works"
+	}
+	if r.Target != "" {
+		addr = s.named(r.Target)
+		return addr, s.unsuited(addr, r.Force)
+	}
+	fit, _ := s.candidates(s.nodes)
+	why := "there is no replica"
+	for _, c := range fit {
+		if c.incumbent {
+			continue
+		}
+		if why = s.unsuited(c.addr, r.Force); why == "" {
+			return c.addr, ""
+		}
+	}
+	return "", "no replica can take over: " + why
+}
+
+// named returns the address that State uses for a node that somebody else may know by another one.
+func (s *situation) named(addr string) string {
+	for known, announced := range s.announced {
+		if announced == addr {
+			return known
+		}
+	}
+	for _, n := range nodesOf(s.state) {
+		if n.Announced == addr {
+			return n.Addr
+		}
+	}
+	return s.spelled(addr)
+}
+
+// unsuited says why a node cannot be the target of a switchover, "" if it can.
+func (s *situation) unsuited(addr string, force bool) string {
+	known, isNode := s.state.Node(addr)
+	r, isReplica := s.state.Replica(addr)
+	n, answers := s.heard(addr)
+	switch v := s.verdicts[addr]; {
+	case !isNode:
+		return addr + " is not a node of this cluster"
+	case addr == s.state.Master.Addr:
+		return addr + " is the master already"
+	case v.down:
+		return addr + " is down: " + v.reason
+	case !answers:
+		return addr + " does not answer"
+	case !isReplica:
+		return addr + " is not a replica of the master yet"
+	case r.Health != topology.Online:
+		return addr + " is " + string(r.Health)
+	case n.Role != roleReplica || !n.LinkUp || restarted(known, n.info):
+		return addr + " is not in sync with the master"
+	case (s.rules.noFailover[addr] || r.NoFailover) && !force:
+		return addr + " is configured never to be promoted (FORCE overrides that)"
+	case n.Priority == 0 && !force:
+		return addr + " has replica-priority 0 (FORCE overrides that)"
+	}
+	return ""
+}
+
+// left returns how much time a switchover has left.
+func (s *situation) left() time.Duration {
+	limit := s.state.Failover.Timeout
+	if limit == 0 {
+		limit = s.rules.switchoverTime
+	}
+	return limit - s.now.Sub(s.began)
+}
+
+// beginSwitching follows the fence, when all members have acknowledged it.
+func (s *situation) beginSwitching() []action {
+	target := s.state.Failover.Target
+	n, ok := s.heard(target)
+	if !ok {
+		return s.giveUp(target + " does not answer any more")
+	}
+	next := s.state.Clone()
+	next.Phase = topology.Promoting
+	next.Failover.Choice = target
+	recordRun(next, target, n.RunID)
+	return []action{s.write(next, "nothing is in flight to "+s.state.Master.Addr)}
+}
+
+// switching has the master and the target exchange their parts.
+func (s *situation) switching() []action {
+	old, target := s.state.Master.Addr, s.state.Failover.Target
+	known, _ := s.state.Node(target)
+	n, ok := s.heard(target)
+	swap := s.tried[step{deedSwap, old}]
+	tried := swap.epoch == s.state.Epoch && !swap.at.IsZero()
+	switch {
+	case s.verdicts[target].down:
+		return s.giveUp(target + " went down: " + s.verdicts[target].reason)
+	case ok && restarted(known, n.info):
+		return s.giveUp(target + " was restarted")
+	case tried && swap.failed:
+		return s.giveUp(swap.why)
+	case tried && ok && n.Role == roleMaster:
+		return []action{s.write(s.promoted(n), target+" is master")}
+	case tried:
+		return s.giveUp(target + " was made master and is none any more")
+	}
+	left := s.left()
+	if left <= 0 {
+		return s.giveUp("there was no time left for it")
+	}
+	return []action{{deed: deedSwap, epoch: s.state.Epoch, addr: old, from: target, host: s.hostOf(target), limit: left}}
+}
+
+// giveUp ends a switchover, under a new epoch so that nothing of it can come late.
+func (s *situation) giveUp(why string) []action {
+	next := s.state.Clone()
+	next.Epoch++
+	next.Phase = topology.Fencing
+	next.Failover.Choice, next.Failover.Aborted = "", why
+	return []action{s.write(next, why)}
+}
+
+// becomeUnplanned goes on with the failover that is due because the master is dead.
+func (s *situation) becomeUnplanned(cause string) []action {
+	next := s.state.Clone()
+	next.Epoch++
+	next.Phase = topology.Fencing
+	f := next.Failover
+	f.Cause, f.MasterDown, f.Planned, f.Choice = cause, true, false, ""
+	if f.Aborted == "" {
+		f.Aborted = cause
+	}
+	fit, _ := s.candidates(s.nodes)
+	f.Candidates = addresses(fit)
+	return []action{s.write(next, cause)}
+}
+
+// endFailover makes sure that the master does not hand over its part any more, before it is chosen again.
+func (s *situation) endFailover() []action {
+	master := s.state.Master.Addr
+	if _, ok := s.heard(master); !ok || !s.mayTry(deedAbort, master) {
+		return nil // it is heard again, or held down in the end
+	}
+	return []action{{deed: deedAbort, epoch: s.state.Epoch, addr: master}}
+}
+
+// outcome is how the request that the failover under way meets ends with the promotion of its choice; what was known
+// before if there is none.
+func (s *situation) outcome() *topology.Outcome {
+	f := s.state.Failover
+	took := s.now.Sub(s.began).Round(100 * time.Microsecond)
+	switch {
+	case f.Request == "":
+		return s.state.Outcome
+	case f.Choice == f.Target:
+		return &topology.Outcome{Request: f.Request, Answer: topology.Done,
+			Text: fmt.Sprintf("%s is master and was %s, epoch %d, after %v", f.Choice, s.state.Master.Addr, s.state.Epoch, took)}
+	case f.Choice == s.state.Master.Addr:
+		return &topology.Outcome{Request: f.Request, Answer: topology.Failed,
+			Text: fmt.Sprintf("%s goes on as master, epoch %d, after %v: %s", f.Choice, s.state.Epoch, took, f.Aborted)}
+	}
+	return &topology.Outcome{Request: f.Request, Answer: topology.Failed,
+		Text: fmt.Sprintf("%s is master, epoch %d: %s", f.Choice, s.state.Epoch, f.Aborted)}
+}
