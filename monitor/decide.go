@@ -115,7 +115,10 @@ func (s *situation) fencing() []action {
 	if s.listed.Before(s.phaseSince) {
 		return nil // a member that came just before the fence may be missing from the list
 	}
-	if len(unfenced(s.members, s.state.Epoch)) > 0 && s.now.Sub(s.phaseSince) < s.rules.fenceTimeout {
+	if late := unfenced(s.members, s.state.Epoch); len(late) > 0 && s.now.Sub(s.phaseSince) < s.rules.fenceTimeout {
+		if f.Planned && f.Aborted == "" && s.left() <= 0 {
+			return s.giveUp("requests to " + s.state.Master.Addr + " were still in flight from " + strings.Join(late, ", "))
+		}
 		return nil
 	}
 	if f.Planned && f.Aborted == "" {
@@ -123,6 +126,9 @@ func (s *situation) fencing() []action {
 	}
 	if f.Planned && !s.done(deedAbort, s.state.Master.Addr) {
 		return s.endFailover()
+	}
+	if m, ok := s.heard(s.state.Master.Addr); f.Planned && ok && m.Role == roleMaster && !restarted(s.state.Master, m.info) {
+		return s.goBack(m)
 	}
 	// An old reading is none: this member may have lost the lead since, or have had nobody to choose.
 	if s.reading == nil || s.reading.epoch != s.state.Epoch || s.now.Sub(s.reading.at) >= s.rules.retryInterval {

@@ -131,6 +131,8 @@ func (l *loop) tellWrite(was *topology.State, a action, took, phase time.Duratio
 	s := a.next
 	log := l.log.With("epoch", s.Epoch, "write", took)
 	switch {
+	case s.Phase == topology.Stable && was.Phase == topology.Fencing:
+		log.Warn("switchover: given up before it began", "because", a.why, "master", s.Master.Addr)
 	case s.Phase == topology.Fencing && s.Failover.Aborted != "" && was.Failover.Aborted == "":
 		log.Warn("switchover: given up", "because", s.Failover.Aborted, "master", s.Master.Addr)
 	case s.Phase == topology.Fencing && was.Phase == topology.Stable && s.Failover.Planned:

@@ -23,6 +23,9 @@ func (s *situation) requested() []action {
 		case topology.Resume:
 			return s.resume(r)
 		case topology.Abort:
+			if given := s.state.Outcome; given != nil && given.Answer == topology.Failed && s.phaseSince.After(r.At) {
+				return []action{s.answer(r, topology.Done, "the switchover is given up")}
+			}
 			return []action{s.answer(r, topology.Refused, "No failover in progress.")}
 		case topology.Switchover:
 			return s.beginSwitchover(r)
@@ -115,7 +118,7 @@ func (s *situation) answerMeanwhile() []action {
 		case r.Kind == topology.Switchover:
 			actions = append(actions, s.answer(r, topology.Refused, fmt.Sprintf("a change of master is under way since epoch %d: %s", s.state.Epoch, f.Cause)))
 		case r.Kind != topology.Abort:
-		case f.Aborted != "":
+		case f.Aborted != "" && f.Planned:
 			actions = append(actions, s.answer(r, topology.Done, "the switchover is given up"))
 		case !f.Planned:
 			actions = append(actions, s.answer(r, topology.Refused, "the failover that is under way is not a planned one"))

@@ -104,7 +104,11 @@ func (c *commander) awaitRoles(ctx context.Context, target *commander) error {
 		if master.Role == roleMaster && master.Failover == "no-failover" {
 			return errors.New("the master has given up its FAILOVER: the target did not catch up in time")
 		}
-		if master.Role == roleReplica { // until then the target cannot have been promoted
+		if master.Role == roleMaster { // it waits to hear from the target that it has everything
+			if err := target.urge(ctx); err != nil {
+				return fmt.Errorf("asking the target: %w", err)
+			}
+		} else {
 			now, _, err := target.look(ctx)
 			if err != nil {
 				return fmt.Errorf("asking the target: %w", err)
@@ -117,6 +121,27 @@ func (c *commander) awaitRoles(ctx context.Context, target *commander) error {
 			return err
 		}
 	}
+}
+
+var getAck = []byte("*3\r\n$8\r\nREPLCONF\r\n$6\r\nGETACK\r\n$1\r\n*\r\n")
+
+// urge makes a replica tell its master now how far it is, which it otherwise does once a second. REPLCONF GETACK is
+// meant to come from the master, is as good from anybody, and has no reply; the PING behind it has one. Where the user
+// may not send it, the master has to wait.
+func (c *commander) urge(ctx context.Context) error {
+	err := c.control.do(ctx, c.bound(ctx), func(l *link) error {
+		// Beside redigo, which would count on a reply. Nothing is in its buffers between two calls.
+		if _, err := l.net.Write(getAck); err != nil {
+			return err
+		}
+		_, err := redis.DoWithTimeout(l.Conn, c.bound(ctx), "PING")
+		var refused redis.Error
+		if errors.As(err, &refused) {
+			_, err = l.receive(c.bound(ctx)) // that was the answer to the first
+		}
+		return err
+	})
+	return cause(ctx, err)
 }
 
 // awaitOffset waits until the target has everything that the master had at the same time or later.

@@ -9,9 +9,10 @@ import (
 
 // A switchover is a planned failover. It goes through the same phases, with these differences: the fence drains instead
 // of cutting off; nobody is chosen, because the target is known; and the living master hands its part to the target
-// when that has everything (a swap). What cannot be finished in time is given up: under a new epoch, in which the
-// ordinary choice among all nodes takes place once the master's own FAILOVER has been ended. The old master is the
-// best of them then, unless the target was promoted after all.
+// when that has everything (a swap). What cannot be finished in time is given up under a new epoch. Before the swap that
+// is only to go on with the old master. Afterwards the master's own FAILOVER is ended first. If the old master is one
+// still, it goes on; otherwise the ordinary choice among all nodes takes place, and the target is the best of them if
+// it was promoted after all.
 
 // beginSwitchover fences for a switchover, or refuses it in one sentence.
 func (s *situation) beginSwitchover(r topology.Request) []action {
@@ -155,6 +156,12 @@ func (s *situation) switching() []action {
 func (s *situation) giveUp(why string) []action {
 	next := s.state.Clone()
 	next.Epoch++
+	if s.state.Phase == topology.Fencing { // the master was told nothing
+		next.Phase, next.Failover = topology.Stable, nil
+		next.Outcome = &topology.Outcome{Request: s.state.Failover.Request, Answer: topology.Failed,
+			Text: fmt.Sprintf("%s goes on as master, epoch %d: %s", s.state.Master.Addr, next.Epoch, why)}
+		return []action{s.write(s.roster(next), why)}
+	}
 	next.Phase = topology.Fencing
 	next.Failover.Choice, next.Failover.Aborted = "", why
 	return []action{s.write(next, why)}
@@ -182,6 +189,15 @@ func (s *situation) endFailover() []action {
 		return nil // it is heard again, or held down in the end
 	}
 	return []action{{deed: deedAbort, epoch: s.state.Epoch, addr: master}}
+}
+
+// goBack chooses the old master again. It is one still, and does not hand over its part any more; whatever has become of
+// the target, nobody has written there.
+func (s *situation) goBack(m node) []action {
+	next := s.state.Clone()
+	next.Phase = topology.Promoting
+	next.Failover.Choice = s.state.Master.Addr
+	return []action{s.write(next, fmt.Sprintf("%s is still a master, at offset %d", s.state.Master.Addr, m.Offset))}
 }
 
 // outcome is how the request that the failover under way meets ends with the promotion of its choice; what was known

@@ -17,8 +17,9 @@ import (
 // noAdmin answers for a proxy whose admin commands are not the subject.
 type noAdmin struct{}
 
-func (noAdmin) Info() string               { return "# Understudy\r\ntest:1\r\n" }
-func (noAdmin) Proxy([][]byte, int) []byte { return []byte("+OK\r\n") }
+func (noAdmin) Info() string                                         { return "# Understudy\r\ntest:1\r\n" }
+func (noAdmin) Changes([][]byte) bool                                { return false }
+func (noAdmin) Proxy(_ [][]byte, _ int, _ string, done func([]byte)) { done([]byte("+OK\r\n")) }
 
 // start runs a proxy in front of a cluster whose State does not change by itself.
 func start(t *testing.T, cluster *testcluster.Cluster, edit func(*topology.State), change func(*proxy.Config)) (addr string, coord *topology.Local) {

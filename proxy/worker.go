@@ -35,6 +35,8 @@ func newWorker(p *Proxy, index int) (*worker, error) {
 	w.pool = upstream.NewPool(upstream.Config{
 		ClientName:   p.cfg.ClientName,
 		Dial:         p.cfg.Dial,
+		Username:     p.cfg.Username,
+		Password:     p.cfg.Password,
 		DrainTimeout: p.cfg.DrainTimeout,
 		Suspect:      p.coord.Suspect,
 		Fenced:       func(epoch uint64) { p.fences.done(index, len(p.workers), epoch) },

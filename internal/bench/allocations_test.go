@@ -19,8 +19,9 @@ import (
 // noAdmin answers for a proxy that nobody asks about itself.
 type noAdmin struct{}
 
-func (noAdmin) Info() string               { return "" }
-func (noAdmin) Proxy([][]byte, int) []byte { return []byte("+OK\r\n") }
+func (noAdmin) Info() string                                         { return "" }
+func (noAdmin) Changes([][]byte) bool                                { return false }
+func (noAdmin) Proxy(_ [][]byte, _ int, _ string, done func([]byte)) { done([]byte("+OK\r\n")) }
 
 // BenchmarkProxy drives a proxy in this process over loopback. One operation is one pipeline: its requests are sent
 // with one write and their replies awaited. The client allocates nothing, so whatever is allocated is the proxy's.

@@ -26,6 +26,28 @@ func BenchmarkPauseWhenTheMasterIsKilled(b *testing.B) {
 		must(b, old.Restart(b.Context()))
 		s.waitReplicas(2)
 	}
+	report(b, pauses)
+}
+
+// benchmarkPauses measures the pauses of something that is done to the system and leaves it whole.
+func benchmarkPauses(b *testing.B, do func(*system)) {
+	s := start(b, options{replicas: 2})
+	s.do("SET", "fixed", "value")
+	var pauses []time.Duration
+	for b.Loop() {
+		l := startLoad(s, 50, 5)
+		l.progress(stage)
+		do(s)
+		l.progress(stage)
+		l.end(b, 0)
+		l.exact(b)
+		pauses = append(pauses, l.longestGap())
+		s.waitReplicas(2)
+	}
+	report(b, pauses)
+}
+
+func report(b *testing.B, pauses []time.Duration) {
 	slices.Sort(pauses)
 	b.ReportMetric(float64(pauses[len(pauses)/2].Microseconds())/1000, "ms-median")
 	b.ReportMetric(float64(pauses[len(pauses)-1].Microseconds())/1000, "ms-max")

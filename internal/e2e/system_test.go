@@ -16,20 +16,21 @@ import (
 	"github.com/understudy/understudy/internal/testcluster"
 	"github.com/understudy/understudy/monitor"
 	"github.com/understudy/understudy/proxy"
+	"github.com/understudy/understudy/proxy/admin"
 	"github.com/understudy/understudy/topology"
 )
 
-// noAdmin answers for a proxy whose admin commands are not the subject.
-type noAdmin struct{}
+// noReport stands in for what the monitor reports to the admin commands, which is not the subject.
+type noReport struct{}
 
-func (noAdmin) Info() string               { return "# Understudy\r\n" }
-func (noAdmin) Proxy([][]byte, int) []byte { return []byte("+OK\r\n") }
+func (noReport) Report() admin.Report { return admin.Report{} }
 
 // system is one Understudy in front of a cluster of real servers.
 type system struct {
 	t       testing.TB
 	cluster *testcluster.Cluster
 	coord   *topology.Local
+	monitor *monitor.Monitor
 	addr    string
 	state   string // the State's file
 	stop    func()
@@ -70,6 +71,7 @@ func (s *system) run(o options) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.monitor = m
 	if err := m.Bootstrap(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -79,7 +81,8 @@ func (s *system) run(o options) {
 	if o.proxy != nil {
 		o.proxy(&pcfg)
 	}
-	p, err := proxy.New(pcfg, coord, noAdmin{}, log)
+	answers := admin.New(admin.Identity{Cluster: "test", ID: "a"}, coord, noReport{})
+	p, err := proxy.New(pcfg, coord, answers, log)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,6 +102,7 @@ func (s *system) run(o options) {
 	s.stop = sync.OnceFunc(func() {
 		cancel()
 		running.Wait()
+		answers.Close()
 		if err := coord.Close(); err != nil {
 			t.Error(err)
 		}

@@ -17,8 +17,9 @@ import (
 // fixedAdmin answers for a proxy whose admin commands are not the subject.
 type fixedAdmin struct{}
 
-func (fixedAdmin) Info() string               { return "# Understudy\r\ntest:1\r\n" }
-func (fixedAdmin) Proxy([][]byte, int) []byte { return []byte("+OK\r\n") }
+func (fixedAdmin) Info() string                                         { return "# Understudy\r\ntest:1\r\n" }
+func (fixedAdmin) Changes([][]byte) bool                                { return false }
+func (fixedAdmin) Proxy(_ [][]byte, _ int, _ string, done func([]byte)) { done([]byte("+OK\r\n")) }
 
 // front is a proxy in front of a cluster, under a State that the test writes.
 type front struct {

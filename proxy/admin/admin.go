@@ -1,6 +1,8 @@
 package admin
 
 import (
+	"context"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -9,9 +11,15 @@ import (
 	"github.com/understudy/understudy/topology"
 )
 
-// Cluster tells what the members agree on. Snapshot must not block.
+// Cluster is the agreement: what the members agree on, and the way to ask for something. Only Members and Submit may
+// block.
 type Cluster interface {
 	Snapshot() topology.Snapshot
+	Watch(f func(topology.Snapshot)) (stop func())
+	Members(ctx context.Context) ([]topology.Member, error)
+	Submit(ctx context.Context, r topology.Request) (id string, err error)
+	Requests() []topology.Request
+	WatchRequests(f func([]topology.Request)) (stop func())
 }
 
 // Watcher tells what this member's monitor knows. Report must not block.
@@ -84,13 +92,28 @@ type Admin struct {
 	cluster Cluster
 	watcher Watcher
 	counter atomic.Pointer[Counter]
+	journal *journal
+	unwatch func()
+
+	ctx     context.Context
+	mu      sync.Mutex // guards beginning to run against Close
+	stop    context.CancelFunc
+	running sync.WaitGroup
 }
 
 var _ session.Admin = (*Admin)(nil)
 
-// New returns an Admin that counts nothing yet; see Count.
+// New returns an Admin that counts nothing yet; see Count. It takes note of events from now until Close.
 func New(who Identity, cluster Cluster, watcher Watcher) *Admin {
-	return &Admin{who: who, since: time.Now(), cluster: cluster, watcher: watcher}
+	a := &Admin{who: who, since: time.Now(), cluster: cluster, watcher: watcher, journal: newJournal()}
+	a.ctx, a.stop = context.WithCancel(context.Background())
+	states := cluster.Watch(a.journal.follow)
+	requests := cluster.WatchRequests(a.journal.followRequests)
+	a.unwatch = func() {
+		states()
+		requests()
+	}
+	return a
 }
 
 // Count gives the Admin the counters of the proxy. It is apart from New because a proxy is made with its Admin.

@@ -1,6 +1,7 @@
 package admin_test
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"time"
@@ -14,14 +15,21 @@ import (
 
 // world is everything that an Admin looks at.
 type world struct {
-	state   *topology.State
-	report  admin.Report
-	traffic admin.Traffic
+	state           *topology.State
+	report          admin.Report
+	traffic         admin.Traffic
+	members         []topology.Member
+	*topology.Local // for requests
 }
 
 func (w *world) Snapshot() topology.Snapshot { return topology.Snapshot{State: w.state, Version: 1} }
-func (w *world) Report() admin.Report        { return w.report }
-func (w *world) Traffic() admin.Traffic      { return w.traffic }
+func (w *world) Watch(f func(topology.Snapshot)) (stop func()) {
+	f(w.Snapshot())
+	return func() {}
+}
+func (w *world) Members(context.Context) ([]topology.Member, error) { return w.members, nil }
+func (w *world) Report() admin.Report                               { return w.report }
+func (w *world) Traffic() admin.Traffic                             { return w.traffic }
 
 // admin returns an Admin of this world.
 func (w *world) admin() *admin.Admin {

@@ -1,11 +1,14 @@
 package admin
 
 import (
+	"context"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/understudy/understudy/resp"
+	"github.com/understudy/understudy/topology"
 )
 
 var help = []string{
@@ -16,22 +19,103 @@ var help = []string{
 	"    Return what INFO understudy returns.",
 	"NODES",
 	"    Return everything that is known of each node, the master first.",
+	"MEMBERS",
+	"    Return the Understudy processes of this cluster and who leads.",
+	"EVENTS [count]",
+	"    Return what happened lately, the latest last (100 unless told).",
+	"FAILOVER [host:port] [FORCE]",
+	"    Make that replica, or the best one, the master without losing a write; reply when it is done.",
+	"    FORCE: also one that is not to be promoted, also while paused.",
+	"PAUSE [reason]",
+	"    Only observe: promote nobody and move no node until RESUME.",
+	"RESUME",
+	"    Act again.",
 }
 
-// Proxy implements session.Admin. args begins with PROXY itself.
-func (a *Admin) Proxy(args [][]byte, proto int) []byte {
-	if len(args) < 2 {
-		return resp.AppendError(nil, "ERR wrong number of arguments for 'proxy' command")
+// eventsShown is how many events PROXY EVENTS returns unless told.
+const eventsShown = 100
+
+// most is how many further arguments a subcommand of PROXY takes.
+var most = map[string]int{"HELP": 0, "INFO": 0, "NODES": 0, "MEMBERS": 0, "EVENTS": 1, "FAILOVER": 2, "PAUSE": 1 << 10, "RESUME": 0}
+
+// Proxy implements session.Admin. args begins with PROXY or FAILOVER itself.
+func (a *Admin) Proxy(args [][]byte, proto int, by string, done func(reply []byte)) {
+	var rest []string
+	for _, arg := range args[1:] {
+		rest = append(rest, string(arg))
 	}
-	sub := strings.ToUpper(string(args[1]))
+	refuse := func(text string) { done(resp.AppendError(nil, text)) }
+	if isFailover(args) {
+		r, err := serverFailover(rest)
+		if err != nil {
+			refuse(err.Error())
+			return
+		}
+		r.By = a.who.ID + " for " + by
+		a.operate(r, func(reply []byte) {
+			if reply[0] == '+' {
+				reply = resp.AppendSimple(nil, "OK") // what a client of a server expects
+			}
+			done(reply)
+		})
+		return
+	}
+	if len(rest) < 1 {
+		refuse("ERR wrong number of arguments for 'proxy' command")
+		return
+	}
+	sub := strings.ToUpper(rest[0])
+	limit, known := most[sub]
+	switch rest = rest[1:]; {
+	case !known:
+		refuse(fmt.Sprintf("ERR unknown subcommand '%.128s'. Try PROXY HELP.", args[1]))
+		return
+	case len(rest) > limit:
+		refuse(fmt.Sprintf("ERR wrong number of arguments for 'proxy|%s' command", strings.ToLower(sub)))
+		return
+	}
+	request := topology.Request{By: a.who.ID + " for " + by}
 	switch sub {
-	case "HELP", "INFO", "NODES":
+	case "EVENTS":
+		count := eventsShown
+		if len(rest) == 1 {
+			var err error
+			if count, err = strconv.Atoi(rest[0]); err != nil || count < 0 {
+				refuse("ERR value is not an integer or out of range")
+				return
+			}
+		}
+		done(a.events(proto, count))
+	case "MEMBERS":
+		a.background(func(ctx context.Context) {
+			list, err := a.cluster.Members(ctx)
+			if err != nil {
+				refuse("ERR " + oneLine(err.Error()))
+				return
+			}
+			done(a.members(proto, list))
+		})
+	case "FAILOVER":
+		r, err := proxyFailover(rest)
+		if err != nil {
+			refuse(err.Error())
+			return
+		}
+		r.By = request.By
+		a.operate(r, done)
+	case "PAUSE":
+		request.Kind, request.Reason = topology.Pause, oneLine(strings.Join(rest, " "))
+		a.operate(request, done)
+	case "RESUME":
+		request.Kind = topology.Resume
+		a.operate(request, done)
 	default:
-		return resp.AppendError(nil, fmt.Sprintf("ERR unknown subcommand '%.128s'. Try PROXY HELP.", args[1]))
+		done(a.tell(sub, proto))
 	}
-	if len(args) > 2 {
-		return resp.AppendError(nil, fmt.Sprintf("ERR wrong number of arguments for 'proxy|%s' command", strings.ToLower(sub)))
-	}
+}
+
+// tell returns the reply to a subcommand that only needs what is known here.
+func (a *Admin) tell(sub string, proto int) []byte {
 	switch sub {
 	case "INFO":
 		return resp.AppendVerbatim(nil, proto, "txt", a.Info())
@@ -57,10 +141,6 @@ func (a *Admin) nodes(proto int) []byte {
 }
 
 func (r *row) append(reply []byte, proto int, now time.Time) []byte {
-	type field struct {
-		name  string
-		value any // string, int64 or []string
-	}
 	fields := []field{
 		{"addr", r.Addr},
 		{"aliases", r.Aliases},
@@ -82,6 +162,16 @@ func (r *row) append(reply []byte, proto int, now time.Time) []byte {
 		{"latency_us", r.traffic.Latency.Microseconds()},
 		{"probe_us", r.Latency.Microseconds()},
 	}
+	return appendFields(reply, proto, fields)
+}
+
+// field is an entry of a map in a reply.
+type field struct {
+	name  string
+	value any // string, int64 or []string
+}
+
+func appendFields(reply []byte, proto int, fields []field) []byte {
 	reply = resp.AppendMap(reply, proto, len(fields))
 	for _, f := range fields {
 		reply = resp.AppendBulkString(reply, f.name)

@@ -67,6 +67,14 @@ func (s *section) state(state *topology.State) {
 	s.line("replicas", len(state.Replicas))
 	s.line("replicas_online", online)
 	s.line("unavailable", len(state.Unavailable))
+	if p := state.Paused; p != nil {
+		s.line("paused", 1)
+		s.line("paused_since", p.Since.Unix())
+		s.line("paused_by", p.By)
+		s.line("paused_reason", p.Reason)
+	} else {
+		s.line("paused", 0)
+	}
 }
 
 func (s *section) traffic(t *Traffic) {

@@ -119,7 +119,7 @@ func (s *Session) besideAttachment(cmd *command.Command, class command.Class, ar
 	case strings.HasPrefix(cmd.Name, "CLIENT"):
 		return s.client(cmd, args, request)
 	case class == command.Proxy:
-		s.emit(s.env.Admin.Proxy(args, s.key.Proto))
+		return s.operate(args)
 	default:
 		s.emit(errorReply("ERR " + cmd.Name + " is not supported on a connection with subscriptions or tracking through Understudy"))
 	}

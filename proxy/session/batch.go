@@ -231,8 +231,8 @@ func (s *Session) handle(cmd *command.Command, class command.Class, args [][]byt
 		return s.local(cmd, args, request)
 	case command.Info:
 		return s.infoCommand(args, request)
-	case command.Proxy:
-		s.emit(s.env.Admin.Proxy(args, s.key.Proto))
+	case command.Proxy, command.Failover:
+		return s.operate(args)
 	case command.Transaction:
 		return s.begin(cmd, request, ahead)
 	case command.Blocking:
@@ -245,8 +245,6 @@ func (s *Session) handle(cmd *command.Command, class command.Class, args [][]byt
 			break
 		}
 		return s.attachFor(cmd, args, request)
-	case command.Failover:
-		s.emit(resp.AppendError(nil, "ERR a planned change of master is not available with the local coordinator"))
 	default:
 		s.emit(resp.AppendError(nil, cmd.Refusal()))
 	}

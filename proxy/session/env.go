@@ -37,12 +37,16 @@ type Directory interface {
 	Kill(from *Session, match func(*Info) bool, done func(int))
 }
 
-// Admin answers PROXY and INFO understudy.
+// Admin answers PROXY, FAILOVER and INFO understudy. Its methods do not block.
 type Admin interface {
 	// Info returns the section "# Understudy" of INFO, with CRLF line ends.
 	Info() string
-	// Proxy returns the encoded reply to PROXY with these arguments.
-	Proxy(args [][]byte, proto int) []byte
+	// Changes reports whether PROXY or FAILOVER with these arguments asks for a change of the cluster. Only who may
+	// send FAILOVER to the servers may ask for one.
+	Changes(args [][]byte) bool
+	// Proxy calls done once with the encoded reply to PROXY or FAILOVER with these arguments, at once or later, on any
+	// goroutine. by names the client.
+	Proxy(args [][]byte, proto int, by string, done func(reply []byte))
 }
 
 // Env is what the sessions of one loop share.

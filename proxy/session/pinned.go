@@ -41,6 +41,7 @@ func (s *Session) wait(request []byte) bool {
 // occupy sends a request on a pin that is given back when the reply has come.
 func (s *Session) occupy(c *upstream.Conn, kind upstream.Kind, request []byte, replies int, reply func(*upstream.Conn, []byte)) {
 	s.pin = c
+	c.Blocking = true
 	s.ask(c, kind, request, replies, &await{
 		reply: func(c *upstream.Conn, frames []byte) {
 			reply(c, frames)

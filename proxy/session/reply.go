@@ -93,7 +93,11 @@ func (s *Session) retry(c *upstream.Conn, e *upstream.Entry, frame []byte) bool 
 			s.env.Pool.Distrust()
 			return true
 		}
-	case "UNBLOCKED": // the node stopped being master while the command was blocked
+	case "UNBLOCKED":
+		if c.Interrupted() { // by us, for a planned change of master
+			return true
+		}
+		// or the node stopped being master while the command was blocked
 		if c.Master() && bytes.Contains(frame, []byte("instance state changed")) {
 			s.doubt(c)
 			return true

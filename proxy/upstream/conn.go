@@ -33,6 +33,12 @@ type Conn struct {
 	// Listener, on a pin, takes pushed frames and hears of the pin's end. With Passthrough set, every frame is one.
 	Listener    Listener
 	Passthrough bool
+	// Blocking says that the command under way on a pin may wait at the server for as long as it likes. A fence ends
+	// that with an error; Interrupted tells whether it did.
+	Blocking bool
+
+	id          string // CLIENT ID of a pin; "" while unknown
+	interrupted bool
 
 	net      eventloop.Conn // nil until connected
 	cancel   context.CancelFunc
@@ -266,6 +272,10 @@ func (c *Conn) answer() {
 	}
 }
 
+// Interrupted reports whether the pool has asked the server to end what blocks on this pin: an -UNBLOCKED is the answer
+// to that, and nothing was applied.
+func (c *Conn) Interrupted() bool { return c.interrupted }
+
 // settle ends a retired connection that has nothing more to do, and tells a pool that waits for the fence.
 func (c *Conn) settle() {
 	if c.queue.n > 0 || c.ended {
@@ -273,7 +283,9 @@ func (c *Conn) settle() {
 	}
 	c.lastUse = c.group.pool.loop.Now()
 	if c.retired {
-		c.end(errRetired, false)
+		c.end(errRetired, false) // which tells the pool, too
+	} else if c.group.pool.fencing {
+		c.group.pool.settled()
 	}
 }
 

@@ -154,6 +154,7 @@ func (g *Group) FreshPin(borrower Listener) *Conn {
 // subscription, the same database. A pin that is not clean is closed.
 func (g *Group) Unpin(c *Conn, clean bool) {
 	c.Listener = nil
+	c.Blocking, c.interrupted = false, false
 	if c.ended {
 		return
 	}

@@ -20,6 +20,7 @@ const (
 	stepRequired step = iota // HELLO, AUTH, SELECT: without it the connection is not what its users need
 	stepOptional             // CLIENT SETNAME, CLIENT NO-EVICT: a user may lack the permission
 	stepIdentity             // INFO server
+	stepNumber               // CLIENT ID of a pin, by which what blocks on it can be ended; servers before 5 have none
 )
 
 // introduce writes the handshake. It is far smaller than an empty socket buffer.
@@ -47,6 +48,9 @@ func (c *Conn) introduce() error {
 	}
 	say(stepOptional, "CLIENT", "SETNAME", pool.cfg.ClientName)
 	say(stepOptional, "CLIENT", "NO-EVICT", "on")
+	if c.pin {
+		say(stepNumber, "CLIENT", "ID")
+	}
 	say(stepIdentity, "INFO", "server")
 	n, err := c.net.Write(b)
 	if err == nil && n < len(b) {
@@ -75,6 +79,9 @@ func (c *Conn) introduced(frame []byte) {
 	}
 	if key := c.group.key; s == stepOptional && key.User == "" && key.Password == "" {
 		c.group.pool.authRequired = bytes.HasPrefix(frame, []byte("-NOAUTH"))
+	}
+	if s == stepNumber && frame[0] == ':' {
+		c.id = string(bytes.TrimSpace(frame[1:]))
 	}
 	if s == stepIdentity && !failed && c.node.runID != "" && !bytes.Contains(frame, []byte("run_id:"+c.node.runID)) {
 		c.end(errIdentity, true)

@@ -22,7 +22,10 @@ type Coordinator interface {
 type Config struct {
 	ClientName string             // CLIENT SETNAME of every connection
 	Dial       eventloop.DialFunc // connects to an announced address
-	// DrainTimeout bounds how long a fence waits for a living master to answer what is in flight.
+	// Username and Password are for the pool's own commands to the master; "" is the default user, without a password.
+	Username, Password string
+	// DrainTimeout bounds how long an unplanned fence waits for a living master to answer what is in flight. A planned
+	// one waits until it is answered, or until the leader gives up.
 	DrainTimeout time.Duration
 	// Suspect is told of addresses whose connection died. It must not block.
 	Suspect func(addr string)
@@ -60,6 +63,8 @@ type Pool struct {
 	fence    uint64
 	fencing  bool // the fence has not been acknowledged
 	draining eventloop.Timer
+	// interrupting says that blocked pins are being unblocked; it is asked again after a moment.
+	interrupting bool
 
 	authRequired bool // a connection without credentials was told to authenticate first
 	rng          *rand.PCG
@@ -199,9 +204,13 @@ func (p *Pool) apply(s topology.Snapshot) {
 
 // warm connects the lanes of clients that have not said who they are, so that the first of them does not wait.
 func (p *Pool) warm() {
+	for _, key := range []Key{{Proto: 2}, p.ownKey()} {
+		g := p.Group(key)
+		g.Release()
+		g.Master()
+	}
 	g := p.Group(Key{Proto: 2})
 	g.Release()
-	g.Master()
 	for i := range p.replicas {
 		g.replica(i, p.loop.Now())
 	}
@@ -262,7 +271,9 @@ func (p *Pool) raiseFence(s *topology.State) {
 		if p.draining != nil {
 			p.draining.Stop()
 		}
-		p.draining = p.loop.After(p.cfg.DrainTimeout, p.cut)
+		if p.draining = nil; s.Failover == nil || !s.Failover.Planned {
+			p.draining = p.loop.After(p.cfg.DrainTimeout, p.cut)
+		}
 	}
 	down := s.Failover == nil || s.Failover.MasterDown
 	for c := range p.conns {
@@ -271,6 +282,9 @@ func (p *Pool) raiseFence(s *topology.State) {
 		}
 	}
 	p.settled()
+	if p.fencing {
+		p.interrupt()
+	}
 }
 
 // cut resets every connection to the master that is being deposed.

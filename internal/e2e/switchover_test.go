@@ -1,0 +1,245 @@
+package e2e
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gomodule/redigo/redis"
+
+	"github.com/understudy/understudy/internal/testcluster"
+	"github.com/understudy/understudy/monitor"
+	"github.com/understudy/understudy/topology"
+)
+
+// exact checks, after end, that every increment that was acknowledged was applied once and is there, and that there was
+// no other outcome.
+func (l *load) exact(t testing.TB) {
+	t.Helper()
+	conn := l.s.dial()
+	for i, w := range l.writers {
+		final, err := redis.Int64(conn.Do("GET", w.key))
+		if err != nil || final != w.acked.Load() || w.unknown != 0 {
+			t.Errorf("writer %d: %d increments were acknowledged, %d are unknown, and the counter is %d (%v)", i, w.acked.Load(), w.unknown, final, err)
+		}
+	}
+}
+
+func TestASwitchoverCostsNoErrorAndNoWrite(t *testing.T) {
+	const rounds = 20
+	s := start(t, options{replicas: 2})
+	s.do("SET", "fixed", "value")
+	l := startLoad(s, 50, 10)
+	operator := s.dial()
+	for range rounds {
+		l.progress(20)
+		epoch, old := s.epoch(), s.master()
+		answer, err := redis.String(operator.Do("PROXY", "FAILOVER"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Log(answer)
+		if e := s.epoch(); e != epoch+1 || s.master() == old {
+			t.Fatalf("epoch %d after %d, master %s, was %s", e, epoch, s.master().Addr, old.Addr)
+		}
+		if role := roleOf(t, old); role != "slave" {
+			t.Errorf("the old master is %q", role)
+		}
+		s.waitReplicas(2)
+	}
+	l.progress(20)
+	l.end(t, 0)
+	l.exact(t)
+}
+
+func TestASwitchoverGoesToTheNodeThatIsNamedAndSurvivesARestartOfEverything(t *testing.T) {
+	s := start(t, options{replicas: 2})
+	target := s.cluster.Nodes[2]
+	if r := s.do("FAILOVER", "TO", "127.0.0.1", target.Port, "TIMEOUT", 3000); r != "OK" {
+		t.Fatalf("FAILOVER: %v", r)
+	}
+	if m := s.master(); m != target {
+		t.Fatalf("%s is master, want %s", m.Addr, target.Addr)
+	}
+	s.waitReplicas(2)
+	s.stop()
+	for i, n := range s.cluster.Nodes {
+		must(t, n.Restart(t.Context()))
+		want := "slave"
+		if i == 2 {
+			want = "master"
+		}
+		if role := roleOf(t, n); role != want {
+			t.Errorf("%s is %q after its restart, want %s", n.Addr, role, want)
+		}
+	}
+}
+
+func TestASwitchoverToATargetThatHangsIsGivenUpWithoutAnError(t *testing.T) {
+	s := start(t, options{replicas: 2, monitor: func(c *monitor.Config) { c.SwitchoverTimeout = time.Second }})
+	s.do("SET", "fixed", "value")
+	l := startLoad(s, 20, 0)
+	l.progress(stage)
+	epoch, master := s.epoch(), s.master()
+	target := s.node(s.coord.Snapshot().State.Replicas[0].Addr)
+	must(t, target.Pause())
+	_, err := s.dial().Do("PROXY", "FAILOVER", target.Addr)
+	var e redis.Error
+	if !errors.As(err, &e) || !strings.Contains(string(e), "goes on as master") {
+		t.Errorf("the switchover answers %v", err)
+	}
+	if s.master() != master || s.epoch() <= epoch {
+		t.Errorf("epoch %d, master %s: want a new epoch with the old master", s.epoch(), s.master().Addr)
+	}
+	l.progress(stage)
+	must(t, target.Resume())
+	s.waitReplicas(2)
+	l.progress(stage)
+	l.end(t, 0)
+	l.exact(t)
+	if role := roleOf(t, master); role != "master" {
+		t.Errorf("the master is %q", role)
+	}
+}
+
+func TestAScriptThatOutlastsTheTimeoutEndsTheSwitchoverAndNotItself(t *testing.T) {
+	s := start(t, options{replicas: 1, monitor: func(c *monitor.Config) { c.SwitchoverTimeout = 300 * time.Millisecond }})
+	epoch, master := s.epoch(), s.master()
+	script := s.dial()
+	must(t, script.Send("EVAL", "local t = redis.call('TIME')[1] while redis.call('TIME')[1] - t < 3 do end return redis.call('INCR', 'a')", 0))
+	must(t, script.Flush())
+	testcluster.WaitFor(t, "the script to run", func() bool {
+		c, err := redis.Dial("tcp", master.Addr, redis.DialReadTimeout(50*time.Millisecond))
+		if err != nil {
+			return true
+		}
+		defer c.Close()
+		_, err = c.Do("PING")
+		return err != nil
+	})
+	id, err := s.coord.Submit(t.Context(), topology.Request{Kind: topology.Switchover, By: "a test"})
+	must(t, err)
+	testcluster.WaitFor(t, "the answer", func() bool {
+		for _, r := range s.coord.Requests() {
+			if r.ID == id && r.Answer != "" {
+				if r.Answer == topology.Done {
+					t.Errorf("a switchover took place during a script: %s", r.Text)
+				}
+				return true
+			}
+		}
+		return false
+	})
+	if n, err := redis.Int(script.Receive()); n != 1 || err != nil {
+		t.Errorf("the script answers %d, %v", n, err)
+	}
+	if s.master() != master {
+		t.Errorf("epoch %d after %d, master %s", s.epoch(), epoch, s.master().Addr)
+	}
+}
+
+func TestBlockingClientsLiveThroughASwitchover(t *testing.T) {
+	s := start(t, options{replicas: 1})
+	const clients = 20
+	type popped struct {
+		value string
+		err   error
+	}
+	got := make(chan popped, clients)
+	for i := range clients {
+		conn := s.dial()
+		var err error
+		switch i % 4 {
+		case 0:
+			err = conn.Send("BLPOP", fmt.Sprint("list", i), 0)
+		case 1:
+			err = conn.Send("BLMOVE", fmt.Sprint("list", i), "elsewhere", "LEFT", "RIGHT", 0)
+		case 2:
+			err = conn.Send("BZPOPMIN", fmt.Sprint("set", i), 0)
+		case 3:
+			err = conn.Send("XREAD", "BLOCK", 0, "STREAMS", fmt.Sprint("stream", i), "0")
+		}
+		must(t, err)
+		must(t, conn.Flush())
+		go func() {
+			reply, err := conn.Receive()
+			got <- popped{fmt.Sprintf("%s", reply), err}
+		}()
+	}
+	for range 3 {
+		testcluster.WaitFor(t, "all clients to be blocked", func() bool {
+			info, err := s.master().Info("clients")
+			return err == nil && info["blocked_clients"] == fmt.Sprint(clients)
+		})
+		began := time.Now()
+		if _, err := s.dial().Do("PROXY", "FAILOVER"); err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("the switchover took %v", time.Since(began))
+		s.waitReplicas(1)
+	}
+	for i := range clients {
+		switch i % 4 {
+		case 0, 1:
+			s.do("RPUSH", fmt.Sprint("list", i), "element")
+		case 2:
+			s.do("ZADD", fmt.Sprint("set", i), 1, "element")
+		case 3:
+			s.do("XADD", fmt.Sprint("stream", i), "*", "element", "element")
+		}
+	}
+	for range clients {
+		if p := <-got; p.err != nil || !strings.Contains(p.value, "element") {
+			t.Errorf("a blocked client got %q, %v", p.value, p.err)
+		}
+	}
+}
+
+func TestWhilePausedADeadMasterIsOnlyReportedAndResumeFailsOver(t *testing.T) {
+	s := start(t, options{replicas: 2})
+	s.do("PROXY", "PAUSE", "maintenance")
+	epoch, master := s.epoch(), s.master()
+	must(t, master.Kill())
+	testcluster.WaitFor(t, "the alarm", func() bool {
+		alarms := s.monitor.Status().Alarms
+		return len(alarms) == 1 && strings.Contains(alarms[0], "maintenance") && strings.Contains(alarms[0], master.Addr+" is down")
+	})
+	if st := s.coord.Snapshot().State; st.Epoch != epoch || st.Phase != topology.Stable || st.Master.Addr != master.Addr || st.Paused == nil {
+		t.Fatalf("paused, and the state is %+v", st)
+	}
+	if _, err := s.dial().Do("PROXY", "FAILOVER"); err == nil {
+		t.Error("a switchover was begun while paused")
+	}
+	s.do("PROXY", "RESUME")
+	if now := s.waitMasterAfter(epoch); now == master {
+		t.Error("the dead master is master")
+	}
+	s.do("SET", "a", "b")
+	if st := s.coord.Snapshot().State; st.Paused != nil {
+		t.Errorf("resumed, and the state is %+v", st)
+	}
+}
+
+func TestAPauseSurvivesARestart(t *testing.T) {
+	o := options{replicas: 1}
+	s := start(t, o)
+	s.do("PROXY", "PAUSE", "for", "a", "reason")
+	s.stop()
+	s.run(o)
+	if p := s.coord.Snapshot().State.Paused; p == nil || p.Reason != "for a reason" {
+		t.Fatalf("after the restart: %+v", p)
+	}
+	s.do("PROXY", "RESUME")
+}
+
+// BenchmarkPauseOfASwitchover changes the master under 50 writing clients and reports how long the one that waited
+// longest could not write.
+func BenchmarkPauseOfASwitchover(b *testing.B) {
+	benchmarkPauses(b, func(s *system) {
+		if _, err := s.dial().Do("PROXY", "FAILOVER"); err != nil {
+			b.Fatal(err)
+		}
+	})
+}

@@ -1,0 +1,214 @@
+package admin
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/understudy/understudy/resp"
+	"github.com/understudy/understudy/topology"
+)
+
+// journalLength events are kept; the oldest make room for the newest.
+const journalLength = 512
+
+// event is something that happened, as this member saw it.
+type event struct {
+	at    time.Time
+	epoch uint64
+	kind  string        // state, failover, switchover, replica, pause, request
+	text  string        // one sentence
+	took  time.Duration // what it took, where that means something
+}
+
+// journal keeps the latest events. It is fed by changes of State and of requests.
+type journal struct {
+	mu       sync.Mutex
+	events   []event // oldest first
+	state    *topology.State
+	began    time.Time // of the failover under way
+	step     time.Time // of its present phase
+	seen     map[string]topology.Answer
+	now      func() time.Time
+	untilNow bool // the requests that were there at the start have been taken in
+}
+
+func newJournal() *journal {
+	return &journal{seen: map[string]topology.Answer{}, now: time.Now}
+}
+
+func (j *journal) add(kind string, took time.Duration, format string, args ...any) {
+	if len(j.events) == journalLength {
+		j.events = slices.Delete(j.events, 0, 1)
+	}
+	e := event{at: j.now(), kind: kind, text: fmt.Sprintf(format, args...), took: took}
+	if j.state != nil {
+		e.epoch = j.state.Epoch
+	}
+	j.events = append(j.events, e)
+}
+
+// latest returns the last n events, oldest first.
+func (j *journal) latest(n int) []event {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return slices.Clone(j.events[max(0, len(j.events)-n):])
+}
+
+// follow takes note of a new State.
+func (j *journal) follow(s topology.Snapshot) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	was, is := j.state, s.State
+	if is == nil {
+		return
+	}
+	j.state = is
+	if was == nil {
+		j.add("state", 0, "the state is known: master %s, phase %s, %d replicas", is.Master.Addr, is.Phase, len(is.Replicas))
+		if is.Phase != topology.Stable {
+			j.began, j.step = j.now(), j.now()
+		}
+		return
+	}
+	if was.Epoch != is.Epoch || was.Phase != is.Phase {
+		j.phase(was, is)
+	}
+	j.pause(was, is)
+	if was.Phase == topology.Stable && is.Phase == topology.Stable {
+		j.replicas(was, is)
+	}
+}
+
+// phase takes note of a step of a failover.
+func (j *journal) phase(was, is *topology.State) {
+	now := j.now()
+	took := now.Sub(j.step)
+	j.step = now
+	kind := "failover"
+	if f := is.Failover; f != nil && f.Planned || is.Failover == nil && was.Failover != nil && was.Failover.Planned {
+		kind = "switchover"
+	}
+	switch f := is.Failover; {
+	case is.Phase == topology.Fencing && was.Phase == topology.Stable:
+		j.began = now
+		j.add(kind, 0, "fencing: %s", f.Cause)
+	case is.Phase == topology.Fencing && f.Aborted != "":
+		j.add(kind, took, "given up: %s", f.Aborted)
+	case is.Phase == topology.Fencing:
+		j.add(kind, took, "fencing again: %s", f.Cause)
+	case is.Phase == topology.Promoting:
+		j.add(kind, took, "all members are fenced; %s is to be master", f.Choice)
+	case was.Phase == topology.Stable:
+		j.add(kind, 0, "seen when it was over: master %s, was %s", is.Master.Addr, was.Master.Addr)
+	case is.Master.Addr == was.Master.Addr:
+		j.add(kind, now.Sub(j.began), "over: %s goes on as master", is.Master.Addr)
+	default:
+		j.add(kind, now.Sub(j.began), "over: master %s, was %s", is.Master.Addr, was.Master.Addr)
+	}
+}
+
+func (j *journal) pause(was, is *topology.State) {
+	switch {
+	case was.Paused == nil && is.Paused != nil:
+		j.add("pause", 0, "paused by %s: %s", is.Paused.By, is.Paused.Reason)
+	case was.Paused != nil && is.Paused == nil:
+		j.add("pause", j.now().Sub(was.Paused.Since), "resumed")
+	}
+}
+
+// replicas takes note of who came, went, or changed its health.
+func (j *journal) replicas(was, is *topology.State) {
+	healths := func(s *topology.State) map[string]string {
+		m := map[string]string{}
+		for _, r := range s.Replicas {
+			m[r.Addr] = string(r.Health)
+		}
+		for _, n := range s.Unavailable {
+			m[n.Addr] = "unavailable"
+		}
+		return m
+	}
+	before, after := healths(was), healths(is)
+	for _, addr := range slices.Sorted(keys(before, after)) {
+		switch b, a := before[addr], after[addr]; {
+		case a == b || addr == was.Master.Addr || addr == is.Master.Addr:
+		case b == "":
+			j.add("replica", 0, "%s was found, and is %s", addr, a)
+		case a == "":
+			j.add("replica", 0, "%s is forgotten", addr)
+		default:
+			j.add("replica", 0, "%s is %s, was %s", addr, a, b)
+		}
+	}
+}
+
+// keys yields the keys of both maps, each once.
+func keys(a, b map[string]string) func(yield func(string) bool) {
+	return func(yield func(string) bool) {
+		for k := range a {
+			if !yield(k) {
+				return
+			}
+		}
+		for k := range b {
+			if _, both := a[k]; !both && !yield(k) {
+				return
+			}
+		}
+	}
+}
+
+// followRequests takes note of what was asked and answered.
+func (j *journal) followRequests(list []topology.Request) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	present := make(map[string]topology.Answer, len(list))
+	for _, r := range list {
+		before, known := j.seen[r.ID]
+		present[r.ID] = r.Answer
+		if !j.untilNow && r.Answer != "" {
+			continue // older than this process
+		}
+		if !known {
+			j.add("request", 0, "%s: %s asked for by %s", r.ID, describe(r), r.By)
+		}
+		if before == "" && r.Answer != "" {
+			j.add("request", r.Answered.Sub(r.At), "%s: %s: %s", r.ID, r.Answer, r.Text)
+		}
+	}
+	j.seen, j.untilNow = present, true
+}
+
+// describe tells what a request asks for.
+func describe(r topology.Request) string {
+	words := []string{string(r.Kind)}
+	if r.Target != "" {
+		words = append(words, "to "+r.Target)
+	}
+	if r.Force {
+		words = append(words, "with force")
+	}
+	if r.Reason != "" {
+		words = append(words, "("+r.Reason+")")
+	}
+	return strings.Join(words, " ")
+}
+
+// events is the reply to PROXY EVENTS: an array of maps, the latest last.
+func (a *Admin) events(proto, n int) []byte {
+	list := a.journal.latest(n)
+	reply := resp.AppendArray(nil, len(list))
+	for _, e := range list {
+		reply = appendFields(reply, proto, []field{
+			{"time_ms", e.at.UnixMilli()},
+			{"epoch", int64(e.epoch)},
+			{"kind", e.kind},
+			{"text", oneLine(e.text)},
+			{"duration_us", e.took.Microseconds()},
+		})
+	}
+	return reply
+}

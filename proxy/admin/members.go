@@ -1,0 +1,38 @@
+package admin
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/understudy/understudy/resp"
+	"github.com/understudy/understudy/topology"
+)
+
+// members is the reply to PROXY MEMBERS: an array of maps, by id.
+func (a *Admin) members(proto int, list []topology.Member) []byte {
+	list = slices.Clone(list)
+	slices.SortFunc(list, func(a, b topology.Member) int { return cmp.Compare(a.ID, b.ID) })
+	reply := resp.AppendArray(nil, len(list))
+	for _, m := range list {
+		role := "member"
+		if m.Leads {
+			role = "leader"
+		}
+		var down []string
+		for _, n := range m.View {
+			if n.Down {
+				down = append(down, n.Addr)
+			}
+		}
+		reply = appendFields(reply, proto, []field{
+			{"id", m.ID},
+			{"role", role},
+			{"addr", m.Addr},
+			{"applied", int64(m.Applied)},
+			{"fenced", int64(m.Fenced)},
+			{"nodes", int64(len(m.View))},
+			{"down", down},
+		})
+	}
+	return reply
+}

@@ -1,0 +1,57 @@
+package session
+
+import (
+	"bytes"
+	"strings"
+
+	"github.com/understudy/understudy/proxy/upstream"
+	"github.com/understudy/understudy/resp"
+)
+
+// permissionProbe is what a server answers with a syntax error, and changes nothing for, if the user may send FAILOVER.
+var permissionProbe = resp.AppendRequestStrings(nil, "FAILOVER", "UNDERSTUDY-ASKS-FOR-PERMISSION")
+
+// operate answers PROXY and FAILOVER. What changes the cluster is for those only whom the servers let do it.
+func (s *Session) operate(args [][]byte) bool {
+	kept := make([][]byte, len(args))
+	for i, a := range args {
+		kept[i] = bytes.Clone(a)
+	}
+	by := addrString(s.conn.RemoteAddr())
+	if s.info.Name != "" {
+		by = s.info.Name + " at " + by
+	}
+	answer := func() {
+		s.whenAsked(func(done func([]byte)) {
+			s.env.Admin.Proxy(kept, s.key.Proto, by, func(reply []byte) { s.env.Loop.Post(func() { done(reply) }) })
+		})
+	}
+	if !s.env.Admin.Changes(kept) {
+		answer()
+		return true
+	}
+	if s.attach != nil {
+		s.emit(errorReply("ERR a connection with subscriptions or tracking cannot change the cluster"))
+		return true
+	}
+	// A switchover needs a master that answers. A pause or its end may be asked for because there is none.
+	var c *upstream.Conn
+	if planned := strings.EqualFold(string(args[0]), "FAILOVER") || strings.EqualFold(string(args[1]), "FAILOVER"); planned {
+		c = s.group.Master()
+	}
+	if c == nil {
+		c = s.choose(toReplica)
+	}
+	if c == nil {
+		return s.declined()
+	}
+	s.ask(c, upstream.Repeatable, permissionProbe, 1, &await{again: resp.AppendRequest(nil, kept...), reply: func(_ *upstream.Conn, frame []byte) {
+		switch string(resp.ErrorCode(frame)) {
+		case "NOPERM", "NOAUTH":
+			s.emit(frame)
+		default: // a syntax error, or that of a server which has no FAILOVER and then no permission for it either
+			answer()
+		}
+	}})
+	return true
+}

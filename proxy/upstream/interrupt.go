@@ -1,0 +1,54 @@
+package upstream
+
+import (
+	"time"
+
+	"github.com/understudy/understudy/resp"
+)
+
+// interruptPause is the time between two attempts to unblock what blocks: a blocking command that is still on its way
+// when its connection is to be unblocked does not block yet.
+const interruptPause = 2 * time.Millisecond
+
+// ownKey names the conversations that the pool has for itself.
+func (p *Pool) ownKey() Key { return Key{Proto: 2, User: p.cfg.Username, Password: p.cfg.Password} }
+
+// interrupt has a living master end the commands that block on pins, so that a fence need not wait for them. The
+// server does it between two commands: either the blocked one was served, and its reply is as good as any, or it is
+// answered -UNBLOCKED and was not applied, and the session sends it again when there is a master. (A connection that
+// is closed instead would leave open whether an element was taken.)
+func (p *Pool) interrupt() {
+	if p.interrupting || !p.fencing || p.state.Failover != nil && p.state.Failover.MasterDown {
+		return
+	}
+	var blocked []*Conn
+	for c := range p.conns {
+		if c.node.master && c.Blocking && c.id != "" && c.queue.n > 0 {
+			blocked = append(blocked, c)
+		}
+	}
+	if len(blocked) == 0 {
+		return
+	}
+	lane := p.ownLane()
+	for _, c := range blocked {
+		c.interrupted = true
+		request := resp.AppendRequestStrings(nil, "CLIENT", "UNBLOCK", c.id, "ERROR")
+		lane.Send(discard{}, Repeatable, 0, request, 1)
+	}
+	p.interrupting = true
+	p.loop.After(interruptPause, func() {
+		p.interrupting = false
+		p.interrupt()
+	})
+}
+
+// ownLane returns a lane to the master that is being deposed, for the pool's own commands.
+func (p *Pool) ownLane() *Conn {
+	g := p.Group(p.ownKey())
+	g.Release()
+	if g.master == nil || !g.master.Usable() || g.master.node != p.master {
+		g.master = p.open(g, p.master, false)
+	}
+	return g.master
+}
