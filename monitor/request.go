@@ -28,6 +28,9 @@ func (s *situation) requested() []action {
 			}
 			return []action{s.answer(r, topology.Refused, "No failover in progress.")}
 		case topology.Switchover:
+			if s.unheard() || s.nodes[s.state.Master.Addr].heard.IsZero() && !s.nodes[s.state.Master.Addr].down {
+				return nil // this process has only begun to look, or was stopped for a while
+			}
 			return s.beginSwitchover(r)
 		}
 		return []action{s.answer(r, topology.Refused, fmt.Sprintf("this version knows no request of the kind %q", r.Kind))}

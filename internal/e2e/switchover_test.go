@@ -140,6 +140,30 @@ func TestAScriptThatOutlastsTheTimeoutEndsTheSwitchoverAndNotItself(t *testing.T
 	}
 }
 
+func TestAServerThatHasNoFailoverIsSwitchedByCommands(t *testing.T) {
+	const rounds = 5
+	s := start(t, options{replicas: 2, args: []string{"--rename-command", "FAILOVER", ""}})
+	s.do("SET", "fixed", "value")
+	l := startLoad(s, 50, 10)
+	operator := s.dial()
+	for range rounds {
+		l.progress(20)
+		epoch, old := s.epoch(), s.master()
+		answer, err := redis.String(operator.Do("PROXY", "FAILOVER"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Log(answer)
+		if e := s.epoch(); e != epoch+1 || s.master() == old {
+			t.Fatalf("epoch %d after %d, master %s, was %s", e, epoch, s.master().Addr, old.Addr)
+		}
+		s.waitReplicas(2)
+	}
+	l.progress(20)
+	l.end(t, 0)
+	l.exact(t)
+}
+
 func TestBlockingClientsLiveThroughASwitchover(t *testing.T) {
 	s := start(t, options{replicas: 1})
 	const clients = 20

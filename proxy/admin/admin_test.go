@@ -33,6 +33,13 @@ func (w *world) Traffic() admin.Traffic                             { return w.t
 
 // admin returns an Admin of this world.
 func (w *world) admin() *admin.Admin {
+	if w.Local == nil {
+		local, err := topology.OpenLocal(topology.LocalConfig{Cluster: "shop", ID: "web-1"})
+		if err != nil {
+			panic(err) // without a file it only refuses an empty configuration
+		}
+		w.Local = local
+	}
 	a := admin.New(admin.Identity{Version: "v1", Cluster: "shop", ID: "web-1"}, w, w)
 	a.Count(w)
 	return a
@@ -128,7 +135,7 @@ func TestInfoTellsIdentityStateTrafficAndTheLastFailover(t *testing.T) {
 }
 
 func TestInfoBeforeAnythingIsKnownIsAWholeSection(t *testing.T) {
-	a := admin.New(admin.Identity{Version: "v1", Cluster: "c", ID: "i"}, &world{}, &world{})
+	a := admin.New(admin.Identity{Version: "v1", Cluster: "c", ID: "i"}, &world{Local: newLocal(t)}, &world{})
 	got := lines(t, a.Info())
 	if got["epoch"] != "0" || got["failovers"] != "0" || got["requests"] != "0" {
 		t.Errorf("a new member says %v", got)
@@ -151,4 +158,13 @@ func TestNoFieldOfInfoHasANameThatRedisUses(t *testing.T) {
 			t.Errorf("a client that reads all of INFO into one dictionary finds our %s instead of the server's", key)
 		}
 	}
+}
+
+func newLocal(t *testing.T) *topology.Local {
+	t.Helper()
+	local, err := topology.OpenLocal(topology.LocalConfig{Cluster: "shop", ID: "web-1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return local
 }

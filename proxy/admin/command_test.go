@@ -18,7 +18,9 @@ func ask(t *testing.T, a *admin.Admin, proto int, args ...string) resp.Value {
 	for _, arg := range args {
 		request = append(request, []byte(arg))
 	}
-	reply := a.Proxy(request, proto)
+	answer := make(chan []byte, 1)
+	a.Proxy(request, proto, "10.1.1.1:1", func(reply []byte) { answer <- reply })
+	reply := <-answer
 	v, n, err := resp.Decode(reply)
 	if err != nil || n != len(reply) {
 		t.Fatalf("PROXY %v gives %q, of which %d bytes are a reply: %v", args, reply, n, err)
