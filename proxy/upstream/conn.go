@@ -261,7 +261,8 @@ func (c *Conn) answer() {
 	c.queue.pop()
 	c.answered++
 	if c.answered == c.sample {
-		c.node.observe(c.group.pool.loop.Now().Sub(c.sentAt))
+		now := c.group.pool.loop.Now()
+		c.node.observe(now.Sub(c.sentAt), now)
 		c.sample = 0
 	}
 }
