@@ -149,8 +149,12 @@ func TestStopCancelsDialAndDoneHearsOfItBeforeRunReturns(t *testing.T) {
 			f.loop.Dial(t.Context(), dial, "", "", func(c Conn, err error) Handler {
 				answers <- err
 				// Who tries again is not served for ever.
-				f.loop.Dial(t.Context(), hang, "", "", func(Conn, error) Handler {
+				again := func(context.Context, string, string) (net.Conn, error) {
 					t.Error("an attempt was made by a loop that had ended")
+					return nil, net.ErrClosed
+				}
+				f.loop.Dial(t.Context(), again, "", "", func(Conn, error) Handler {
+					t.Error("done was called by a loop that had ended")
 					return nil
 				})
 				return nil

@@ -303,9 +303,14 @@ var serverTLS = sync.OnceValue(func() *tls.Config {
 	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
 })
 
-// noise returns n bytes in which a lost, doubled or swapped piece shows.
-func noise(n int) []byte {
-	p := make([]byte, n)
+// overflow is more bytes than the system and a driver buffer for a connection whose peer does not read.
+const overflow = 12 << 20
+
+// noise returns n bytes in which a lost, doubled or swapped piece shows. They are not to be changed.
+func noise(n int) []byte { return noises()[:n:n] }
+
+var noises = sync.OnceValue(func() []byte {
+	p := make([]byte, overflow)
 	x := uint32(2463534242)
 	for i := range p {
 		x ^= x << 13
@@ -314,4 +319,4 @@ func noise(n int) []byte {
 		p[i] = byte(x)
 	}
 	return p
-}
+})

@@ -285,7 +285,7 @@ func TestWritingToAPeerThatHasGoneEndsInClosed(t *testing.T) {
 func TestResetDiscardsWhatWasWritten(t *testing.T) {
 	each(t, wires(), func(t *testing.T, f *fixture) {
 		h, peer := f.logged(false)
-		sent := noise(32 << 20)
+		sent := noise(overflow)
 		f.on(func() {
 			if _, err := h.conn.Write(sent); err != nil {
 				t.Error(err)
@@ -324,7 +324,7 @@ func TestAConnectionWithoutAHandlerGetsWhatWasWrittenAndEnds(t *testing.T) {
 
 func TestAConnectionWrittenFullBeforeItHasAHandlerGoesOnAfterwards(t *testing.T) {
 	each(t, wires(), func(t *testing.T, f *fixture) {
-		sent := noise(24 << 20)
+		sent := noise(overflow)
 		wrote := make(chan int, 1)
 		flushed := make(chan struct{}, 1000)
 		f.serve(func(c Conn) Handler {
@@ -362,7 +362,7 @@ func TestAPeerThatTakesNothingDelaysNeitherCloseNorStopForLong(t *testing.T) {
 		before := openFiles()
 		f.on(func() {
 			for _, h := range conns {
-				if _, err := h.conn.Write(noise(24 << 20)); err != nil {
+				if _, err := h.conn.Write(noise(overflow)); err != nil {
 					t.Error(err)
 				}
 			}

@@ -117,29 +117,34 @@ func (l *epoll) Run() error {
 	if !l.begin() {
 		return ErrClosed
 	}
-	err := l.serve()
+	stop, err := false, error(nil)
+	for !stop && err == nil {
+		stop, err = l.turn()
+	}
 	l.shutdown()
 	return err
 }
 
-func (l *epoll) serve() error {
-	for {
-		n, err := l.wait()
-		if err != nil {
-			return err
-		}
-		l.now = time.Now()
-		stop := l.runPosted()
-		for i := range n {
-			ev := &l.events[i]
-			if f := &l.files[ev.Fd]; f.source != nil && f.gen == ev.Pad {
-				f.source.ready(ev.Events)
-			}
-		}
-		l.timers.run(l.now)
-		l.flush()
-		if stop {
-			return nil
+// turn waits for events and deals with all of them. It reports whether it shall be the last.
+func (l *epoll) turn() (stop bool, err error) {
+	n, err := l.wait()
+	if err != nil {
+		return false, err
+	}
+	l.now = time.Now()
+	stop = l.runPosted()
+	l.dispatch(l.events[:n])
+	l.timers.run(l.now)
+	l.flush()
+	return stop, nil
+}
+
+// dispatch hands events to the owners of their descriptors, unless they have been closed since.
+func (l *epoll) dispatch(events []unix.EpollEvent) {
+	for i := range events {
+		ev := &events[i]
+		if f := &l.files[ev.Fd]; f.source != nil && f.gen == ev.Pad {
+			f.source.ready(ev.Events)
 		}
 	}
 }

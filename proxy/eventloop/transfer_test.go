@@ -84,7 +84,7 @@ func TestALargeTransferBothWaysSurvivesASlowReader(t *testing.T) {
 			return e
 		})
 		peer := f.peer()
-		sent := noise(12 << 20)
+		sent := noise(overflow)
 		wrote := make(chan error, 1)
 		go func() {
 			_, err := peer.Write(sent)
@@ -203,7 +203,7 @@ func TestAShortWriteIsFollowedByFlushWhenThereIsRoom(t *testing.T) {
 			return next
 		})
 		for _, batch := range []int{1, 7, 1000} {
-			sent := noise(24 << 20) // more than the kernel and the driver buffer
+			sent := noise(overflow)
 			s := &sender{bufs: cut(sent), batch: batch, stuck: make(chan int, 1), done: make(chan struct{})}
 			if batch == 1 {
 				s.bufs = [][]byte{sent}
