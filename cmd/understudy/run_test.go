@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -60,6 +61,12 @@ func TestRunServesThroughAFailoverAndRemembersItAfterARestart(t *testing.T) {
 			t.Errorf("status %d, %q, without %q:\n%s", status, stderr, w, stdout)
 		}
 	}
+
+	testcluster.WaitFor(t, "the write to be counted, and for the master", func() bool {
+		info, err := redis.String(conn.Do("INFO", "understudy"))
+		return err == nil && strings.Contains(info, "\r\nwrites:1\r\n") && strings.Contains(info, "\r\nclient_connections:1\r\n") &&
+			regexp.MustCompile(`\r\nnode0:addr=`+master.Addr+`,role=master,health=online,.*,requests=[1-9]`).MatchString(info)
+	})
 
 	if err := master.Kill(); err != nil {
 		t.Fatal(err)

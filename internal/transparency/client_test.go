@@ -29,8 +29,8 @@ func dial(t testing.TB, network, addr string) *client {
 	return &client{t: t, conn: dialNet(t, network, addr)}
 }
 
-// command encodes a request.
-func command(args ...string) []byte { return resp.AppendRequestStrings(nil, args...) }
+// request encodes a request.
+func request(args ...string) []byte { return resp.AppendRequestStrings(nil, args...) }
 
 // send writes bytes as they are.
 func (c *client) send(p []byte) {
@@ -79,7 +79,7 @@ func (c *client) reply() string {
 // do sends one command and reads its reply.
 func (c *client) do(args ...string) string {
 	c.t.Helper()
-	c.send(command(args...))
+	c.send(request(args...))
 	return c.reply()
 }
 

@@ -100,7 +100,7 @@ func parseStep(line string) (step, error) {
 		st.once = args[0] == "once"
 		st.request = []byte(strings.Join(args[1:], ""))
 	default:
-		st.request, st.args = command(args...), args
+		st.request, st.args = request(args...), args
 	}
 	if st.count < 0 {
 		st.count = 1

@@ -15,13 +15,13 @@ func TestAHundredThousandCommandsSentWithoutReadingAreAnsweredInOrder(t *testing
 	for i := range n {
 		switch key := fmt.Sprint("k", i%1000); i % 4 {
 		case 0:
-			requests = append(requests, command("SET", key, fmt.Sprint(i))...)
+			requests = append(requests, request("SET", key, fmt.Sprint(i))...)
 		case 1:
-			requests = append(requests, command("PING", fmt.Sprint(i))...)
+			requests = append(requests, request("PING", fmt.Sprint(i))...)
 		case 2:
-			requests = append(requests, command("INCR", "counter")...)
+			requests = append(requests, request("INCR", "counter")...)
 		default:
-			requests = append(requests, command("ECHO", fmt.Sprint(i))...)
+			requests = append(requests, request("ECHO", fmt.Sprint(i))...)
 		}
 	}
 	c := f.dial()
@@ -62,7 +62,7 @@ func TestValuesOfTenMegabytesGoBothWays(t *testing.T) {
 	want := fmt.Sprintf("$%d\r\n%s\r\n", len(value), value)
 	for name, c := range map[string]*client{"the writer": c, "a reader": reader} {
 		for range 3 {
-			c.send(append(append(command("GET", "big"), command("GET", "small")...), command("STRLEN", "big")...))
+			c.send(append(append(request("GET", "big"), request("GET", "small")...), request("STRLEN", "big")...))
 			if got := c.reply(); got != want {
 				t.Fatalf("%s got %d bytes: %.100q", name, len(got), got)
 			}
@@ -78,7 +78,7 @@ func TestValuesOfTenMegabytesGoBothWays(t *testing.T) {
 	if got := c.do("BLPOP", "list", "1"); got != "*2\r\n$4\r\nlist\r\n"+want {
 		t.Fatalf("BLPOP gave %d bytes", len(got))
 	}
-	c.send(append(append(append(command("MULTI"), command("GET", "big")...), command("GET", "small")...), command("EXEC")...))
+	c.send(append(append(append(request("MULTI"), request("GET", "big")...), request("GET", "small")...), request("EXEC")...))
 	for _, want := range []string{"+OK\r\n", "+QUEUED\r\n", "+QUEUED\r\n", "*2\r\n" + want + "$1\r\nx\r\n"} {
 		if got := c.reply(); got != want {
 			t.Fatalf("a transaction gave %.100q", got)

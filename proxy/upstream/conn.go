@@ -267,7 +267,8 @@ func (c *Conn) answer() {
 	c.queue.pop()
 	c.answered++
 	if c.answered == c.sample {
-		c.node.observe(c.group.pool.loop.Now().Sub(c.sentAt))
+		now := c.group.pool.loop.Now()
+		c.node.observe(now.Sub(c.sentAt), now)
 		c.sample = 0
 	}
 }
@@ -283,10 +284,10 @@ func (c *Conn) settle() {
 	}
 	c.lastUse = c.group.pool.loop.Now()
 	if c.retired {
-		c.end(errRetired, false) // which tells the pool, too
-	} else if c.group.pool.fencing {
-		c.group.pool.settled()
+		c.end(errRetired, false)
+		return
 	}
+	c.group.pool.settled()
 }
 
 // Retire makes the connection take no more requests, and end when those it has are answered.
