@@ -1,0 +1,5 @@
+package topology
+
+const frozenVariable = "TOPOLOGY_FREEZE_A_MEMBER"
+
+func beFrozen() {}
