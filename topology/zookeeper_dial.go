@@ -227,6 +227,17 @@ func (c *conn) Read(b []byte) (int, error) {
 	return n, err
 }
 
+// Write implements net.Conn. A failure is told by the next Read only: the library, when a write fails while it sends its
+// password again, waits for itself for ever.
+func (c *conn) Write(b []byte) (int, error) {
+	n, err := c.Conn.Write(b)
+	if err != nil && c.greeted {
+		c.drop()
+		return len(b), nil
+	}
+	return n, err
+}
+
 // greet looks at what has arrived of the server's first answer: its length, the version of the protocol, the timeout
 // of the session in milliseconds, the session, a password. The library keeps the timeout to itself.
 func (c *conn) greet() error {

@@ -3,6 +3,7 @@ package topology
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -31,7 +32,7 @@ func (s *session) elect(ctx context.Context) error {
 		var before string
 		err := s.insist(ctx, func() (err error) {
 			before, err = s.before(ctx, own)
-			if err != nil || before == "" || before == watched && armed != nil {
+			if err != nil || before == "" {
 				return err
 			}
 			armed, err = s.watchGone(ctx, before)
@@ -52,14 +53,24 @@ func (s *session) elect(ctx context.Context) error {
 			continue // it went between the two
 		}
 		s.z.opened()
-		select {
-		case <-armed:
-			armed = nil
-		case <-look.C:
-		case <-ctx.Done():
-			return nil
+		for armed != nil {
+			select {
+			case <-armed:
+				armed = nil
+			case <-look.C:
+				// Only whether that one is there: listing all candidates, by all of them, would be a load.
+				if there, err := s.isThere(ctx, watched); err == nil && !there {
+					armed = nil
+				}
+			case <-ctx.Done():
+				return nil
+			}
 		}
 	}
+}
+
+func (s *session) isThere(ctx context.Context, path string) (bool, error) {
+	return call(ctx, s, path, func(c *zk.Conn) (bool, error) { there, _, err := c.Exists(path); return there, err })
 }
 
 // stand creates this session's candidate and returns its path.
@@ -178,15 +189,15 @@ func (s *session) forgetSome(ctx context.Context, gone map[string]time.Time) err
 	if err != nil {
 		return err
 	}
-	for id := range gone {
-		if !slices.Contains(registered, id) || slices.Contains(present, id) {
-			delete(gone, id)
-		}
+	here := make(map[string]bool, len(present))
+	for _, id := range present {
+		here[id] = true
 	}
+	maps.DeleteFunc(gone, func(id string, _ time.Time) bool { return here[id] })
 	for _, id := range registered {
 		since, known := gone[id]
 		switch {
-		case slices.Contains(present, id):
+		case here[id]:
 		case !known:
 			gone[id] = time.Now()
 		case time.Since(since) >= s.z.cfg.ForgetAfter:

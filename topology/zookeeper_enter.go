@@ -198,7 +198,7 @@ func (s *session) complete(ctx context.Context) error {
 // makeFolder creates a persistent znode without data, unless it is there.
 func (s *session) makeFolder(ctx context.Context, path string) error {
 	// Who may not create it may still see that it is there.
-	there, err := call(ctx, s, path, func(c *zk.Conn) (bool, error) { there, _, err := c.Exists(path); return there, err })
+	there, err := s.isThere(ctx, path)
 	if err != nil || there {
 		return err
 	}

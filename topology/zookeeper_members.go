@@ -121,16 +121,13 @@ func (r *roster) names(ctx context.Context, watch bool) ([]string, error) {
 func (r *roster) keep(ids []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for id := range r.entries {
-		if !slices.Contains(ids, id) {
-			delete(r.entries, id)
-		}
-	}
+	kept := make(map[string]*entry, len(ids))
 	for _, id := range ids {
-		if r.entries[id] == nil {
-			r.entries[id] = &entry{stale: true}
+		if kept[id] = r.entries[id]; kept[id] == nil {
+			kept[id] = &entry{stale: true}
 		}
 	}
+	r.entries = kept
 }
 
 // stale returns those whose entry must be read.
