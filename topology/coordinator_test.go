@@ -108,6 +108,10 @@ func grantsTheStableEpoch(t *testing.T, c Coordinator) {
 		t.Errorf("grant %+v permits another epoch", g)
 	}
 	update(t, c, fencing(example()))
+	// Also when the coordinator has confirmed that epoch.
+	if err := c.Acknowledge(t.Context(), 4); err != nil {
+		t.Fatal(err)
+	}
 	if g := c.Grant(); g != (Grant{}) {
 		t.Errorf("grant %+v while fencing", g)
 	}

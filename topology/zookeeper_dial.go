@@ -29,12 +29,11 @@ const (
 // longer than the session lives, rounds are a fixed second apart, and after the end of a session the next one begins by
 // itself and gets the requests that were meant for the old one.
 type dialer struct {
-	ctx     context.Context // ends with the session
+	ctx     context.Context // ends with the session: after it the library must not begin another one
 	servers []string        // in random order
 	dial    func(ctx context.Context, network, addr string) (net.Conn, error)
 	// greeted is called when a server has begun or resumed the session, with the timeout that it grants.
 	greeted func(session int64, timeout time.Duration)
-	expired atomic.Bool // the session has expired: the library must not begin another one
 
 	mu        sync.Mutex
 	next      int // index of the server for the next attempt
@@ -101,7 +100,7 @@ func (d *dialer) Connected() {
 	d.connected = time.Now()
 }
 
-func (d *dialer) over() bool { return d.expired.Load() || d.ctx.Err() != nil }
+func (d *dialer) over() bool { return d.ctx.Err() != nil }
 
 // Dial is a zk.Dialer.
 func (d *dialer) Dial(network, addr string, _ time.Duration) (net.Conn, error) {

@@ -86,13 +86,14 @@ func (t *touches) add(sent, connected time.Time) (gap time.Duration) {
 type lease struct {
 	epoch uint64 // 0: there was no State
 	sent  time.Time
+	wall  time.Time // sent by the wall clock
 	until time.Time
 }
 
 // holds reports whether the lease lasts at now, by the monotonic clock and by the wall clock: the monotonic one stands
 // still while a machine is suspended.
 func (l *lease) holds(now time.Time) bool {
-	return l != nil && now.Before(l.until) && now.Round(0).Sub(l.sent.Round(0)) < l.until.Sub(l.sent)
+	return l != nil && now.Before(l.until) && now.Round(0).Sub(l.wall) < l.until.Sub(l.sent)
 }
 
 // beat renews the lease and keeps what others read of this member up to date.
@@ -149,7 +150,7 @@ func (s *session) heartbeat(ctx context.Context, touched *touches) error {
 			s.mu.Unlock()
 			gap := touched.add(sent, connected)
 			if termsErr == nil {
-				z.renew(s, &lease{epoch: known.epoch(), sent: sent, until: agreed.until(sent, gap)})
+				z.renew(s, &lease{epoch: known.epoch(), sent: sent, wall: sent.Round(0), until: agreed.until(sent, gap)})
 			}
 			z.noteWritten(data, number)
 			return nil

@@ -35,6 +35,7 @@ type session struct {
 	id        int64         // as ZooKeeper names it; 0 before it began
 	ending    bool          // no more calls
 
+	expired   atomic.Bool
 	firstBeat sync.Once
 	candidate atomic.Pointer[string] // the path of this session's election znode
 	elected   atomic.Bool            // it was the lowest, and as long as it exists it stays so
@@ -89,7 +90,7 @@ func (s *session) end() {
 	s.fail(errSessionOver)
 	s.loops.Wait()
 	s.z.session.CompareAndSwap(s, nil)
-	if s.z.ctx.Err() != nil && !s.dialer.expired.Load() {
+	if s.z.ctx.Err() != nil && !s.expired.Load() {
 		s.leave()
 	}
 	s.mu.Lock()
@@ -131,8 +132,8 @@ func (s *session) event(e zk.Event) {
 		return
 	}
 	if e.State == zk.StateExpired {
-		// Before the library goes on to the next session, which the dialer refuses now.
-		s.dialer.expired.Store(true)
+		// Before the library goes on to the next session, which the dialer refuses from now on.
+		s.expired.Store(true)
 		s.fail(errSessionExpired)
 	}
 	connected := e.State == zk.StateHasSession
@@ -238,7 +239,7 @@ func (s *session) callLimit() time.Duration {
 func call[T any](ctx context.Context, s *session, path string, request func(*zk.Conn) (T, error)) (T, error) {
 	var none T
 	switch {
-	case s.dialer.expired.Load():
+	case s.expired.Load():
 		return none, errSessionExpired
 	case !s.isConnected():
 		return none, errNotSent

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
 	"sync"
@@ -20,9 +21,13 @@ const (
 	testSession = 2 * time.Second
 )
 
-var startedShared atomic.Bool
+var (
+	startedShared    atomic.Bool
+	chroots          sync.Map // *testing.T -> the number of its chroot: a test may run several times
+	testsWithChroots atomic.Int64
+)
 
-// sharedZooKeeper returns the address of the shared server with a chroot for this test.
+// sharedZooKeeper returns the address of the shared server with the chroot of this test.
 func sharedZooKeeper(t *testing.T) string {
 	t.Helper()
 	startedShared.Store(true)
@@ -30,7 +35,8 @@ func sharedZooKeeper(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return e.Hosts()[0] + "/" + strings.NewReplacer("/", "-", "#", "-").Replace(t.Name())
+	number, _ := chroots.LoadOrStore(t, testsWithChroots.Add(1))
+	return fmt.Sprintf("%s/%s-%d", e.Hosts()[0], strings.ReplaceAll(t.Name(), "/", "-"), number)
 }
 
 // memberConfig is the configuration of a member that notices things soon.

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-zookeeper/zk"
 	"github.com/understudy/understudy/internal/testcluster"
 )
 
@@ -100,6 +101,9 @@ func TestAFenceIsAcknowledgedByAllWithoutPolling(t *testing.T) {
 	}
 	slices.Sort(fences)
 	slices.Sort(resumes)
+	if fences[rounds/2] > members[0].cfg.Heartbeat/2 || resumes[rounds/2] > members[0].cfg.Heartbeat/2 {
+		t.Error("members learn of a new State by their heartbeats")
+	}
 	t.Logf("fence with three acknowledgements: median %v, longest %v; stable until all have grants: median %v, longest %v",
 		fences[rounds/2], fences[rounds-1], resumes[rounds/2], resumes[rounds-1])
 }
@@ -109,6 +113,9 @@ func TestAnotherMemberLeadsAtOnceWhenTheLeaderCloses(t *testing.T) {
 	a, b, c := open(t, memberConfig(t, servers, "a")), open(t, memberConfig(t, servers, "b")), open(t, memberConfig(t, servers, "c"))
 	leaderOf(t, a, b, c)
 	update(t, a, example())
+	if got := ids(t, b); got != "a b c" { // what it reads before it leads is not watched
+		t.Errorf("members %q", got)
+	}
 	began := time.Now()
 	if err := a.Close(); err != nil {
 		t.Fatal(err)
@@ -125,6 +132,12 @@ func TestAnotherMemberLeadsAtOnceWhenTheLeaderCloses(t *testing.T) {
 	update(t, b, fencing(b.Snapshot().State))
 	if got := ids(t, b); got != "b c" {
 		t.Errorf("members %q", got)
+	}
+	if err := c.Acknowledge(t.Context(), 4); err != nil {
+		t.Fatal(err)
+	}
+	if members, err := b.Members(t.Context()); err != nil || len(members) != 2 || members[1].Fenced != 4 {
+		t.Errorf("members %+v (%v)", members, err)
 	}
 	list, err := b.Registered(t.Context())
 	if err != nil || len(list) != 2 || list[0].ID != "b" || list[0].Lease != b.Lease() || list[1].ID != "c" {
@@ -475,5 +488,109 @@ func TestMembersAreWatchedByTheLeaderOnly(t *testing.T) {
 	<-a.MembersChanged()
 	if got := ids(t, a); got != "a" {
 		t.Errorf("members %q", got)
+	}
+}
+
+func TestAnUpdateIsRefusedOnceTheCandidacyIsGone(t *testing.T) {
+	servers := sharedZooKeeper(t)
+	cfg := memberConfig(t, servers, "a")
+	cfg.SessionTimeout, cfg.Heartbeat = 4*time.Second, 800*time.Millisecond // no heartbeat notices it first
+	a := open(t, cfg)
+	update(t, a, stable(1))
+	awaitGrant(t, a, 1)
+	c, root := operator(t, servers)
+	since := time.Now()
+	testcluster.WaitFor(t, "a heartbeat", func() bool { return a.lease.Load().sent.After(since) })
+	if err := c.Delete(*a.session.Load().candidate.Load(), -1); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.Update(t.Context(), a.Snapshot().Version, fencing(stable(1))); !errors.Is(err, ErrNotLeader) {
+		t.Errorf("update without candidacy: %v", err)
+	}
+	if a.Leading() || permitted(a) {
+		t.Error("it has authority after it was told that it does not lead")
+	}
+	if _, stat, err := c.Get(root + "/shop/state"); err != nil || stat.Version != 1 {
+		t.Errorf("the State has version %d (%v)", stat.Version, err)
+	}
+	testcluster.WaitFor(t, "leadership, anew", a.Leading)
+}
+
+func TestAStateThatWasMissedIsNoticedByTheNextHeartbeat(t *testing.T) {
+	cfg := memberConfig(t, sharedZooKeeper(t), "a")
+	cfg.SessionTimeout = 4 * time.Second // and so much later by the timer
+	a := open(t, cfg)
+	update(t, a, stable(1))
+	missed := a.Snapshot()
+	update(t, a, stable(2))
+	awaitGrant(t, a, 2)
+	// As if the watch had never fired.
+	a.mu.Lock()
+	a.current.Store(&missed)
+	a.lease.Store(nil)
+	a.mu.Unlock()
+	began := time.Now()
+	var old moment
+	stop := sample(t, func() {
+		if a.Grant().Permits(1, time.Now()) {
+			old.mark()
+		}
+	})
+	awaitGrant(t, a, 2)
+	stop()
+	if took := time.Since(began); took > time.Second {
+		t.Errorf("it took %v", took)
+	}
+	if old.seen() {
+		t.Error("a State that had been replaced was confirmed")
+	}
+}
+
+// What happens when the answer to a create is lost: the session finds what it has already.
+func TestWhatASessionHasCreatedIsFoundAgain(t *testing.T) {
+	servers := sharedZooKeeper(t)
+	a, b := open(t, memberConfig(t, servers, "a")), open(t, memberConfig(t, servers, "b"))
+	for _, z := range []*ZooKeeper{a, b} {
+		s := z.session.Load()
+		testcluster.WaitFor(t, "its candidate", func() bool { return s.candidate.Load() != nil })
+		if found, err := s.findOwn(t.Context()); err != nil || found != *s.candidate.Load() {
+			t.Errorf("candidate %q (%v), and it is %q", found, err, *s.candidate.Load())
+		}
+		if err := s.register(t.Context()); err != nil {
+			t.Errorf("registering again: %v", err)
+		}
+	}
+	if err := b.Acknowledge(t.Context(), 5); err != nil {
+		t.Fatal(err)
+	}
+	list, err := a.Members(t.Context())
+	if err != nil || len(list) != 2 || list[1].Fenced != 5 {
+		t.Errorf("members %+v (%v)", list, err)
+	}
+}
+
+// A znode that is made anew has versions that were there before, with another content.
+func TestAStateThatWasMadeAnewIsNotTakenForTheOldOne(t *testing.T) {
+	servers := sharedZooKeeper(t)
+	a := open(t, memberConfig(t, servers, "a"))
+	update(t, a, stable(1))
+	awaitGrant(t, a, 1)
+	c, root := operator(t, servers)
+	path := root + "/shop/state"
+	other, err := Encode(stable(9))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = c.Multi(&zk.DeleteRequest{Path: path, Version: -1}, &zk.CreateRequest{Path: path, Acl: zk.WorldACL(zk.PermAll)},
+		&zk.SetDataRequest{Path: path, Data: other, Version: 0})
+	if err != nil {
+		t.Fatal(err)
+	}
+	testcluster.WaitFor(t, "the refusal", func() bool {
+		p := a.Status().Problem
+		return p != nil && strings.Contains(p.Error(), "made anew")
+	})
+	if permitted(a) || a.Leading() || a.Snapshot().State.Epoch != 1 {
+		t.Errorf("grant %+v, leading %t, epoch %d", a.Grant(), a.Leading(), a.Snapshot().State.Epoch)
 	}
 }
