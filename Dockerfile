@@ -19,13 +19,16 @@ COPY --from=build --chown=65532:65532 /out/state /var/lib/understudy
 WORKDIR /var/lib/understudy
 USER 65532:65532
 
-# Every option can be given as a variable; inside a container it listens on all addresses.
-ENV UNDERSTUDY_LISTEN=:6379
+# Every option can be given as a variable; inside a container it listens on all addresses. The last one is where
+# "understudy status" and "understudy nodes" ask.
+ENV UNDERSTUDY_LISTEN=:6379 \
+	UNDERSTUDY_STATE=/var/lib/understudy/state.json \
+	UNDERSTUDY_ADDR=127.0.0.1:6379
 EXPOSE 6379
 
 # Healthy means that the process answers; a master that is down is no reason to restart the proxy.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=5s --retries=3 \
-	CMD ["understudy", "status", "--addr", "127.0.0.1:6379"]
+	CMD ["understudy", "status"]
 
 ENTRYPOINT ["understudy"]
 CMD ["run"]

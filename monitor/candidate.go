@@ -16,7 +16,7 @@ type class int
 const (
 	classMaster  class = iota // State's master itself, alive in the same run and a master: nothing is lost at all
 	classHistory              // it has the master's history up to a known offset
-	classLast                 // it is what there is: the master came back without its history, or somebody made it master
+	classLast                 // it is what there is: all of the history is lost, or somebody else has made it master
 )
 
 // candidate is a node that could become master.
@@ -82,10 +82,38 @@ func (s *situation) candidates(nodes map[string]node) (fit []candidate, unfit []
 	}
 	consider(s.state.Master.Addr, s.judgeMaster)
 	for _, r := range s.state.Replicas {
-		consider(r.Addr, func(n node) (candidate, string) { return s.judgeReplica(r, n) })
+		consider(r.Addr, func(n node) (candidate, string) { return s.judgeReplica(r, n, nodes) })
+	}
+	if len(fit) == 0 {
+		fit = s.lastResort(nodes)
 	}
 	slices.SortFunc(fit, better)
 	return fit, unfit
+}
+
+// lastResort returns the candidates when none is fit and nothing is left to wait for: every node of this cluster
+// answers and has loaded what it has, so the best of them is the best there is.
+func (s *situation) lastResort(nodes map[string]node) []candidate {
+	var all []candidate
+	for _, known := range nodesOf(s.state) {
+		if known.Addr != s.state.Master.Addr && known.RunID == "" {
+			continue // configured, but never seen to belong here
+		}
+		n, ok := nodes[known.Addr]
+		if !ok || n.heard.IsZero() || n.down || s.verdicts[known.Addr].down || n.Loading {
+			return nil
+		}
+		c := candidate{addr: known.Addr, class: classLast, position: -1, restarted: restarted(known, n.info),
+			master: n.Role == roleMaster, incumbent: known.Addr == s.state.Master.Addr, priority: n.Priority, latency: n.latency}
+		if position, has := s.position(n); has {
+			c.position = position
+		}
+		if !c.incumbent && (s.rules.noFailover[known.Addr] || n.Priority == 0) {
+			continue
+		}
+		all = append(all, c)
+	}
+	return all
 }
 
 // judgeMaster says whether State's master may go on, or become it again.
@@ -106,7 +134,7 @@ func (s *situation) judgeMaster(n node) (candidate, string) {
 }
 
 // judgeReplica says whether a replica may be promoted.
-func (s *situation) judgeReplica(r topology.Replica, n node) (candidate, string) {
+func (s *situation) judgeReplica(r topology.Replica, n node, nodes map[string]node) (candidate, string) {
 	c := candidate{class: classHistory, restarted: restarted(r.Node, n.info)}
 	a := s.tried[step{deedPromote, r.Addr}]
 	position, has := s.position(n)
@@ -132,10 +160,31 @@ func (s *situation) judgeReplica(r topology.Replica, n node) (candidate, string)
 		return c, "is in a full synchronisation"
 	case s.peak-position > s.rules.maxLagBytes:
 		return c, fmt.Sprintf("is %d bytes behind", s.peak-position)
-	case s.peak == 0 && n.Role == roleReplica && !n.LinkUp && n.LinkDown > s.troubleFor()+s.rules.maxLinkDown:
+	case s.peak == 0 && c.restarted && n.Role == roleReplica:
+		return c, "was restarted, and how much it misses is not known (REPLICAOF NO ONE there decides that it is enough)"
+	case s.peak == 0 && s.cutEarly(r, n, nodes):
 		return c, "had lost its link long before the master failed"
 	}
 	return c, ""
+}
+
+// cutEarly reports whether a replica lost its link so long before the master failed that it may miss much. It is asked
+// where nobody knows how far the master came, as after a restart of this process while the master was dead. Then what
+// State says of the replica counts, and how long the other replicas are cut: all of them since the same time is how
+// the death of their master looks.
+func (s *situation) cutEarly(r topology.Replica, n node, nodes map[string]node) bool {
+	if n.Role != roleReplica || n.LinkUp {
+		return false
+	}
+	least := n.LinkDown
+	for _, other := range s.state.Replicas {
+		o := nodes[other.Addr]
+		if _, has := s.position(o); has && !o.heard.IsZero() && o.Role == roleReplica {
+			least = min(least, o.LinkDown)
+		}
+	}
+	return n.LinkDown-least > s.rules.maxLinkDown ||
+		r.Health != topology.Online && n.LinkDown > s.troubleFor()+s.rules.maxLinkDown
 }
 
 // promoteAttempts is how often a promotion may fail before another candidate is looked for.

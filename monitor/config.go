@@ -31,7 +31,9 @@ type Config struct {
 	// NodeMap gives, for an address that the nodes announce, the one by which this member reaches it (NAT).
 	NodeMap map[string]string
 
-	Username   string   // for AUTH on the nodes; "" is the default user
+	// Username is for AUTH on the nodes; "" is the default user. The user needs INFO, PING, CLIENT SETNAME and KILL,
+	// SUBSCRIBE, PUBSUB, REPLICAOF, CONFIG REWRITE, MULTI and EXEC, and the channels understudy*.
+	Username   string
 	Password   string   // "" sends no AUTH
 	ClientName string   // of the connections to nodes; "" means understudy:<Cluster>:<ID>
 	Dial       DialFunc // opens connections to nodes, for TLS; nil means plain TCP
@@ -50,7 +52,8 @@ type Config struct {
 	// ProbeInterval is the time between two INFO of one node (5 ms to 1 min).
 	ProbeInterval time.Duration
 
-	// MaxLagBytes is how far a replica may be behind the master to serve reads and to be promoted (at least 0).
+	// MaxLagBytes is how far a replica may be behind the master to serve reads and to be promoted (at least 1; the offsets
+	// of two nodes are never read in the same instant, so a small bound takes replicas off a busy master).
 	MaxLagBytes int64
 	// MaxLagTime is how long ago the master may have been where a replica is now, for it to serve reads (at least 10 ms).
 	MaxLagTime time.Duration
@@ -62,6 +65,8 @@ type Config struct {
 	FenceTimeout time.Duration
 	// CommandTimeout bounds one command to a node, and connecting to it for that (10 ms to 1 min).
 	CommandTimeout time.Duration
+	// ForgetAfter is how long a node that is not among Nodes may be down before it is forgotten (0: never).
+	ForgetAfter time.Duration
 	// RetryInterval is the least time between two attempts at the same action on a node (1 ms to 1 min).
 	RetryInterval time.Duration
 }
@@ -80,6 +85,7 @@ func Defaults() Config {
 		MaxLinkDown:      10 * time.Second,
 		FenceTimeout:     5 * time.Second,
 		CommandTimeout:   time.Second,
+		ForgetAfter:      time.Hour,
 		RetryInterval:    time.Second,
 	}
 }
@@ -129,8 +135,8 @@ func (c *Config) Validate() error {
 	if c.MaxFailures < 1 || c.MaxFailures > 100 {
 		errs = append(errs, fmt.Errorf("max-failures is %d: it must be from 1 to 100", c.MaxFailures))
 	}
-	if c.MaxLagBytes < 0 {
-		errs = append(errs, fmt.Errorf("max-lag is %d bytes: it must be at least 0", c.MaxLagBytes))
+	if c.MaxLagBytes < 1 {
+		errs = append(errs, fmt.Errorf("max-lag is %d bytes: it must be at least 1", c.MaxLagBytes))
 	}
 	duration("down-after", c.DownAfter, 10*time.Millisecond, time.Hour)
 	duration("stall-after", c.StallAfter, max(c.DownAfter, 10*time.Millisecond), time.Hour)
@@ -139,6 +145,7 @@ func (c *Config) Validate() error {
 	duration("max-link-down", c.MaxLinkDown, 0, 24*time.Hour)
 	duration("fence-timeout", c.FenceTimeout, 10*time.Millisecond, time.Hour)
 	duration("command-timeout", c.CommandTimeout, 10*time.Millisecond, time.Minute)
+	duration("forget-after", c.ForgetAfter, 0, 365*24*time.Hour)
 	duration("retry-interval", c.RetryInterval, time.Millisecond, time.Minute)
 	return errors.Join(errs...)
 }
@@ -150,6 +157,9 @@ func (c *Config) clientName() string {
 	}
 	return "understudy:" + c.Cluster + ":" + c.ID
 }
+
+// channel is the pub/sub channel that this member's watch connections subscribe to, and by which others find it.
+func (c *Config) channel() string { return channelPrefix + c.Cluster + ":" + c.ID }
 
 // reachable returns the address by which this member reaches what the nodes call announced.
 func (c *Config) reachable(announced string) string {

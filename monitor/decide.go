@@ -30,7 +30,13 @@ func (s *situation) stable() []action {
 	if cause == "" {
 		return s.keep()
 	}
+	if len(s.rivals) > 0 {
+		return append(s.bury(), s.rivalry(cause))
+	}
 	fit, unfit := s.candidates(s.nodes)
+	if len(fit) == 0 && s.unheard() {
+		return nil
+	}
 	if len(fit) == 0 {
 		alarm := fmt.Sprintf("%s, and no node can take over: %s", cause, strings.Join(unfit, "; "))
 		return append(s.bury(), s.alarm(alarm))
@@ -65,6 +71,20 @@ func (s *situation) incident() (cause string, masterDown bool) {
 	return "", false
 }
 
+// unheard reports whether there is a replica that has neither answered nor been given up since this process began.
+func (s *situation) unheard() bool {
+	return slices.ContainsFunc(s.state.Replicas, func(r topology.Replica) bool {
+		n := s.nodes[r.Addr]
+		return n.heard.IsZero() && !n.down && !s.verdicts[r.Addr].down
+	})
+}
+
+// rivalry is the alarm that two parties look after the same nodes, each of which could promote another one.
+func (s *situation) rivalry(consequence string) action {
+	return s.alarm(consequence + ": " + strings.Join(s.rivals, " and ") +
+		" looks after the same nodes and does not coordinate with this process; stop it, or coordinate all members by ZooKeeper")
+}
+
 // witness returns a replica that has received something from the master since we have doubted it: the master lives,
 // and it is we who cannot reach it. A link that is merely up proves nothing.
 func (s *situation) witness(since time.Time) string {
@@ -83,24 +103,22 @@ func (s *situation) fencing() []action {
 	if s.listed.Before(s.phaseSince) {
 		return nil // a member that came just before the fence may be missing from the list
 	}
-	if len(s.unfenced()) > 0 && s.now.Sub(s.phaseSince) < s.rules.fenceTimeout {
+	if len(unfenced(s.members, s.state.Epoch)) > 0 && s.now.Sub(s.phaseSince) < s.rules.fenceTimeout {
 		return nil
 	}
-	if s.reading == nil || s.reading.epoch != s.state.Epoch {
+	// An old reading is none: this member may have lost the lead since, or have had nobody to choose.
+	if s.reading == nil || s.reading.epoch != s.state.Epoch || s.now.Sub(s.reading.at) >= s.rules.retryInterval {
 		return s.read()
 	}
 	fit, unfit := s.candidates(s.reading.nodes)
 	if len(fit) == 0 {
-		alarm := s.alarm("no node can become master: " + strings.Join(unfit, "; "))
-		if s.now.Sub(s.reading.at) < s.rules.retryInterval {
-			return []action{alarm}
-		}
-		return append(s.read(), alarm)
+		return []action{s.alarm("no node can become master: " + strings.Join(unfit, "; "))}
 	}
 	best := fit[0]
 	next := s.state.Clone()
 	next.Phase = topology.Promoting
 	next.Failover.Choice = best.addr
+	recordRun(next, best.addr, s.reading.nodes[best.addr].RunID)
 	why := fmt.Sprintf("%s is chosen at offset %d, priority %d", best.addr, best.position, best.priority)
 	if others := append(addresses(fit[1:]), unfit...); len(others) > 0 {
 		why += "; behind it: " + strings.Join(others, "; ")
@@ -108,11 +126,26 @@ func (s *situation) fencing() []action {
 	return []action{s.write(next, why)}
 }
 
-// unfenced returns the members that may still have something in flight to the old master.
-func (s *situation) unfenced() []string {
+// recordRun makes the process that was judged fit the one that is promoted: if it is another one by then, the
+// judgement is void.
+func recordRun(s *topology.State, addr, runID string) {
+	for i := range s.Replicas {
+		if s.Replicas[i].Addr == addr {
+			s.Replicas[i].RunID = runID
+		}
+	}
+	for i := range s.Unavailable {
+		if s.Unavailable[i].Addr == addr {
+			s.Unavailable[i].RunID = runID
+		}
+	}
+}
+
+// unfenced returns the members that may still have something in flight to the master that the fence of epoch deposes.
+func unfenced(members []topology.Member, epoch uint64) []string {
 	var waiting []string
-	for _, m := range s.members {
-		if m.Fenced < s.state.Epoch {
+	for _, m := range members {
+		if m.Fenced < epoch {
 			waiting = append(waiting, m.ID)
 		}
 	}
@@ -181,6 +214,7 @@ func (s *situation) promoted(n node) *topology.State {
 	known, _ := s.state.Node(choice)
 	next.Master = topology.Node{Addr: choice, RunID: n.RunID, ReplID: n.ReplID, Announced: known.Announced}
 	next.Replicas = slices.DeleteFunc(next.Replicas, func(r topology.Replica) bool { return r.Addr == choice })
+	next.Unavailable = slices.DeleteFunc(next.Unavailable, func(n topology.Node) bool { return n.Addr == choice })
 	if old := s.state.Master; old.Addr != choice {
 		old.ReplID = ""
 		next.Unavailable = append(next.Unavailable, old)

@@ -198,14 +198,14 @@ func (d *discovery) refusals() error {
 		}
 		switch code, _, _ := strings.Cut(reply.Error(), " "); code {
 		case "NOAUTH":
-			return fmt.Errorf("%w: %s requires a password; set node-password (and node-username)", ErrRefused, addr)
+			return fmt.Errorf("%w: %s requires a password; set password (and username)", ErrRefused, addr)
 		case "WRONGPASS":
-			return fmt.Errorf("%w: %s refuses the user name or the password (node-username, node-password)", ErrRefused, addr)
+			return fmt.Errorf("%w: %s refuses the user name or the password (username, password)", ErrRefused, addr)
 		case "NOPERM":
 			return fmt.Errorf("%w: the user at %s may not do what is needed: %s", ErrRefused, addr, reply)
 		}
 		if strings.Contains(reply.Error(), "invalid password") {
-			return fmt.Errorf("%w: %s refuses the password (node-password)", ErrRefused, addr)
+			return fmt.Errorf("%w: %s refuses the password", ErrRefused, addr)
 		}
 	}
 	for _, addr := range slices.Sorted(maps.Keys(d.answers)) {

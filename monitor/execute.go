@@ -3,9 +3,9 @@ package monitor
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/understudy/understudy/topology"
@@ -13,7 +13,11 @@ import (
 
 // decide asks for the next actions, while this member leads, and begins those that are not under way.
 func (l *loop) decide(now time.Time) {
-	if l.snapshot.State == nil || !l.coord.Leading() || l.busy[string(deedWrite)] || len(l.members) == 0 {
+	if l.snapshot.State == nil {
+		l.begin(now)
+		return
+	}
+	if !l.coord.Leading() || l.busy[string(deedWrite)] || len(l.members) == 0 {
 		return
 	}
 	// The State may have changed since this turn began; what is decided about an old one is void.
@@ -41,24 +45,42 @@ func (l *loop) decide(now time.Time) {
 	l.alarms = standing
 }
 
+// begin makes the first State when this member has come to lead and there is none still.
+func (l *loop) begin(now time.Time) {
+	if !l.coord.Leading() || now.Before(l.holdWrites) {
+		return
+	}
+	l.task("bootstrap", func(ctx context.Context) func() {
+		err := l.Bootstrap(ctx)
+		return func() {
+			if err != nil {
+				l.holdWrites = time.Now().Add(l.cfg.RetryInterval)
+				l.warn("there is no state yet, and none can be made", err)
+			}
+		}
+	})
+}
+
 // situation is what is known now.
 func (l *loop) situation(now time.Time) situation {
 	s := situation{
 		now: now, state: l.snapshot.State, phaseSince: l.phaseSince, members: slices.Clone(l.members), listed: l.listed,
 		nodes: make(map[string]node, len(l.records)), aliases: l.aliases, announced: l.announced, peak: l.peak,
-		reading: l.reading, tried: l.tried,
+		reading: l.reading, tried: l.tried, rivals: l.rivals(now),
 		rules: rules{
 			strategy: l.cfg.NodeStrategy, requiredMonitors: l.cfg.RequiredMonitors, noFailover: make(map[string]bool),
-			downAfter: l.cfg.DownAfter, probeInterval: l.cfg.ProbeInterval,
+			configured: make(map[string]bool),
+			downAfter:  l.cfg.DownAfter, probeInterval: l.cfg.ProbeInterval,
 			maxLagBytes: l.cfg.MaxLagBytes, maxLagTime: l.cfg.MaxLagTime, maxLinkDown: l.cfg.MaxLinkDown,
 			fenceTimeout: l.cfg.FenceTimeout, retryInterval: l.cfg.RetryInterval,
 		},
 	}
+	s.rules.forgetAfter = l.cfg.ForgetAfter
 	for _, addr := range l.cfg.NoFailover {
-		if known, ok := l.aliases[addr]; ok {
-			addr = known
-		}
-		s.rules.noFailover[addr] = true
+		s.rules.noFailover[l.spelled(addr)] = true
+	}
+	for _, addr := range l.cfg.Nodes {
+		s.rules.configured[l.spelled(addr)] = true
 	}
 	var own []topology.NodeView
 	for addr, r := range l.records {
@@ -80,6 +102,7 @@ func (l *loop) situation(now time.Time) situation {
 func (l *loop) write(a action, now time.Time) {
 	version, was := l.snapshot.Version, l.snapshot.State
 	fencedIn := now.Sub(l.phaseSince)
+	late := unfenced(l.members, was.Epoch)
 	l.task(a.key(), func(ctx context.Context) func() {
 		began := time.Now()
 		err := l.coord.Update(ctx, version, a.next)
@@ -87,7 +110,7 @@ func (l *loop) write(a action, now time.Time) {
 		return func() {
 			switch {
 			case err == nil:
-				l.tellWrite(was, a, took, fencedIn)
+				l.tellWrite(was, a, took, fencedIn, late)
 			case errors.Is(err, topology.ErrStale), errors.Is(err, topology.ErrNotLeader), errors.Is(err, topology.ErrClosed):
 				l.log.Info("the state was not replaced", "epoch", a.next.Epoch, "reason", err)
 			default:
@@ -99,14 +122,19 @@ func (l *loop) write(a action, now time.Time) {
 }
 
 // tellWrite logs what the new State means.
-func (l *loop) tellWrite(was *topology.State, a action, took, phase time.Duration) {
+func (l *loop) tellWrite(was *topology.State, a action, took, phase time.Duration, late []string) {
 	s := a.next
 	log := l.log.With("epoch", s.Epoch, "write", took)
 	switch {
-	case s.Phase == topology.Fencing:
-		log.Warn("failover: fencing", "cause", s.Failover.Cause, "why", a.why, "master", s.Master.Addr,
+	case s.Phase == topology.Fencing && was.Phase == topology.Stable:
+		log.Warn("failover: fencing", "cause", a.why, "master", s.Master.Addr,
 			"candidates", strings.Join(s.Failover.Candidates, ","))
+	case s.Phase == topology.Fencing:
+		log.Warn("failover: fencing again", "because", a.why, "candidates", strings.Join(s.Failover.Candidates, ","))
 	case s.Phase == topology.Promoting:
+		if len(late) > 0 {
+			log.Warn("failover: members did not acknowledge the fence in time", "members", strings.Join(late, ","))
+		}
 		log.Info("failover: candidate chosen", "choice", s.Failover.Choice, "why", a.why, "fence", phase)
 	case was.Phase != topology.Stable:
 		log.Warn("failover: complete", "master", s.Master.Addr, "was", was.Master.Addr, "promotion", phase,
@@ -116,7 +144,16 @@ func (l *loop) tellWrite(was *topology.State, a action, took, phase time.Duratio
 	}
 }
 
-// read asks the nodes for their offsets, all at once.
+// answer is what one node said when its offset was read.
+type answer struct {
+	addr    string
+	info    info
+	latency time.Duration
+	at      time.Time
+}
+
+// read asks the nodes for their offsets, all at once, and waits for the last one no longer than for one command: who
+// does not answer has no offset, and decide says so.
 func (l *loop) read(a action) {
 	controls := make(map[string]*control)
 	for _, addr := range a.nodes {
@@ -124,49 +161,52 @@ func (l *loop) read(a action) {
 			controls[addr] = r.watcher.control
 		}
 	}
-	type answer struct {
-		info    info
-		latency time.Duration
-		at      time.Time
-	}
 	l.task(a.key(), func(ctx context.Context) func() {
 		began := time.Now()
-		var mu sync.Mutex
-		answers := make(map[string]answer)
-		var asking sync.WaitGroup
 		limited, cancel := context.WithTimeout(ctx, l.cfg.CommandTimeout)
 		defer cancel()
+		incoming := make(chan *answer, len(controls))
 		for addr, c := range controls {
-			asking.Go(func() {
-				// Who does not answer has no offset, and decide says so.
-				if n, latency, err := c.info(limited, l.cfg.CommandTimeout); err == nil {
-					mu.Lock()
-					answers[addr] = answer{n, latency, time.Now()}
-					mu.Unlock()
+			l.tasks.Go(func() {
+				n, latency, err := c.info(limited, l.cfg.CommandTimeout)
+				if err != nil {
+					incoming <- nil
+					return
 				}
+				incoming <- &answer{addr, n, latency, time.Now()}
 			})
 		}
-		asking.Wait()
-		took := time.Since(began)
-		return func() {
-			if s := l.snapshot.State; s.Epoch != a.epoch || s.Phase != topology.Fencing {
-				return
-			}
-			found := &reading{epoch: a.epoch, at: time.Now(), nodes: make(map[string]node)}
-			log := l.log.With("epoch", a.epoch, "took", took)
-			for addr, n := range answers {
-				r := l.records[addr]
-				if r == nil {
-					continue
+		var answers []*answer
+		for range controls {
+			select {
+			case got := <-incoming:
+				if got != nil {
+					answers = append(answers, got)
 				}
-				l.learn(addr, r, n.info, n.at, n.latency)
-				found.nodes[addr] = r.node
-				log = log.With(addr, n.info.Offset)
+			case <-limited.Done():
 			}
-			l.reading = found
-			log.Info("failover: offsets read")
 		}
+		took := time.Since(began)
+		return func() { l.haveRead(a.epoch, answers, took) }
 	})
+}
+
+// haveRead takes in a reading.
+func (l *loop) haveRead(epoch uint64, answers []*answer, took time.Duration) {
+	if s := l.snapshot.State; s.Epoch != epoch || s.Phase != topology.Fencing {
+		return
+	}
+	found := &reading{epoch: epoch, at: time.Now(), nodes: make(map[string]node)}
+	log := l.log.With("epoch", epoch, "took", took)
+	for _, n := range answers {
+		if r := l.records[n.addr]; r != nil {
+			l.learn(n.addr, r, n.info, n.at, n.latency)
+			found.nodes[n.addr] = r.node
+			log = log.With(n.addr, n.info.Offset)
+		}
+	}
+	l.reading = found
+	log.Info("failover: offsets read")
 }
 
 // command carries out an action on a node.
@@ -228,9 +268,21 @@ func (l *loop) commanded(a action, res result, err error, took time.Duration) {
 		log.Info("node made a replica")
 	}
 	if res.rewrite != nil {
-		log.Error("the node cannot save its new role: a restart of it would bring the old one back", "error", res.rewrite)
+		l.tellRewrite(log, r, res.rewrite)
 	}
 	if r != nil {
 		r.watcher.ask()
+	}
+}
+
+// tellRewrite logs that a node could not save its role. One that has no file to save it in is mentioned once.
+func (l *loop) tellRewrite(log *slog.Logger, r *record, err error) {
+	const what = "the node cannot save its new role: a restart of it would bring the old one back"
+	switch {
+	case !strings.Contains(err.Error(), "without a config file"):
+		log.Error(what, "error", err)
+	case r != nil && !r.noFile:
+		r.noFile = true
+		log.Warn(what, "error", err)
 	}
 }

@@ -306,3 +306,13 @@ func (b *blackout) dial(ctx context.Context, network, addr string) (net.Conn, er
 	}
 	return (&net.Dialer{}).DialContext(ctx, network, addr)
 }
+
+// through is a DialFunc that reaches one address by another.
+func (b *blackout) through(addr, by string) DialFunc {
+	return func(ctx context.Context, network, to string) (net.Conn, error) {
+		if to == addr {
+			to = by
+		}
+		return b.dial(ctx, network, to)
+	}
+}

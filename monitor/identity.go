@@ -1,7 +1,9 @@
 package monitor
 
 import (
+	"maps"
 	"slices"
+	"time"
 
 	"github.com/understudy/understudy/topology"
 )
@@ -52,6 +54,9 @@ func (l *loop) named(host string) {
 		l.aliases[host] = addr
 	}
 	l.watch(addr)
+	if r := l.records[addr]; r != nil {
+		r.named = time.Now()
+	}
 	if _, ok := l.announced[addr]; ok {
 		return // the first name stays, so that State does not change with every node that is asked
 	}
@@ -82,6 +87,30 @@ func (l *loop) prefer(a, b string) (keep, drop string) {
 		return a, b
 	}
 	return b, a
+}
+
+// spelled returns the address by which the node at addr is watched.
+func (l *loop) spelled(addr string) string {
+	if known, ok := l.aliases[addr]; ok {
+		return known
+	}
+	return addr
+}
+
+// nameLasts is how long a name that other nodes use is watched after it was last used.
+const nameLasts = time.Minute
+
+// prune stops watching addresses that belong to no node of ours (any more).
+func (l *loop) prune(now time.Time) {
+	for addr, r := range l.records {
+		if l.ours(addr) || now.Sub(r.named) < nameLasts || now.Sub(r.since) < nameLasts {
+			continue
+		}
+		l.tasks.Go(r.watcher.close)
+		delete(l.records, addr)
+		delete(l.announced, addr)
+		maps.DeleteFunc(l.aliases, func(_, to string) bool { return to == addr })
+	}
 }
 
 func inState(s *topology.State, addr string) bool {

@@ -121,6 +121,7 @@ func (l *loop) run(ctx context.Context) {
 			l.listMembers()
 		}
 		l.decide(now)
+		l.prune(now)
 		l.report(now)
 		l.lastTurn = now
 	}
@@ -155,10 +156,7 @@ func (l *loop) noticeGap(now time.Time) {
 // suspect probes the nodes that the proxy has doubts about.
 func (l *loop) suspect() {
 	for _, addr := range l.coord.TakeSuspicions() {
-		if known, ok := l.aliases[addr]; ok {
-			addr = known
-		}
-		if r, ok := l.records[addr]; ok {
+		if r, ok := l.records[l.spelled(addr)]; ok {
 			r.watcher.doubt()
 			r.watcher.ask()
 		}
@@ -204,6 +202,7 @@ func (l *loop) watch(addr string) {
 	l.records[addr] = &record{
 		watcher:  watch(l.ctx, &l.cfg, l.dialer, addr, l.reports),
 		vitality: vitality{patience: p},
+		since:    time.Now(),
 	}
 }
 
@@ -214,7 +213,14 @@ func (l *loop) take(r report) {
 		return // of a node that is not watched any more
 	}
 	rec.vitality.observe(r.observation)
-	if r.lost != nil && !rec.vitality.down {
+	if r.company != nil {
+		rec.company = *r.company
+	}
+	if r.sign == signLife {
+		rec.lost = false
+	}
+	if r.lost != nil && !rec.lost && !rec.vitality.down && l.ours(r.from.addr) {
+		rec.lost = true
 		l.log.Info("watch connection lost", "node", r.from.addr, "error", brief(r.lost))
 	}
 	if r.err != nil {
@@ -236,6 +242,10 @@ func (l *loop) learn(addr string, rec *record, n info, at time.Time, latency tim
 		!restarted(s.Master, n) {
 		l.peak = max(l.peak, n.Offset)
 		l.trail.add(n.Offset, at)
+	}
+	if rec.node.RunID != n.RunID {
+		// Another process: what else answered as the last one may not be this one.
+		maps.DeleteFunc(l.aliases, func(_, to string) bool { return to == addr })
 	}
 	rec.learn(n, at, latency, l.trail)
 	l.identify(addr, n)

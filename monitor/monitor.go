@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -19,6 +20,7 @@ type Coordinator interface {
 	Members(ctx context.Context) ([]topology.Member, error)
 	MembersChanged() <-chan struct{}
 	Leading() bool
+	Shared() bool
 	Update(ctx context.Context, version int64, next *topology.State) error
 	Suspicions() <-chan struct{}
 	TakeSuspicions() []string
@@ -56,7 +58,14 @@ func (m *Monitor) Status() *Status { return m.status.Load() }
 // it first in order to refuse to start.
 func (m *Monitor) Bootstrap(ctx context.Context) error {
 	before := m.coord.Snapshot()
-	if before.State != nil || !m.coord.Leading() {
+	if before.State != nil {
+		if !slices.ContainsFunc(m.cfg.Nodes, func(addr string) bool { return mentions(before.State, addr) }) {
+			m.log.Warn("none of the configured nodes is in the recorded state, which is followed all the same",
+				"nodes", m.cfg.Nodes, "master", before.State.Master.Addr)
+		}
+		return nil
+	}
+	if !m.coord.Leading() {
 		return nil
 	}
 	found, err := Discover(ctx, m.cfg.Nodes, m.cfg)
@@ -74,6 +83,11 @@ func (m *Monitor) Bootstrap(ctx context.Context) error {
 	m.log.Info("cluster discovered", "epoch", first.Epoch, "master", first.Master.Addr, "replicas", len(first.Replicas),
 		"unavailable", len(first.Unavailable))
 	return nil
+}
+
+// mentions reports whether a State has a node with that address, whoever uses it.
+func mentions(s *topology.State, addr string) bool {
+	return slices.ContainsFunc(nodesOf(s), func(n topology.Node) bool { return n.Addr == addr || n.Announced == addr })
 }
 
 // Run watches until ctx ends, and returns nil then, when nothing of the monitor runs any more. It returns an error

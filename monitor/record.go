@@ -10,7 +10,12 @@ type record struct {
 	vitality vitality
 	node     node
 	err      error // the last error reply instead of INFO
-	told     bool  // err was logged
+	company  company
+	since    time.Time // when watching began
+	named    time.Time // when another node last named this one
+	told     bool      // err was logged
+	lost     bool      // the loss of the watch connection was logged, and nothing was heard since
+	noFile   bool      // it was logged that the node has no configuration file
 }
 
 // learn takes in what the node said of itself at a time.

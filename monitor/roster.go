@@ -22,6 +22,9 @@ func (s *situation) keep() []action {
 	if next := s.roster(s.recognised()); !next.Equal(s.state) {
 		actions = append(actions, s.write(next, "the replicas have changed"))
 	}
+	if len(s.rivals) > 0 {
+		return append(actions, s.rivalry("no failover will take place and no node is moved"))
+	}
 	return append(actions, s.gather()...)
 }
 
@@ -74,6 +77,9 @@ func (s *situation) roster(next *topology.State) *topology.State {
 		if s.spelled(addr) != addr {
 			continue // another name of a node that is there already
 		}
+		if s.gone(addr) {
+			continue
+		}
 		r, serves := s.enlist(next, known[addr], listed[addr])
 		if serves {
 			next.Replicas = append(next.Replicas, r)
@@ -83,6 +89,13 @@ func (s *situation) roster(next *topology.State) *topology.State {
 	}
 	sortNodes(next)
 	return next
+}
+
+// gone reports whether a node that nobody configured has been down for so long that it will not come back: one that
+// was replaced under another address, as containers are.
+func (s *situation) gone(addr string) bool {
+	v := s.verdicts[addr]
+	return s.rules.forgetAfter > 0 && v.down && !s.rules.configured[addr] && s.now.Sub(v.since) >= s.rules.forgetAfter
 }
 
 // enlist brings what State says of one node up to date and tells whether it belongs among the replicas.

@@ -22,6 +22,7 @@ import (
 //	fail promote r1 times=3                                  the next attempts at an action fail
 //	takeover b                                               another member leads, which remembers nothing
 //	lose m witness=r1                                        m is down for all, but r1 goes on receiving from it
+//	outage m for=1h r1=2h                                    m is found dead at the start, for so long, and r1 cut for longer
 //	after 2s                                                 time passes
 //
 // After each of them the world does what decide asks for until it asks for nothing more; that is the expected output.
@@ -55,42 +56,54 @@ type world struct {
 	failing   map[step]int
 	announced map[string]string
 	alarms    map[string]bool
+	rivals    []string
 	rules     rules
 }
 
-func newWorld(t *testing.T, d *datadriven.TestData) *world {
+// emptyWorld is one without nodes, at the beginning of 2026.
+func emptyWorld() *world {
 	w := &world{
 		now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), leader: "a",
 		nodes: make(map[string]node), downFor: make(map[string]map[string]string), since: make(map[string]time.Time),
 		tried: make(map[step]attempt), failing: make(map[step]int), announced: make(map[string]string),
 		alarms: make(map[string]bool), peak: 1000,
 		rules: rules{
-			strategy: Majority, requiredMonitors: 1, noFailover: make(map[string]bool), downAfter: time.Second,
+			strategy: Majority, requiredMonitors: 1, noFailover: make(map[string]bool), configured: make(map[string]bool), downAfter: time.Second,
 			probeInterval: 100 * time.Millisecond, maxLagBytes: 500, maxLagTime: 10 * time.Second,
 			maxLinkDown: 10 * time.Second, fenceTimeout: 5 * time.Second, retryInterval: time.Second,
 		},
 	}
 	w.began = w.now
 	w.state = &topology.State{Format: topology.Format, Cluster: "test", Epoch: 1, Phase: topology.Stable}
-	members := []string{"a"}
+	return w
+}
+
+// populate enters a master and its replicas, all alive and in sync at offset 1000, and the members.
+func (w *world) populate(master string, replicas, members []string) {
+	w.state.Master = topology.Node{Addr: master, RunID: master + "-run1", ReplID: "H1"}
+	w.nodes[master] = node{info: info{RunID: master + "-run1", Role: roleMaster, ReplID: "H1", Offset: 1000, Priority: 100}}
+	for _, r := range replicas {
+		w.state.Replicas = append(w.state.Replicas, topology.Replica{
+			Node: topology.Node{Addr: r, RunID: r + "-run1"}, Health: topology.Online, Priority: 100, NoFailover: w.rules.noFailover[r],
+		})
+		w.nodes[r] = node{info: info{RunID: r + "-run1", Role: roleReplica, Master: master, LinkUp: true,
+			ReplID: "H1", Offset: 1000, Priority: 100}}
+	}
+	for _, id := range members {
+		w.members = append(w.members, topology.Member{ID: id})
+	}
+}
+
+func newWorld(t *testing.T, d *datadriven.TestData) *world {
+	w := emptyWorld()
+	master, members := "", []string{"a"}
+	var replicas []string
 	for _, arg := range d.CmdArgs {
 		switch arg.Key {
 		case "master":
-			m := arg.Vals[0]
-			w.state.Master = topology.Node{Addr: m, RunID: m + "-run1", ReplID: "H1"}
-			w.nodes[m] = node{info: info{RunID: m + "-run1", Role: roleMaster, ReplID: "H1", Offset: 1000, Priority: 100}}
+			master = arg.Vals[0]
 		case "replicas":
-			for _, r := range arg.Vals {
-				w.state.Replicas = append(w.state.Replicas, topology.Replica{
-					Node: topology.Node{Addr: r, RunID: r + "-run1"}, Health: topology.Online, Priority: 100,
-				})
-				w.nodes[r] = node{info: info{RunID: r + "-run1", Role: roleReplica, Master: w.state.Master.Addr, LinkUp: true,
-					ReplID: "H1", Offset: 1000, Priority: 100}}
-			}
-		case "unavailable":
-			for _, n := range arg.Vals {
-				w.state.Unavailable = append(w.state.Unavailable, topology.Node{Addr: n, RunID: n + "-run1"})
-			}
+			replicas = arg.Vals
 		case "members":
 			members = arg.Vals
 		case "leader":
@@ -98,10 +111,15 @@ func newWorld(t *testing.T, d *datadriven.TestData) *world {
 		case "nofailover":
 			for _, n := range arg.Vals {
 				w.rules.noFailover[n] = true
-				for i := range w.state.Replicas {
-					w.state.Replicas[i].NoFailover = w.state.Replicas[i].NoFailover || w.state.Replicas[i].Addr == n
-				}
 			}
+		case "forget-after":
+			w.rules.forgetAfter = duration(t, arg.Vals[0])
+		case "configured":
+			for _, n := range arg.Vals {
+				w.rules.configured[n] = true
+			}
+		case "rivals":
+			w.rivals = arg.Vals
 		case "strategy":
 			w.rules.strategy = Strategy(arg.Vals[0])
 		case "required":
@@ -110,9 +128,7 @@ func newWorld(t *testing.T, d *datadriven.TestData) *world {
 			t.Fatalf("%s: cluster knows no %q", d.Pos, arg.Key)
 		}
 	}
-	for _, id := range members {
-		w.members = append(w.members, topology.Member{ID: id})
-	}
+	w.populate(master, replicas, members)
 	return w
 }
 
@@ -166,6 +182,22 @@ func (w *world) obey(t *testing.T, d *datadriven.TestData) {
 		n.Offset += 100
 		w.nodes[witness] = n
 		w.now = n.advancedTo
+	case "outage":
+		addr := d.CmdArgs[0].Key
+		var span string
+		d.ScanArgs(t, "for", &span)
+		for replica, n := range w.nodes {
+			if n.Role == roleReplica {
+				n.LinkUp, n.LinkDown, n.Loading = false, duration(t, span), false
+				for _, arg := range d.CmdArgs[2:] {
+					if arg.Key == replica {
+						n.LinkDown = duration(t, arg.Vals[0])
+					}
+				}
+				w.nodes[replica] = n
+			}
+		}
+		w.since[addr], w.downFor[addr] = w.now, map[string]string{w.leader: "connection refused"}
 	case "after":
 		w.now = w.now.Add(duration(t, d.CmdArgs[0].Key))
 	case "state":
@@ -289,7 +321,7 @@ func (w *world) change(t *testing.T, d *datadriven.TestData) {
 func (w *world) situation() situation {
 	s := situation{
 		now: w.now, state: w.state, phaseSince: w.began, listed: w.now, nodes: make(map[string]node),
-		aliases: map[string]string{}, announced: w.announced, peak: w.peak, reading: w.reading, tried: w.tried, rules: w.rules,
+		aliases: map[string]string{}, announced: w.announced, peak: w.peak, reading: w.reading, tried: w.tried, rivals: w.rivals, rules: w.rules,
 	}
 	for addr, n := range w.nodes {
 		n.heard = w.now

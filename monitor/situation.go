@@ -47,6 +47,8 @@ type rules struct {
 	strategy         Strategy
 	requiredMonitors int
 	noFailover       map[string]bool
+	configured       map[string]bool
+	forgetAfter      time.Duration
 	downAfter        time.Duration
 	probeInterval    time.Duration
 	maxLagBytes      int64
@@ -69,6 +71,7 @@ type situation struct {
 	peak       int64             // the most that State's master is known to have written in its present history; 0: unknown
 	reading    *reading          // the last one, nil if none
 	tried      map[step]attempt
+	rivals     []string // who else looks after the nodes without agreeing with us; see company
 	rules      rules
 
 	verdicts map[string]verdict // of members; filled in by decide

@@ -166,27 +166,6 @@ func TestAStoppedMonitorStartsItsJudgementAnew(t *testing.T) {
 	})
 }
 
-func TestAStoppedMonitorForgetsRefusalsOfThatTime(t *testing.T) {
-	bubble(t, func(t *testing.T, f *fakeNode, m *Monitor, coord *stallable) {
-		coord.stall.Store(int64(time.Minute))
-		time.Sleep(turnInterval)
-		f.set(func(f *fakeNode) { f.refuse = true })
-		f.cut()
-		time.Sleep(30 * time.Second)
-		f.set(func(f *fakeNode) { f.refuse, f.info = false, loneMaster })
-		for range 3000 {
-			time.Sleep(10 * time.Millisecond)
-			if n := only(t, m); n.Down {
-				t.Fatalf("down: %s", n.Reason)
-			}
-		}
-		time.Sleep(5 * time.Second)
-		if s := coord.Snapshot().State; s.Epoch != 1 {
-			t.Errorf("state %+v", s)
-		}
-	})
-}
-
 func TestANameThatCannotBeLookedUpIsDialledAtItsLastAddress(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)

@@ -23,6 +23,7 @@ type report struct {
 	latency time.Duration
 	err     error // an error reply: the node lives but does not let us in
 	lost    error // why the watch connection ended
+	company *company
 }
 
 // watcher watches one node with three goroutines of its own: one waits on the watch connection, one asks for INFO in
@@ -38,6 +39,7 @@ type watcher struct {
 	doubts    chan struct{} // there is reason to probe
 	polls     chan struct{} // ask now
 	recovered chan struct{} // the node answers again: reconnect
+	looked    time.Time     // when poll looks for company next
 	stop      context.CancelFunc
 	running   sync.WaitGroup
 }
@@ -115,7 +117,7 @@ func (w *watcher) subscribed(ctx context.Context) error {
 		return err
 	}
 	defer l.Close()
-	if err := l.Send("SUBSCRIBE", w.cfg.clientName()); err != nil {
+	if err := l.Send("SUBSCRIBE", w.cfg.channel(), commonChannel); err != nil {
 		return err
 	}
 	if err := l.Flush(); err != nil {
@@ -174,6 +176,9 @@ func (w *watcher) poll(ctx context.Context) {
 				pause = w.cfg.ProbeInterval
 			}
 			w.tell(ctx, r)
+			if err == nil {
+				w.lookAround(ctx)
+			}
 		case silent:
 			o.sign = signSilence
 			w.tell(ctx, report{observation: o})

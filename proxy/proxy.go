@@ -66,7 +66,7 @@ func New(cfg Config, coord Coordinator, admin session.Admin, log *slog.Logger) (
 
 // listen opens one listening socket. The socket file that a killed process has left behind is replaced; one that
 // somebody serves is not.
-func listen(l Listen, keepAlive time.Duration) (net.Listener, error) {
+func listen(l Listen, alive time.Duration) (net.Listener, error) {
 	if l.Network == "unix" {
 		if c, err := net.DialTimeout("unix", l.Addr, time.Second); err == nil {
 			c.Close()
@@ -78,11 +78,25 @@ func listen(l Listen, keepAlive time.Duration) (net.Listener, error) {
 			}
 		}
 	}
-	lc := net.ListenConfig{KeepAlive: keepAlive}
-	if keepAlive == 0 {
+	lc := net.ListenConfig{KeepAlive: alive}
+	if alive == 0 {
 		lc.KeepAlive = -1
 	}
-	return lc.Listen(context.Background(), l.Network, l.Addr)
+	ln, err := lc.Listen(context.Background(), l.Network, l.Addr)
+	if err != nil {
+		return nil, err
+	}
+	if tcp, ok := ln.(*net.TCPListener); ok && alive > 0 {
+		raw, err := tcp.SyscallConn()
+		if err == nil {
+			err = keepAlive(raw, alive)
+		}
+		if err != nil {
+			ln.Close()
+			return nil, fmt.Errorf("listen on %s: setting keepalive: %w", l.Addr, err)
+		}
+	}
+	return ln, nil
 }
 
 // Addrs returns the addresses listened on, in the order of the configuration: with the port that was chosen where

@@ -3,7 +3,6 @@ package proxy_test
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"log/slog"
 	"slices"
 	"testing"
@@ -22,7 +21,7 @@ func (noAdmin) Info() string               { return "# Understudy\r\ntest:1\r\n"
 func (noAdmin) Proxy([][]byte, int) []byte { return []byte("+OK\r\n") }
 
 // start runs a proxy in front of a cluster whose State does not change by itself.
-func start(t *testing.T, cluster *testcluster.Cluster, change func(*proxy.Config)) (addr string, coord *topology.Local) {
+func start(t *testing.T, cluster *testcluster.Cluster, edit func(*topology.State), change func(*proxy.Config)) (addr string, coord *topology.Local) {
 	t.Helper()
 	coord, err := topology.OpenLocal(topology.LocalConfig{Cluster: "test", ID: "m"})
 	if err != nil {
@@ -34,6 +33,9 @@ func start(t *testing.T, cluster *testcluster.Cluster, change func(*proxy.Config
 		state.Replicas = append(state.Replicas, topology.Replica{Node: topology.Node{Addr: n.Addr}, Health: topology.Online, Priority: 100})
 	}
 	slices.SortFunc(state.Replicas, func(a, b topology.Replica) int { return cmp.Compare(a.Addr, b.Addr) })
+	if edit != nil {
+		edit(state)
+	}
 	if err := coord.Update(t.Context(), 0, state); err != nil {
 		t.Fatal(err)
 	}
@@ -59,6 +61,8 @@ func start(t *testing.T, cluster *testcluster.Cluster, change func(*proxy.Config
 	return p.Addrs()[0].String(), coord
 }
 
+var discard = slog.New(slog.DiscardHandler)
+
 func dial(t *testing.T, addr string) redis.Conn {
 	t.Helper()
 	c, err := redis.Dial("tcp", addr)
@@ -67,22 +71,4 @@ func dial(t *testing.T, addr string) redis.Conn {
 	}
 	t.Cleanup(func() { c.Close() })
 	return c
-}
-
-func TestSmoke(t *testing.T) {
-	cluster := testcluster.New(t, 2)
-	addr, _ := start(t, cluster, nil)
-	c := dial(t, addr)
-	for _, cmd := range [][]any{
-		{"PING"}, {"SET", "a", "1"}, {"GET", "a"}, {"INCR", "a"}, {"SELECT", "3"}, {"SET", "a", "3"}, {"GET", "a"}, {"CLIENT", "ID"},
-		{"CLIENT", "LIST"}, {"MULTI"}, {"INCR", "x"}, {"EXEC"}, {"BLPOP", "l", "0.01"}, {"WAIT", "0", "10"}, {"INFO", "understudy"},
-		{"INFO", "server", "understudy"}, {"SELECT", "99"}, {"NOSUCH"}, {"GET"}, {"CLIENT", "SETNAME", "bob"}, {"CLIENT", "GETNAME"}, {"HELLO", "2"}, {"AUTH", "x"},
-		{"WATCH", "x"}, {"GET", "x"}, {"MULTI"}, {"SET", "x", "7"}, {"EXEC"}, {"RESET"}, {"GET", "x"},
-	} {
-		r, err := c.Do(cmd[0].(string), cmd[1:]...)
-		if b, ok := r.([]byte); ok {
-			r = string(b)
-		}
-		fmt.Println(cmd, "->", r, err)
-	}
 }

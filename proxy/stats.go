@@ -82,7 +82,7 @@ func (m *Meter) take(index int, now loopCount) {
 	defer m.mu.Unlock()
 	for _, was := range m.loops[index].nodes {
 		// A loop forgets what it sent to a node when the node changes its role, and its count begins anew.
-		if is, _ := find(now.nodes, was.Addr); is.Requests < was.Requests {
+		if find(now.nodes, was.Addr).Requests < was.Requests {
 			m.past[was.Addr] += was.Requests
 		}
 	}
@@ -107,20 +107,21 @@ func (m *Meter) Traffic() admin.Traffic {
 			t.Nodes = addNode(t.Nodes, n)
 		}
 	}
-	for i := range t.Nodes {
-		t.Nodes[i].Requests += m.past[t.Nodes[i].Addr]
+	for addr, requests := range m.past {
+		t.Nodes = addNode(t.Nodes, upstream.NodeStats{Addr: addr, Requests: requests})
 	}
 	slices.SortFunc(t.Nodes, func(a, b upstream.NodeStats) int { return cmp.Compare(a.Addr, b.Addr) })
 	return t
 }
 
-func find(nodes []upstream.NodeStats, addr string) (upstream.NodeStats, bool) {
+// find returns what is said of the node at addr; zeros if nothing is.
+func find(nodes []upstream.NodeStats, addr string) upstream.NodeStats {
 	for _, n := range nodes {
 		if n.Addr == addr {
-			return n, true
+			return n
 		}
 	}
-	return upstream.NodeStats{}, false
+	return upstream.NodeStats{}
 }
 
 func addSessions(sum, s *session.Stats) {

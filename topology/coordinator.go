@@ -75,6 +75,9 @@ type Coordinator interface {
 	// Update replaces the State if it still has that version (0: there must be none yet).
 	// It returns ErrStale, ErrNotLeader, or an error of the store; after an error of the store the outcome is unknown.
 	Update(ctx context.Context, version int64, next *State) error
+	// Shared reports whether other members may take part in the agreement. A coordinator that is not shared must be
+	// the only one that looks after its nodes.
+	Shared() bool
 	// MembersChanged receives after something in Members changed; changes that follow one another quickly are one.
 	// It has one reader: the monitor of this member.
 	MembersChanged() <-chan struct{}

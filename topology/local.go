@@ -134,6 +134,9 @@ func (l *Local) MembersChanged() <-chan struct{} { return l.changed }
 // Leading implements Coordinator: always, until Close.
 func (l *Local) Leading() bool { return !l.closed.Load() }
 
+// Shared implements Coordinator: there are no other members.
+func (l *Local) Shared() bool { return false }
+
 // Update implements Coordinator. The State is on disk before anybody sees it. It refuses, with an error of its own, a
 // State that is not valid, names another cluster or goes back to an older epoch.
 func (l *Local) Update(_ context.Context, version int64, next *State) error {

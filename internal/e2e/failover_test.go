@@ -26,7 +26,7 @@ func (s *system) do(cmd string, args ...any) any {
 	return r
 }
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
@@ -287,7 +287,7 @@ func TestTheStateTellsWhatHappened(t *testing.T) {
 	}
 }
 
-func roleOf(t *testing.T, n *testcluster.Redis) string {
+func roleOf(t testing.TB, n *testcluster.Redis) string {
 	t.Helper()
 	info, err := n.Info("replication")
 	if err != nil {
@@ -297,7 +297,7 @@ func roleOf(t *testing.T, n *testcluster.Redis) string {
 }
 
 // calls returns how often a node has run a command for clients.
-func calls(t *testing.T, n *testcluster.Redis, cmd string) int {
+func calls(t testing.TB, n *testcluster.Redis, cmd string) int {
 	t.Helper()
 	info, err := n.Info("commandstats")
 	if err != nil {

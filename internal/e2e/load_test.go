@@ -41,10 +41,14 @@ type reader struct {
 	failed atomic.Bool // errs has something
 }
 
+// loads numbers them, so that each has keys of its own.
+var loads atomic.Int64
+
 func startLoad(s *system, writers, readers int) *load {
 	l := &load{s: s, stop: make(chan struct{})}
+	number := loads.Add(1)
 	for i := range writers {
-		w := &counter{key: fmt.Sprintf("counter:%d", i)}
+		w := &counter{key: fmt.Sprintf("counter:%d:%d", number, i)}
 		l.writers = append(l.writers, w)
 		conn := s.dial()
 		l.running.Go(func() { w.run(conn, l.stop) })
@@ -117,7 +121,7 @@ func (r *reader) run(conn redis.Conn, stop <-chan struct{}) {
 }
 
 // end stops the clients and checks what they saw in that many failovers.
-func (l *load) end(t *testing.T, failovers int) {
+func (l *load) end(t testing.TB, failovers int) {
 	t.Helper()
 	close(l.stop)
 	l.running.Wait()

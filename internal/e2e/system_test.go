@@ -27,7 +27,7 @@ func (noAdmin) Proxy([][]byte, int) []byte { return []byte("+OK\r\n") }
 
 // system is one Understudy in front of a cluster of real servers.
 type system struct {
-	t       *testing.T
+	t       testing.TB
 	cluster *testcluster.Cluster
 	coord   *topology.Local
 	addr    string
@@ -43,7 +43,7 @@ type options struct {
 	monitor  func(*monitor.Config)
 }
 
-func start(t *testing.T, o options) *system {
+func start(t testing.TB, o options) *system {
 	t.Helper()
 	s := &system{t: t, cluster: testcluster.New(t, o.replicas, o.args...), state: filepath.Join(t.TempDir(), "state.json")}
 	s.run(o)
@@ -107,7 +107,7 @@ func (s *system) run(o options) {
 }
 
 // logWriter writes to the test's log, or with UNDERSTUDY_TEST_LOG to that file.
-func logWriter(t *testing.T) io.Writer {
+func logWriter(t testing.TB) io.Writer {
 	if path := os.Getenv("UNDERSTUDY_TEST_LOG"); path != "" {
 		f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 		if err != nil {

@@ -1,7 +1,7 @@
 package session
 
 import (
-	"bytes"
+	"fmt"
 	"strings"
 
 	"github.com/understudy/understudy/proxy/command"
@@ -10,18 +10,20 @@ import (
 )
 
 // attachment is a pin that a session keeps because the server holds state for its connection: subscriptions, client
-// tracking, MONITOR. Requests and replies pass as they are, without being matched.
+// tracking, MONITOR. Requests pass as they are. Replies are told from pushed messages by what is expected, so that
+// the session knows when it may leave the pin, and when it may answer something itself without overtaking a reply.
 //
 // Subscriptions are remembered, so that they can be made again on the next master. A session whose pin holds more
 // than that is closed when the pin is lost: its client would otherwise rely on something that is gone.
 type attachment struct {
-	pin    *upstream.Conn // nil between two masters
-	topics map[topic]struct{}
-	// expect is how many confirmations of (un)subscriptions are due. skip are those among the frames to come that
-	// answer our own re-subscription.
-	expect, skip int
-	pings        int  // sent and not answered
-	opaque       bool // there is more to it than subscriptions
+	pin      *upstream.Conn // nil between two masters
+	topics   map[topic]struct{}
+	expected []expected
+	live     [2]int64 // subscriptions as the server counts them: channels and patterns, shard channels
+	tracking bool     // CLIENT TRACKING ON
+	stateful bool     // there is something else to it than subscriptions and tracking
+	spoiled  bool     // the pin is no longer as it was lent, even without all that
+	opaque   bool     // replies cannot be told from what the server sends by itself: MONITOR
 }
 
 // topic is something subscribed to.
@@ -30,7 +32,16 @@ type topic struct {
 	name string
 }
 
-func (a *attachment) count() int { return len(a.topics) }
+// expected is what the server has yet to answer: one reply, or a confirmation for each name.
+type expected struct {
+	confirm bool
+	verb    string
+	names   []string // not confirmed yet; for an UNSUBSCRIBE from everything, of which nothing is left, one that is empty
+	ours    bool     // the client has not asked, so it is not told
+	selects bool     // a SELECT of db
+	db      int
+	request []byte // what to send again if the reply does not come; nil if that could do harm
+}
 
 // attachFor begins a life on a pin.
 func (s *Session) attachFor(cmd *command.Command, args [][]byte, request []byte) bool {
@@ -38,137 +49,238 @@ func (s *Session) attachFor(cmd *command.Command, args [][]byte, request []byte)
 	if c == nil {
 		return s.declined()
 	}
+	s.answered() // by whatever it will say
 	c.Passthrough = true
 	s.attach = &attachment{pin: c, topics: map[topic]struct{}{}}
-	s.attach.note(cmd, args)
-	c.Raw(request)
+	s.passOn(cmd, args, request)
 	return true
 }
 
-// takeAttached takes one request of a session that lives on a pin.
-func (s *Session) takeAttached(buf []byte) int {
+// passOn sends a request on the attachment's pin.
+func (s *Session) passOn(cmd *command.Command, args [][]byte, request []byte) {
+	s.attach.note(cmd, args, request)
+	s.attach.pin.Raw(request)
+	s.env.Stats.Requests++
+}
+
+// handleAttached deals with one request of a session that lives on a pin.
+func (s *Session) handleAttached(cmd *command.Command, class command.Class, args [][]byte, request []byte) bool {
 	a := s.attach
 	if a.pin == nil && !s.resubscribe() {
-		return 0
+		return s.attach == nil // closed
 	}
-	n, err := s.parser.Parse(buf)
-	if err != nil {
-		s.malformed(err)
-		return 0
+	beside := s.beside(cmd, class)
+	if (beside || class != command.Subscribe && !a.lasting()) && len(a.expected) > 0 && !a.opaque {
+		s.draining = true
+		return false
 	}
-	if n == 0 || len(s.parser.Args) == 0 {
-		return n
-	}
-	args, request := s.parser.Args, buf[:n]
-	if s.parser.Reencode {
-		request = resp.AppendRequest(nil, args...)
-	}
-	cmd, class := s.table().Classify(args)
-	switch {
-	case cmd.Name == "QUIT" || cmd.Name == "RESET":
-		s.local(cmd, args, request)
-		return n
-	case class == command.Refused, class == command.Failover:
-		s.emit(errorReply("ERR " + cmd.Name + " is not supported on a connection with subscriptions or tracking through Understudy"))
-		return n
-	case s.key.Proto == 3 && (class == command.Proxy || class == command.Session && cmd.Name != "PING"):
-		s.emit(errorReply("ERR " + cmd.Name + " is not supported on a connection with subscriptions or tracking through Understudy"))
-		return n
+	if beside {
+		return s.besideAttachment(cmd, class, args, request)
 	}
 	if !s.env.Pool.Granted() {
-		s.parser.Reset()
 		s.hold()
-		return 0
+		return false
 	}
-	a.note(cmd, args)
-	a.pin.Raw(request)
-	s.env.Stats.Requests++
-	return n
+	s.passOn(cmd, args, request)
+	return true
+}
+
+// lasting reports whether the session will stay attached when all that is expected has come.
+func (a *attachment) lasting() bool {
+	return len(a.topics) > 0 || a.tracking || a.stateful || a.opaque
+}
+
+// beside reports whether a request of an attached session is not passed on.
+func (s *Session) beside(cmd *command.Command, class command.Class) bool {
+	switch class {
+	case command.Session:
+		return cmd.Name != "PING" && cmd.Name != "ECHO" && cmd.Name != "SELECT"
+	case command.Refused, command.Failover, command.Proxy:
+		return true
+	}
+	return cmd.Name == "CLIENT|REPLY"
+}
+
+// besideAttachment deals with a request that concerns the proxy. Every reply before its own has been delivered.
+func (s *Session) besideAttachment(cmd *command.Command, class command.Class, args [][]byte, request []byte) bool {
+	a := s.attach
+	switch {
+	case cmd.Known() && !cmd.Accepts(len(args)):
+		s.emit(errorReply(cmd.ArityError()))
+	case cmd.Name == "QUIT" || cmd.Name == "RESET":
+		return s.local(cmd, args, request)
+	case s.key.Proto == 2 && a.live[0]+a.live[1] > 0:
+		name := strings.ToLower(cmd.Name)
+		s.emit(errorReply(fmt.Sprintf("ERR Can't execute '%s': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context", name)))
+	case class == command.Refused:
+		s.emit(errorReply(cmd.Refusal()))
+	case cmd.Name == "CLIENT|REPLY":
+		s.clientReply(args)
+	case strings.HasPrefix(cmd.Name, "CLIENT"):
+		return s.client(cmd, args, request)
+	case class == command.Proxy:
+		s.emit(s.env.Admin.Proxy(args, s.key.Proto))
+	default:
+		s.emit(errorReply("ERR " + cmd.Name + " is not supported on a connection with subscriptions or tracking through Understudy"))
+	}
+	return true
 }
 
 // note follows what a request makes of the attachment.
-func (a *attachment) note(cmd *command.Command, args [][]byte) {
+func (a *attachment) note(cmd *command.Command, args [][]byte, request []byte) {
 	verb := cmd.Name
-	switch {
-	case verb == "PING":
-		a.pings++
-	case cmd.Class != command.Subscribe:
-		a.opaque = true
-	case !strings.Contains(verb, "UNSUBSCRIBE"):
-		for _, name := range args[1:] {
-			a.topics[topic{verb, string(name)}] = struct{}{}
-		}
-		a.expect += len(args) - 1
-	case len(args) > 1:
-		for _, name := range args[1:] {
-			delete(a.topics, topic{strings.Replace(verb, "UNSUB", "SUB", 1), string(name)})
-		}
-		a.expect += len(args) - 1
-	default:
-		n := 0
+	if cmd.Class != command.Subscribe || !cmd.Accepts(len(args)) {
+		a.expected = append(a.expected, a.plain(cmd, args, request))
+		return
+	}
+	e := expected{confirm: true, verb: verb}
+	for _, name := range args[1:] {
+		e.names = append(e.names, string(name))
+	}
+	opposite, ends := strings.CutSuffix(verb, "UNSUBSCRIBE")
+	opposite += "SUBSCRIBE"
+	if ends && len(e.names) == 0 {
 		for t := range a.topics {
-			if t.verb == strings.Replace(verb, "UNSUB", "SUB", 1) {
-				delete(a.topics, t)
-				n++
+			if t.verb == opposite {
+				e.names = append(e.names, t.name)
 			}
 		}
-		a.expect += max(1, n)
 	}
+	for _, name := range e.names {
+		if ends {
+			delete(a.topics, topic{opposite, name})
+		} else {
+			a.topics[topic{verb, name}] = struct{}{}
+		}
+	}
+	if len(e.names) == 0 {
+		e.names = []string{""}
+	}
+	a.expected = append(a.expected, e)
+}
+
+// plain follows what any other request than a subscription makes of the attachment.
+func (a *attachment) plain(cmd *command.Command, args [][]byte, request []byte) (e expected) {
+	switch cmd.Name {
+	case "SELECT":
+		e.selects, e.db = true, database(args, -1)
+		return e
+	case "MONITOR":
+		a.opaque = true
+		return e
+	case "CLIENT|TRACKING":
+		a.tracking = len(args) > 2 && strings.EqualFold(string(args[2]), "ON")
+		a.spoiled = true
+		return e
+	case "CLIENT|TRACKINGINFO", "CLIENT|GETREDIR":
+		return e
+	}
+	switch cmd.Class {
+	case command.Session, command.Read, command.MasterRead: // asking twice does no harm
+		e.request = append(e.request, request...)
+	case command.Pinned, command.Transaction:
+		a.stateful = true
+	}
+	return e
 }
 
 // deliver passes a frame of the pin on to the client.
 func (a *attachment) deliver(s *Session, frame []byte) {
-	switch word := firstWord(frame); {
-	case strings.HasSuffix(word, "subscribe"):
-		if a.skip > 0 {
-			a.skip--
-			return
-		}
-		a.expect--
-	case word == "pong", frame[0] == '+', frame[0] == '$':
-		a.pings--
-	case frame[0] == '-':
-		a.opaque = true // a subscription was denied: it is not known which confirmations are still to come
+	if a.opaque {
+		s.emit(frame)
+		return
 	}
-	s.out.Append(frame)
-	s.conn.Flush()
-	if len(a.topics) == 0 && a.expect == 0 && a.pings <= 0 && !a.opaque {
-		s.later = func() {
-			if s.attach == a && len(a.topics) == 0 && a.expect == 0 {
-				a.pin.Passthrough = false
-				s.pin, s.attach = a.pin, nil
-				s.dropPin(true)
-			}
+	push, answered := a.match(frame, s.key.Proto)
+	if answered.selects && frame[0] == '+' {
+		a.spoiled = true
+		key := s.key
+		key.DB = answered.db
+		s.regroup(key)
+	}
+	switch {
+	case answered.ours:
+	case push:
+		s.out.Append(frame) // also to a client that CLIENT REPLY has silenced
+		s.conn.Flush()
+	default:
+		s.emit(frame)
+	}
+	if len(a.expected) > 0 {
+		return
+	}
+	s.draining = false
+	if a.lasting() || a.live != [2]int64{} {
+		return
+	}
+	s.later = func() {
+		if s.attach == a && a.pin != nil {
+			a.pin.Passthrough = false
+			s.pin, s.attach = a.pin, nil
+			s.dropPin(!a.spoiled)
 		}
 	}
 }
 
-// firstWord returns the first element of an array or push if it is a short bulk string.
-func firstWord(frame []byte) string {
-	if frame[0] != '*' && frame[0] != '>' {
-		return ""
+// match finds what a frame answers, and reports whether it is pushed, by a subscription or as its confirmation.
+func (a *attachment) match(frame []byte, proto int) (push bool, answered expected) {
+	word := ""
+	if frame[0] == '>' || frame[0] == '*' && proto == 2 {
+		word = firstWord(frame)
 	}
-	_, rest, _ := bytes.Cut(frame, []byte("\r\n$"))
-	_, rest, _ = bytes.Cut(rest, []byte("\r\n"))
-	word, _, found := bytes.Cut(rest[:min(len(rest), 16)], []byte("\r\n"))
-	if !found {
-		return ""
+	if len(a.expected) > 0 {
+		answered = a.expected[0]
 	}
-	return string(word)
+	switch {
+	case answered.confirm && strings.EqualFold(word, answered.verb):
+		a.live[shard(word)] = lastInt(frame)
+		if a.expected[0].names = answered.names[1:]; len(answered.names) > 1 {
+			return true, answered
+		}
+		push = true
+	case frame[0] == '>', proto == 2 && a.live != [2]int64{} && strings.HasSuffix(word, "message"):
+		return true, expected{}
+	case answered.confirm:
+		a.denied(&answered)
+	}
+	if len(a.expected) > 0 {
+		a.expected = a.expected[1:]
+	}
+	return push, answered
+}
+
+// denied forgets what the server has refused to subscribe to, all or nothing.
+func (a *attachment) denied(e *expected) {
+	for _, name := range e.names {
+		delete(a.topics, topic{e.verb, name})
+	}
+}
+
+// shard returns the index into live of the kind that a confirmation speaks of.
+func shard(word string) int {
+	if word[0] == 's' && strings.HasPrefix(word[1:], "s") || strings.HasPrefix(word, "sunsub") {
+		return 1
+	}
+	return 0
 }
 
 // lost is called when the pin has ended.
 func (a *attachment) lost(s *Session) {
 	a.pin = nil
-	if a.opaque || a.expect > 0 || a.pings > 0 {
+	if a.opaque || a.stateful || a.tracking {
 		s.close(ByLostPin)
 		return
 	}
-	a.skip = 0
+	for i := range a.expected {
+		if e := &a.expected[i]; !e.confirm && e.request == nil {
+			s.close(ByLostPin)
+			return
+		}
+	}
 	s.resubscribe()
 }
 
-// resubscribe makes the subscriptions anew on a pin to the present master, or holds until there is one.
+// resubscribe makes the subscriptions anew on a pin to the present master, and asks again what was not answered, or
+// holds until there is a master.
 func (s *Session) resubscribe() bool {
 	a := s.attach
 	c := s.choosePin()
@@ -178,11 +290,35 @@ func (s *Session) resubscribe() bool {
 		}
 		return false
 	}
+	s.answered()
 	c.Passthrough = true
 	a.pin = c
+	a.live = [2]int64{}
+	again := a.expected
+	a.expected = nil
+	awaited := map[topic]bool{} // the client's own request for it follows
+	for _, e := range again {
+		for _, name := range e.names {
+			awaited[topic{e.verb, name}] = !e.ours
+		}
+	}
 	for t := range a.topics {
-		c.Raw(resp.AppendRequestStrings(nil, t.verb, t.name))
-		a.skip++
+		if !awaited[t] {
+			c.Raw(resp.AppendRequestStrings(nil, t.verb, t.name))
+			a.expected = append(a.expected, expected{confirm: true, verb: t.verb, names: []string{t.name}, ours: true})
+		}
+	}
+	for _, e := range again {
+		switch {
+		case e.ours:
+			continue // done above
+		case e.confirm && len(e.names) == 1 && e.names[0] == "":
+			e.request = resp.AppendRequestStrings(nil, e.verb)
+		case e.confirm:
+			e.request = resp.AppendRequestStrings(nil, append([]string{e.verb}, e.names...)...)
+		}
+		c.Raw(e.request)
+		a.expected = append(a.expected, e)
 	}
 	return true
 }
@@ -197,3 +333,5 @@ func (s *Session) detach() {
 		}
 	}
 }
+
+func (a *attachment) count() int { return len(a.topics) }

@@ -17,7 +17,8 @@ type planned struct {
 // redo is one item of what a lost connection left to do: a request to send again, or a reply that is due.
 type redo struct {
 	request []byte
-	block   int // the request is a MULTI ... EXEC of that many commands
+	block   int  // the request is a MULTI ... EXEC of that many commands
+	last    bool // of which only the reply to EXEC is due
 	reply   []byte
 }
 
@@ -30,12 +31,21 @@ func (s *Session) take(buf []byte) int {
 			if !s.takeRedo() {
 				break
 			}
+			s.heard()
 			continue
+		}
+		skip := s.silence == skipNext
+		if skip {
+			s.silence = skipThis
 		}
 		n := s.takeNext(buf[pos:])
 		if n == 0 {
+			if skip && s.silence == skipThis {
+				s.silence = skipNext
+			}
 			break
 		}
+		s.tookRequest()
 		pos += n
 	}
 	return pos
@@ -45,20 +55,53 @@ func (s *Session) take(buf []byte) int {
 func (s *Session) takeNext(buf []byte) int {
 	s.limit()
 	if s.attach != nil {
-		return s.takeAttached(buf)
+		return s.takeOne(buf, s.handleAttached)
 	}
 	if s.tx != nil {
-		return s.takeInTransaction(buf)
+		return s.takeOne(buf, s.handleInTransaction)
 	}
 	return s.takeBatch(buf)
+}
+
+// takeOne takes one request of whatever class and has it handled. It returns 0 when that is not possible yet.
+func (s *Session) takeOne(buf []byte, handle func(*command.Command, command.Class, [][]byte, []byte) bool) int {
+	n, err := s.parser.Parse(buf)
+	if err != nil {
+		s.parser.Reset()
+		s.malformed(err)
+		return 0
+	}
+	if n == 0 || len(s.parser.Args) == 0 {
+		return n
+	}
+	args, request := s.parser.Args, buf[:n]
+	if s.parser.Reencode {
+		request = resp.AppendRequest(nil, args...)
+	}
+	cmd, class := s.table().Classify(args)
+	if !handle(cmd, class, args, request) {
+		s.parser.Reset()
+		return 0
+	}
+	return n
 }
 
 // limit bounds what the client may send: as Redis does, tightly while it has not authenticated.
 func (s *Session) limit() {
 	s.parser.Limits = resp.DefaultLimits
-	if s.key.User == "" && s.key.Password == "" && s.env.Pool.AuthRequired() {
+	if s.unauthenticated() {
 		s.parser.Limits = resp.UnauthenticatedLimits
 	}
+}
+
+// unauthenticated reports whether the servers would have the client authenticate first.
+func (s *Session) unauthenticated() bool {
+	return s.key.User == "" && s.key.Password == "" && s.env.Pool.AuthRequired()
+}
+
+// stranger reports whether the proxy must not answer a command by itself, because a server would not.
+func (s *Session) stranger(cmd *command.Command) bool {
+	return !cmd.Flags.Has(command.FlagNoAuth) && cmd.Name != "CLIENT" && s.unauthenticated()
 }
 
 // takeBatch gathers the ordinary requests at the front of buf, up to the first special one, and sends them together.
@@ -119,8 +162,13 @@ func (s *Session) ordinary(cmd *command.Command, class command.Class) bool {
 	case command.Read, command.Write, command.MasterRead, command.Scan:
 		return true
 	case command.Session:
-		// Behind requests that are under way a PING keeps its place in the order best by going with them.
-		return cmd.Name == "PING" && (s.outstanding > 0 || len(s.planned) > 0)
+		switch cmd.Name {
+		case "PING":
+			// Behind requests that are under way a PING keeps its place in the order best by going with them.
+			return s.outstanding > 0 || len(s.planned) > 0 || s.key.User != ""
+		case "ECHO":
+			return s.key.User != "" // who may lack the permission for these two
+		}
 	}
 	return false
 }
@@ -170,6 +218,14 @@ func (s *Session) handle(cmd *command.Command, class command.Class, args [][]byt
 		s.emit(resp.AppendError(nil, cmd.ArityError()))
 		return true
 	}
+	if s.stranger(cmd) {
+		text := "NOAUTH Authentication required."
+		if cmd.Name == "EXEC" {
+			text = "EXECABORT Transaction discarded because of: " + text
+		}
+		s.emit(errorReply(text))
+		return true
+	}
 	switch class {
 	case command.Session:
 		return s.local(cmd, args, request)
@@ -184,6 +240,10 @@ func (s *Session) handle(cmd *command.Command, class command.Class, args [][]byt
 	case command.Wait:
 		return s.wait(request)
 	case command.Subscribe, command.Pinned:
+		if cmd.Name == "CLIENT|REPLY" {
+			s.clientReply(args)
+			break
+		}
 		return s.attachFor(cmd, args, request)
 	case command.Failover:
 		s.emit(resp.AppendError(nil, "ERR a planned change of master is not available with the local coordinator"))
@@ -208,7 +268,7 @@ func (s *Session) takeRedo() bool {
 			s.draining = true
 			return false
 		}
-		if !s.sendBlock(item.request, item.block) {
+		if !s.sendBlock(item.request, item.block, item.last) {
 			return false
 		}
 	default:
@@ -218,7 +278,7 @@ func (s *Session) takeRedo() bool {
 		}
 		cmd, class := s.table().Classify(parser.Args)
 		handled := false
-		if s.tx != nil {
+		if s.tx != nil { // nothing of an attached session is on the redo list
 			handled = s.handleInTransaction(cmd, class, parser.Args, item.request)
 		} else {
 			handled = s.handle(cmd, class, parser.Args, item.request, nil)
@@ -236,7 +296,7 @@ func (s *Session) takeRedo() bool {
 
 // malformed answers a protocol error and ends the session, as a server does.
 func (s *Session) malformed(err error) {
-	if s.outstanding > 0 {
+	if s.outstanding > 0 || s.attach != nil && len(s.attach.expected) > 0 && !s.attach.opaque {
 		s.draining = true
 		return
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/understudy/understudy/proxy/command"
+	"github.com/understudy/understudy/proxy/upstream"
 	"github.com/understudy/understudy/resp"
 )
 
@@ -87,7 +88,7 @@ func validName(name []byte) bool {
 }
 
 // client handles CLIENT, whose subject is the proxy's clients, not the lanes.
-func (s *Session) client(cmd *command.Command, args [][]byte) bool {
+func (s *Session) client(cmd *command.Command, args [][]byte, request []byte) bool {
 	_, sub, _ := strings.Cut(cmd.Name, "|")
 	s.info.Command = strings.ToLower(cmd.Name)
 	switch sub {
@@ -112,7 +113,7 @@ func (s *Session) client(cmd *command.Command, args [][]byte) bool {
 		i := s.Describe()
 		s.emit(resp.AppendVerbatim(nil, s.key.Proto, "txt", i.String()+"\n"))
 	case "LIST":
-		return s.clientList(args)
+		return s.clientList(args, request)
 	case "KILL":
 		return s.clientKill(args)
 	case "NO-EVICT": // the lanes have it on already; a client's own memory is bounded by the proxy
@@ -162,44 +163,49 @@ func (s *Session) whenAsked(ask func(done func(reply []byte))) bool {
 	return true
 }
 
+// whenPermitted does something that concerns all clients, if the server lets the client do what request says: it knows
+// the permissions, the users and the syntax. request changes nothing there. The replies of all nodes are the same.
+func (s *Session) whenPermitted(request []byte, do func()) bool {
+	c := s.choose(toReplica)
+	if c == nil {
+		return s.declined()
+	}
+	s.ask(c, upstream.Repeatable, request, 1, &await{reply: func(_ *upstream.Conn, frame []byte) {
+		if frame[0] == '-' {
+			s.emit(frame)
+			return
+		}
+		do()
+	}})
+	return true
+}
+
 // clientList answers CLIENT LIST [TYPE type] [ID id ...].
-func (s *Session) clientList(args [][]byte) bool {
+func (s *Session) clientList(args [][]byte, request []byte) bool {
 	match := func(*Info) bool { return true }
-	if len(args) > 2 {
-		switch opt := strings.ToUpper(string(args[2])); {
-		case opt == "TYPE" && len(args) == 4:
-			kind := strings.ToLower(string(args[3]))
-			if !slices.Contains([]string{"normal", "pubsub", "master", "replica", "slave"}, kind) {
-				s.emit(errorReply(fmt.Sprintf("ERR Unknown client type '%s'", args[3])))
-				return true
-			}
+	if len(args) > 3 {
+		if kind := strings.ToLower(string(args[3])); strings.EqualFold(string(args[2]), "TYPE") {
 			match = func(i *Info) bool { return i.is(kind) }
-		case opt == "ID" && len(args) > 3:
-			ids := map[uint64]bool{}
+		} else {
+			ids := map[string]bool{}
 			for _, a := range args[3:] {
-				id, err := strconv.ParseUint(string(a), 10, 64)
-				if err != nil || id == 0 {
-					s.emit(errorReply("ERR Invalid client ID"))
-					return true
-				}
-				ids[id] = true
+				ids[string(a)] = true
 			}
-			match = func(i *Info) bool { return ids[i.ID] }
-		default:
-			s.emit(errorReply("ERR syntax error"))
-			return true
+			match = func(i *Info) bool { return ids[strconv.FormatUint(i.ID, 10)] }
 		}
 	}
-	return s.whenAsked(func(done func([]byte)) {
-		s.env.Directory.Infos(s, func(infos []Info) {
-			var b strings.Builder
-			for i := range infos {
-				if match(&infos[i]) {
-					b.WriteString(infos[i].String())
-					b.WriteByte('\n')
+	return s.whenPermitted(request, func() {
+		s.whenAsked(func(done func([]byte)) {
+			s.env.Directory.Infos(s, func(infos []Info) {
+				var b strings.Builder
+				for i := range infos {
+					if match(&infos[i]) {
+						b.WriteString(infos[i].String())
+						b.WriteByte('\n')
+					}
 				}
-			}
-			done(resp.AppendVerbatim(nil, s.key.Proto, "txt", b.String()))
+				done(resp.AppendVerbatim(nil, s.key.Proto, "txt", b.String()))
+			})
 		})
 	})
 }
@@ -215,69 +221,26 @@ func (i *Info) is(kind string) bool {
 	return false
 }
 
+// nobody is a filter of CLIENT KILL that no client of a server passes. Of several ID filters the last one counts.
+var nobody = [][]byte{[]byte("ID"), []byte("9223372036854775807")}
+
 // clientKill answers CLIENT KILL addr, and CLIENT KILL with filters.
 func (s *Session) clientKill(args [][]byte) bool {
-	var filters []func(*Info) bool
-	skipMe, old := true, len(args) == 3
-	if old {
-		addr := string(args[2])
-		filters = append(filters, func(i *Info) bool { return i.Addr == addr })
-		skipMe = false
-	} else if len(args)%2 != 0 {
-		s.emit(errorReply("ERR syntax error"))
-		return true
+	old := len(args) == 3
+	ask := slices.Clone(args[:2])
+	if !old {
+		ask = append(ask, args[2:]...)
 	}
-	for i := 2; !old && i < len(args); i += 2 {
-		value := string(args[i+1])
-		switch strings.ToUpper(string(args[i])) {
-		case "ID":
-			id, err := strconv.ParseUint(value, 10, 64)
-			if err != nil || id == 0 {
-				s.emit(errorReply("ERR client-id should be greater than 0"))
-				return true
-			}
-			filters = append(filters, func(i *Info) bool { return i.ID == id })
-		case "TYPE":
-			kind := strings.ToLower(value)
-			if !slices.Contains([]string{"normal", "pubsub", "master", "replica", "slave"}, kind) {
-				s.emit(errorReply(fmt.Sprintf("ERR Unknown client type '%s'", value)))
-				return true
-			}
-			filters = append(filters, func(i *Info) bool { return i.is(kind) })
-		case "ADDR":
-			filters = append(filters, func(i *Info) bool { return i.Addr == value })
-		case "LADDR":
-			filters = append(filters, func(i *Info) bool { return i.LocalAddr == value })
-		case "USER":
-			filters = append(filters, func(i *Info) bool { return i.User == value })
-		case "MAXAGE":
-			age, err := strconv.ParseInt(value, 10, 64)
-			if err != nil || age <= 0 {
-				s.emit(errorReply("ERR maxage is not an integer or out of range"))
-				return true
-			}
-			filters = append(filters, func(i *Info) bool { return i.Age >= time.Duration(age)*time.Second })
-		case "SKIPME":
-			switch strings.ToLower(value) {
-			case "yes":
-				skipMe = true
-			case "no":
-				skipMe = false
-			default:
-				s.emit(errorReply("ERR syntax error"))
-				return true
-			}
-		default:
-			s.emit(errorReply("ERR syntax error"))
-			return true
-		}
-	}
-	match := func(i *Info) bool {
-		return !slices.ContainsFunc(filters, func(f func(*Info) bool) bool { return !f(i) })
-	}
+	ask = append(ask, nobody...)
+	return s.whenPermitted(resp.AppendRequest(nil, ask...), func() { s.kill(args, old) })
+}
+
+// kill closes the clients that CLIENT KILL with these arguments means. The server has accepted them.
+func (s *Session) kill(args [][]byte, old bool) {
+	match, skipMe := killFilter(args, old)
 	me := s.Describe()
 	suicide := !skipMe && match(&me)
-	return s.whenAsked(func(done func([]byte)) {
+	s.whenAsked(func(done func([]byte)) {
 		s.env.Directory.Kill(s, match, func(n int) {
 			if suicide {
 				n++
@@ -295,6 +258,46 @@ func (s *Session) clientKill(args [][]byte) bool {
 			}
 		})
 	})
+}
+
+// killFilter returns what tells whom CLIENT KILL means, and whether it spares its own client.
+func killFilter(args [][]byte, old bool) (match func(*Info) bool, skipMe bool) {
+	if old {
+		addr := string(args[2])
+		return func(i *Info) bool { return i.Addr == addr }, false
+	}
+	skipMe = true
+	filters := map[string]func(*Info) bool{} // of several of a kind the last one counts
+	for i := 2; i+1 < len(args); i += 2 {
+		value := string(args[i+1])
+		switch option := strings.ToUpper(string(args[i])); option {
+		case "ID":
+			filters[option] = func(i *Info) bool { return strconv.FormatUint(i.ID, 10) == value }
+		case "TYPE":
+			filters[option] = func(i *Info) bool { return i.is(strings.ToLower(value)) }
+		case "ADDR":
+			filters[option] = func(i *Info) bool { return i.Addr == value }
+		case "LADDR":
+			filters[option] = func(i *Info) bool { return i.LocalAddr == value }
+		case "USER":
+			filters[option] = func(i *Info) bool { return i.User == value }
+		case "MAXAGE":
+			age, err := strconv.ParseInt(value, 10, 64)
+			filters[option] = func(i *Info) bool { return err == nil && int64(i.Age/time.Second) >= age }
+		case "SKIPME":
+			skipMe = strings.EqualFold(value, "yes")
+		default: // of a newer server: it is not known whom it means, so nobody
+			filters[option] = func(*Info) bool { return false }
+		}
+	}
+	return func(i *Info) bool {
+		for _, passes := range filters {
+			if !passes(i) {
+				return false
+			}
+		}
+		return true
+	}, skipMe
 }
 
 func (s *Session) clientHelp() {

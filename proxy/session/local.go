@@ -21,10 +21,13 @@ var (
 func (s *Session) local(cmd *command.Command, args [][]byte, request []byte) bool {
 	switch name, _, _ := strings.Cut(cmd.Name, "|"); name {
 	case "PING":
-		if len(args) == 2 {
-			s.emit(resp.AppendBulk(nil, args[1]))
-		} else {
+		switch len(args) {
+		case 1:
 			s.emit(replyPong)
+		case 2:
+			s.emit(resp.AppendBulk(nil, args[1]))
+		default:
+			s.emit(errorReply(cmd.ArityError()))
 		}
 	case "ECHO":
 		s.emit(resp.AppendBulk(nil, args[1]))
@@ -41,7 +44,7 @@ func (s *Session) local(cmd *command.Command, args [][]byte, request []byte) boo
 	case "HELLO":
 		return s.hello(args, request)
 	case "CLIENT":
-		return s.client(cmd, args)
+		return s.client(cmd, args, request)
 	case "READONLY", "READWRITE", "ASKING":
 		s.emit(errorReply("ERR This instance has cluster support disabled"))
 	default:
@@ -74,7 +77,7 @@ func (s *Session) selectDB(args [][]byte, request []byte) bool {
 	})
 }
 
-// auth verifies credentials with the master, on a connection that presents them.
+// auth has the master verify credentials, on a connection that nobody has authenticated yet.
 func (s *Session) auth(args [][]byte, request []byte) bool {
 	if len(args) > 3 {
 		s.emit(errorReply("ERR syntax error"))
@@ -85,20 +88,12 @@ func (s *Session) auth(args [][]byte, request []byte) bool {
 	if len(args) == 3 {
 		key.User = string(args[1])
 	}
-	return s.tryKey(key, true, request, []byte("*1\r\n$4\r\nPING\r\n"), func(frame []byte) {
-		if !authenticated(frame) {
-			s.emit(frame)
-			return
+	return s.tryKey(upstream.Key{Proto: 2}, true, request, request, func(frame []byte) {
+		if frame[0] == '+' {
+			s.regroup(key)
 		}
-		s.regroup(key)
-		s.emit(replyOK)
+		s.emit(frame)
 	})
-}
-
-// authenticated reports whether a reply came from a connection that the server has let in: PING may still be denied
-// to the user.
-func authenticated(frame []byte) bool {
-	return frame[0] != '-' || string(resp.ErrorCode(frame)) == "NOPERM"
 }
 
 // hello negotiates the protocol version, and may authenticate and set the name on the way.
@@ -134,8 +129,11 @@ func (s *Session) hello(args [][]byte, request []byte) bool {
 			return true
 		}
 	}
-	ask := resp.AppendRequestStrings(nil, "HELLO", strconv.Itoa(key.Proto))
-	return s.tryKey(key, verify, request, ask, func(frame []byte) {
+	ask, on := []string{"HELLO", strconv.Itoa(key.Proto)}, key
+	if verify {
+		ask, on = append(ask, "AUTH", key.User, key.Password), upstream.Key{Proto: 2}
+	}
+	return s.tryKey(on, verify, request, resp.AppendRequestStrings(nil, ask...), func(frame []byte) {
 		if frame[0] == '-' {
 			s.emit(frame)
 			return
@@ -158,8 +156,8 @@ func withID(hello []byte, id uint64) []byte {
 	return append(strconv.AppendUint(out, id, 10), rest...)
 }
 
-// tryKey asks the master something on a connection of another key, before the session moves there. With verify the
-// connection is new, so that the server checks the credentials now. request is what the client sent.
+// tryKey asks the master something on a connection of another key, before the session moves. With verify the
+// connection is new and is not used again. request is what the client sent.
 func (s *Session) tryKey(key upstream.Key, verify bool, request, ask []byte, reply func(frame []byte)) bool {
 	group := s.env.Pool.Group(key)
 	var c *upstream.Conn
@@ -180,9 +178,8 @@ func (s *Session) tryKey(key upstream.Key, verify bool, request, ask []byte, rep
 	s.ask(c, upstream.Repeatable, ask, 1, &await{
 		again: bytes.Clone(request),
 		reply: func(_ *upstream.Conn, frame []byte) {
-			clean := frame[0] != '-'
 			reply(frame)
-			s.later = func() { s.dropPin(clean) }
+			s.later = func() { s.dropPin(false) }
 		},
 		done: group.Release,
 	})

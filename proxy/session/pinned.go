@@ -18,7 +18,7 @@ func (s *Session) block(cmd *command.Command, args [][]byte, request []byte) boo
 	if cmd.Flags.Has(command.FlagReadOnly) {
 		kind = upstream.Repeatable
 	}
-	s.occupy(c, kind, request, 1, func(_ *upstream.Conn, frames []byte) { s.out.Append(frames) })
+	s.occupy(c, kind, request, 1, func(_ *upstream.Conn, frames []byte) { s.emit(frames) })
 	return true
 }
 
@@ -32,7 +32,7 @@ func (s *Session) wait(request []byte) bool {
 	both := append([]byte("*1\r\n$4\r\nPING\r\n"), request...)
 	s.occupy(c, upstream.Repeatable, both, 2, func(_ *upstream.Conn, frames []byte) {
 		_, reply, _ := bytes.Cut(frames, []byte("\n")) // behind the PONG
-		s.out.Append(reply)
+		s.emit(reply)
 	})
 	s.await.again = bytes.Clone(request)
 	return true

@@ -36,7 +36,7 @@ func (s *Session) Reply(c *upstream.Conn, e *upstream.Entry, frame []byte) {
 		return
 	}
 	s.outstanding--
-	s.replySize += (len(frame) - s.replySize) / 8
+	s.measure(len(frame))
 	if frame[0] == '-' && s.retry(c, e, frame) {
 		s.recover(redo{request: c.Request(nil)})
 		return
@@ -57,8 +57,20 @@ func (s *Session) Reply(c *upstream.Conn, e *upstream.Entry, frame []byte) {
 		}
 		return
 	}
-	s.out.Append(frame)
-	s.conn.Flush()
+	s.emit(frame)
+	s.relieve(c)
+}
+
+// relieve stops the replies on c from piling up in front of a client that does not read. Others must not wait for
+// that client, so c takes no more requests; once it serves nobody else, nothing is read from it.
+func (s *Session) relieve(c *upstream.Conn) {
+	if s.out.Len() < hardOutput || s.lanePaused != nil {
+		return
+	}
+	c.Retire()
+	if c.Pause() {
+		s.lanePaused = c
+	}
 }
 
 // retry reports whether an error reply only says that this node cannot do it now, nothing was applied, and another
@@ -137,13 +149,13 @@ func (s *Session) Stream(c *upstream.Conn, e *upstream.Entry, part []byte, last 
 		return
 	}
 	if !s.dropStream {
-		s.out.Append(part)
-		s.conn.Flush()
+		s.emit(part)
 	}
 	if last {
 		s.streaming = false
 		s.outstanding--
 		s.replySize = max(s.replySize, 1<<20)
+		s.conn.Flush()
 	} else if s.out.Len() > softOutput && s.lanePaused == nil && c.Pause() {
 		s.lanePaused = c
 	}
@@ -158,11 +170,6 @@ func (s *Session) gather(c *upstream.Conn, e *upstream.Entry, part []byte, last 
 	if last {
 		frame := s.gathered
 		s.gathered = nil
-		if e.Tag == tagPlain { // the connection no longer has the request: the reply itself is what is kept
-			s.outstanding--
-			s.recover(redo{reply: frame})
-			return
-		}
 		s.Reply(c, e, frame)
 	}
 }

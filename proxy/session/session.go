@@ -14,11 +14,15 @@ import (
 const (
 	// softOutput is how much unread output keeps a session from taking further requests.
 	softOutput = 256 << 10
+	// hardOutput is how much of it keeps the replies to requests under way from being read, if that hurts nobody else.
+	hardOutput = 4 << 20
 	// softInput is how much waiting input stops the reading from a client. A single request may be larger.
 	softInput = 256 << 10
 	// maxOutstanding and maxReplyBytes bound what a session has under way: requests, and the replies expected to them.
-	maxOutstanding = 1024
-	maxReplyBytes  = 16 << 20
+	// A new session begins with startOutstanding, because nothing is known of its replies yet.
+	startOutstanding = 64
+	maxOutstanding   = 1024
+	maxReplyBytes    = 16 << 20
 )
 
 // Session is one client's conversation. It is the eventloop.Handler of the client's connection. All methods run on
@@ -41,6 +45,7 @@ type Session struct {
 	lane        *upstream.Conn // that the outstanding requests are on
 	outstanding int
 	replySize   int // smoothed, bytes
+	window      int // how many requests may be outstanding: grows as replies show their size
 
 	redo      []redo // requests to send again and replies that are due, before any input
 	recovered []redo // the same, still being gathered: becomes redo when nothing is outstanding
@@ -69,6 +74,7 @@ type Session struct {
 	closeReason CloseReason
 	closed      bool
 	dropStream  bool // the reply that is being streamed is not delivered
+	silence     silence
 
 	info  Info
 	since time.Time
@@ -76,7 +82,7 @@ type Session struct {
 
 // New returns the session of a client that has connected, for conn's handler.
 func New(env *Env, conn eventloop.Conn, id uint64, policy Policy) *Session {
-	s := &Session{env: env, conn: conn, id: id, policy: policy, since: env.Loop.Now()}
+	s := &Session{env: env, conn: conn, id: id, policy: policy, since: env.Loop.Now(), window: startOutstanding}
 	s.out = bytelog.Log{Pool: env.Bytes}
 	s.key = upstream.Key{Proto: 2}
 	s.group = env.Pool.Group(s.key)
@@ -99,7 +105,7 @@ func (s *Session) Data(p []byte) {
 	s.info.lastActive = s.env.Loop.Now()
 	if len(s.in) == 0 {
 		n := s.take(p)
-		if n < len(p) && !s.closed {
+		if n < len(p) && !s.closed && !s.closeAfter {
 			s.in = append(s.in, p[n:]...)
 			s.reserve()
 		}
@@ -124,7 +130,7 @@ func (s *Session) reserve() {
 // takeInput takes what it can of the input that is kept.
 func (s *Session) takeInput() {
 	n := s.take(s.in)
-	if s.closed {
+	if s.closed || s.closeAfter { // and the rest of the input is gone
 		return
 	}
 	switch rest := len(s.in) - n; {
@@ -149,6 +155,7 @@ func (s *Session) proceed() {
 			s.later = nil
 			f()
 		}
+		s.heard()
 	}
 	if len(s.recovered) > 0 && s.outstanding == 0 {
 		s.redo = append(s.recovered, s.redo...)
@@ -168,12 +175,13 @@ func (s *Session) proceed() {
 		s.readPaused = false
 		s.conn.ResumeRead()
 	}
-	if s.peerDone && !s.readPaused && s.settled() {
+	if s.peerDone && !s.readPaused && s.settled() && s.mayTake() {
 		s.quit(ByPeer)
 	}
 }
 
-// settled reports that all the client asked for has been answered; what is left is not a whole request.
+// settled reports that all that was taken has been answered. If mayTake is true as well, then what is left in the input
+// is not a whole request.
 func (s *Session) settled() bool {
 	return s.outstanding == 0 && s.await == nil && len(s.redo) == 0 && len(s.recovered) == 0 && !s.held
 }
@@ -186,18 +194,33 @@ func (s *Session) blocked() bool {
 
 // mayTake reports whether another request may be taken from the input or the redo list.
 func (s *Session) mayTake() bool {
-	return !s.closed && !s.closeAfter && !s.held && !s.draining && s.await == nil && len(s.recovered) == 0 &&
-		s.out.Len() < softOutput && s.outstanding < s.allowance()
+	return !s.closed && !s.closeAfter && !s.held && !s.draining && s.await == nil && len(s.recovered) == 0 && s.later == nil &&
+		s.out.Len() < softOutput && s.outstanding < s.allowance() && (s.silence != skipThis || len(s.redo) > 0)
 }
 
-// allowance is how many requests may be outstanding: fewer when the replies are large.
+// allowance is how many requests may be outstanding: fewer when the replies are large, or of unknown size.
 func (s *Session) allowance() int {
-	return min(maxOutstanding, max(1, maxReplyBytes/(s.replySize+1)))
+	if s.silence != audible && s.silence != mute {
+		return 1
+	}
+	return min(s.window, max(1, maxReplyBytes/(s.replySize+1)))
+}
+
+// measure learns from a reply of that size how many requests may be outstanding.
+func (s *Session) measure(size int) {
+	s.window = min(s.window+1, maxOutstanding)
+	if more := size - s.replySize; more > 0 {
+		s.replySize += more / 2
+	} else {
+		s.replySize += more / 8
+	}
 }
 
 // emit queues bytes for the client.
 func (s *Session) emit(p []byte) {
-	s.out.Append(p)
+	if !s.silenced() {
+		s.out.Append(p)
+	}
 	s.conn.Flush()
 }
 
@@ -207,6 +230,7 @@ func (s *Session) Flush() {
 	if s.closed {
 		return
 	}
+	wasFull := s.out.Len() >= softOutput
 	for s.out.Unsent() > 0 {
 		bufs := s.out.Next(s.bufs[:0], len(s.bufs))
 		want := 0
@@ -236,8 +260,8 @@ func (s *Session) Flush() {
 		s.lanePaused.Resume()
 		s.lanePaused = nil
 	}
-	if s.out.Len() < softOutput && (len(s.in) > 0 || len(s.redo) > 0) && s.mayTake() && s.outstanding == 0 {
-		s.conn.Flush() // the output was what held the input back
+	if wasFull && s.out.Len() < softOutput {
+		s.conn.Flush() // it was the output that held the input back
 	}
 }
 

@@ -1,8 +1,6 @@
 package session
 
 import (
-	"bytes"
-
 	"github.com/understudy/understudy/proxy/upstream"
 	"github.com/understudy/understudy/resp"
 )
@@ -16,6 +14,7 @@ type await struct {
 	done   func()
 	again  []byte // what to send if it must be sent again; nil: the request as it was sent
 	block  int    // commands of a MULTI ... EXEC
+	last   bool   // of which only the reply to EXEC is due
 	frames []byte // gathered so far
 	final  int    // where in frames the last one begins
 }
@@ -82,7 +81,7 @@ func (s *Session) replySpecial(c *upstream.Conn, e *upstream.Entry, frame []byte
 		if a.again == nil {
 			a.again = c.Request(nil)
 		}
-		s.recover(redo{request: a.again, block: a.block})
+		s.recover(redo{request: a.again, block: a.block, last: a.last})
 		s.later = func() { s.dropPin(true) }
 		return
 	}
@@ -99,24 +98,13 @@ func (s *Session) replySpecial(c *upstream.Conn, e *upstream.Entry, frame []byte
 	s.conn.Flush()
 }
 
-// retrySpecial is retry, and knows that a Block was refused as a whole when EXEC was aborted because its commands met
-// a node that was no master.
+// retrySpecial is retry for what is awaited.
 func (s *Session) retrySpecial(c *upstream.Conn, e *upstream.Entry, a *await) bool {
+	if a.block > 0 {
+		return s.blockDeclined(c, a)
+	}
 	last := a.frames[a.final:]
-	if a.block == 0 {
-		return last[0] == '-' && s.retry(c, e, last)
-	}
-	if !bytes.HasPrefix(last, []byte("-EXECABORT")) {
-		return false
-	}
-	for frames := a.frames[:a.final]; len(frames) > 0; {
-		end := bytes.Index(frames, []byte("\r\n")) + 2 // all of them are one line
-		if frames[0] == '-' && s.retry(c, &upstream.Entry{Kind: upstream.Write}, frames[:end]) {
-			return true
-		}
-		frames = frames[end:]
-	}
-	return false
+	return last[0] == '-' && s.retry(c, e, last)
 }
 
 func (s *Session) lostSpecial(c *upstream.Conn, e *upstream.Entry, request []byte, sent bool) {
@@ -129,7 +117,7 @@ func (s *Session) lostSpecial(c *upstream.Conn, e *upstream.Entry, request []byt
 		if a.again != nil {
 			request = a.again
 		}
-		s.recover(redo{request: request, block: a.block})
+		s.recover(redo{request: request, block: a.block, last: a.last})
 		return
 	}
 	s.env.Stats.Unknown++
@@ -137,15 +125,7 @@ func (s *Session) lostSpecial(c *upstream.Conn, e *upstream.Entry, request []byt
 		s.close(ByAmbiguity)
 		return
 	}
-	due := a.frames
-	for n := a.block - int(e.Replies); a.block > 0 && n < a.block-1; n++ {
-		if n == 0 {
-			due = append(due, "+OK\r\n"...)
-		} else {
-			due = append(due, "+QUEUED\r\n"...)
-		}
-	}
-	s.recover(redo{reply: append(due, unknownResult...)})
+	s.recover(redo{reply: a.dueAfterLoss(e)})
 }
 
 // Push implements upstream.Listener.

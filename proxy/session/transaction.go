@@ -2,6 +2,7 @@ package session
 
 import (
 	"bytes"
+	"strconv"
 
 	"github.com/understudy/understudy/proxy/command"
 	"github.com/understudy/understudy/proxy/upstream"
@@ -11,10 +12,8 @@ import (
 // maxKeptTransaction bounds the bytes of a transaction that are kept so that it can be begun again elsewhere.
 const maxKeptTransaction = 1 << 20
 
-// maxBlock bounds how many commands of a transaction are looked at to see whether it is whole.
-const maxBlock = 1024
-
-// transaction is a MULTI or WATCH that runs on a pin, because its commands arrive one after the other.
+// transaction is a MULTI or WATCH that runs on a pin, because its commands arrive one after the other. What it has
+// become is read from the server's replies: a command that changes it (turns) is outstanding alone.
 //
 // Nothing of a transaction is applied before EXEC, so when the pin is lost before EXEC was sent, nothing is lost:
 // without watched keys the commands, which are kept, are sent again as one block when EXEC arrives. With watched
@@ -22,12 +21,32 @@ const maxBlock = 1024
 type transaction struct {
 	multi   bool // MULTI was answered
 	watched bool
+	turning string // the command that is outstanding and will change what this is
 	queued  int
-	dirty   bool   // the server has refused to queue a command: EXEC will be aborted
-	kept    []byte // MULTI and what was queued since
-	keeping bool   // kept is complete
-	broken  bool   // the pin is gone
-	over    bool   // EXEC, DISCARD or UNWATCH was answered
+	dirty   bool       // a command was not queued: EXEC will be aborted
+	refused bool       // the proxy itself was who did not queue it, so the server would not abort EXEC
+	kept    []byte     // MULTI and what was queued since
+	keeping bool       // kept is complete
+	selects []selected // SELECTs among what was queued
+	db      int        // that a SELECT outside of MULTI moves to, once it is answered
+
+	broken   bool // the pin is gone
+	moved    bool // the pin is in another database than it was lent in
+	declined bool // the request at the front of the pin was declined: nothing of it was applied
+}
+
+// selected is a SELECT that was queued, and its place in the reply to EXEC.
+type selected struct{ place, db int }
+
+// turns reports whether the command changes what a transaction is, so that what follows waits for its reply.
+func (tx *transaction) turns(cmd *command.Command) bool {
+	switch cmd.Name {
+	case "MULTI", "EXEC", "DISCARD", "WATCH":
+		return true
+	case "UNWATCH", "SELECT":
+		return !tx.multi
+	}
+	return false
 }
 
 // begin handles MULTI, WATCH and the like outside of a transaction. A MULTI whose EXEC has already arrived, with
@@ -45,7 +64,7 @@ func (s *Session) begin(cmd *command.Command, request, ahead []byte) bool {
 		return true
 	case "MULTI":
 		if size, commands := s.wholeBlock(ahead); size > 0 {
-			if !s.sendBlock(append(bytes.Clone(request), ahead[:size]...), commands) {
+			if !s.sendBlock(append(bytes.Clone(request), ahead[:size]...), commands, false) {
 				return false
 			}
 			s.ahead = size
@@ -58,245 +77,327 @@ func (s *Session) begin(cmd *command.Command, request, ahead []byte) bool {
 	}
 	s.pin = c
 	s.tx = &transaction{keeping: true}
-	s.sendQueued(cmd, request)
+	s.sendQueued(cmd, nil, request)
 	return true
 }
 
-// wholeBlock looks for EXEC in what follows a MULTI. It returns the size of everything up to it and the number of
-// commands with MULTI and EXEC, or 0 when EXEC is not there or something else than a command on keys is.
-func (s *Session) wholeBlock(ahead []byte) (size, commands int) {
-	parser := resp.RequestParser{Limits: s.parser.Limits}
-	table := s.table()
-	for commands = 1; commands < maxBlock; commands++ {
-		n, err := parser.Parse(ahead[size:])
-		if n == 0 || err != nil || parser.Reencode || len(parser.Args) == 0 {
-			return 0, 0
-		}
-		size += n
-		cmd, class := table.Classify(parser.Args)
-		switch {
-		case cmd.Name == "EXEC" && len(parser.Args) == 1:
-			return size, commands + 1
-		case class == command.Blocking || !cmd.Keyed():
-			return 0, 0
-		}
-	}
-	return 0, 0
-}
-
-// sendBlock sends a whole transaction on a lane.
-func (s *Session) sendBlock(request []byte, commands int) bool {
-	return s.sendBlockFor(request, commands, func(_ *upstream.Conn, frames []byte) { s.out.Append(frames) })
-}
-
-func (s *Session) sendBlockFor(request []byte, commands int, reply func(*upstream.Conn, []byte)) bool {
-	c := s.choose(toMaster)
-	if c == nil {
-		if s.gaveUp {
-			for range commands {
-				s.decline()
-			}
-		}
-		return s.gaveUp
-	}
-	s.ask(c, upstream.Block, request, commands, &await{block: commands, reply: reply})
-	return true
-}
-
-// takeInTransaction takes one request of a transaction that runs on a pin.
-func (s *Session) takeInTransaction(buf []byte) int {
-	n, err := s.parser.Parse(buf)
-	if err != nil {
-		s.malformed(err)
-		return 0
-	}
-	if n == 0 || len(s.parser.Args) == 0 {
-		return n
-	}
-	args, request := s.parser.Args, buf[:n]
-	if s.parser.Reencode {
-		request = resp.AppendRequest(nil, args...)
-	}
-	cmd, class := s.table().Classify(args)
-	if !s.handleInTransaction(cmd, class, args, request) {
-		s.parser.Reset()
-		return 0
-	}
-	return n
-}
-
+// handleInTransaction deals with one request while a transaction is under way.
 func (s *Session) handleInTransaction(cmd *command.Command, class command.Class, args [][]byte, request []byte) bool {
-	ends := cmd.Name == "EXEC" || cmd.Name == "DISCARD" || cmd.Name == "UNWATCH" || cmd.Name == "RESET" || cmd.Name == "QUIT"
-	// What ends the transaction, or is answered without the pin, waits for what is under way.
-	if s.outstanding > 0 && (ends || s.tx.broken || s.tx.over || class == command.Session) {
+	tx := s.tx
+	if tx.turning != "" || s.outstanding > 0 && (tx.broken || tx.turns(cmd) || s.withoutServer(cmd, class)) {
 		s.draining = true
 		return false
 	}
 	switch {
-	case s.tx.over:
-		s.tx = nil
-		s.dropPin(true)
-		return s.handle(cmd, class, args, request, nil)
 	case cmd.Name == "QUIT" || cmd.Name == "RESET":
-		return s.local(cmd, args, request)
-	case s.tx.broken:
+		return s.handle(cmd, class, args, request, nil)
+	case tx.broken:
 		return s.withoutPin(cmd, class, args, request)
-	case !s.tx.multi && class == command.Session, class == command.Refused, class == command.Proxy, class == command.Failover,
-		class == command.Subscribe, class == command.Pinned:
-		// The connection's own state is not the pin's, and a subscription would change what the pin is.
-		if s.outstanding > 0 {
-			s.draining = true
-			return false
-		}
-		if s.tx.multi || class != command.Session {
-			s.emit(errorReply("ERR " + cmd.Name + " is not supported inside a transaction through Understudy"))
-			s.tx.dirty = true
-			return true
-		}
-		return s.local(cmd, args, request)
+	case s.withoutServer(cmd, class):
+		return s.besideTransaction(cmd, class, args, request)
+	case cmd.Name == "EXEC" && tx.refused:
+		s.endTransaction(false)
+		s.emit(errorReply(execAborted))
+		return true
 	}
 	if !s.env.Pool.Granted() {
 		s.hold()
 		if s.gaveUp {
-			s.decline()
+			s.declineQueued(cmd)
 		}
 		return s.gaveUp
 	}
 	s.release()
-	s.sendQueued(cmd, request)
+	s.sendQueued(cmd, args, request)
 	return true
 }
 
+const execAborted = "EXECABORT Transaction discarded because of previous errors."
+
+// withoutServer reports whether a command within a transaction is not for the pin: it concerns the client's own
+// connection, or would make something else of the pin.
+func (s *Session) withoutServer(cmd *command.Command, class command.Class) bool {
+	switch class {
+	case command.Session:
+		switch cmd.Name {
+		case "SELECT":
+			return false
+		case "PING", "ECHO", "READONLY", "READWRITE", "ASKING":
+			return !s.tx.multi // in MULTI they are queued or refused like any other
+		}
+		return true
+	case command.Info:
+		return !s.tx.multi
+	case command.Refused, command.Proxy, command.Failover, command.Subscribe, command.Pinned:
+		return true
+	}
+	return false
+}
+
+// besideTransaction deals with a command that the pin is not asked about.
+func (s *Session) besideTransaction(cmd *command.Command, class command.Class, args [][]byte, request []byte) bool {
+	switch {
+	case s.tx.multi && cmd.Known() && !cmd.Accepts(len(args)):
+		s.refuseQueued(cmd.ArityError())
+	case class == command.Refused && s.tx.multi:
+		s.refuseQueued(cmd.Refusal())
+	case s.tx.multi, class == command.Subscribe, class == command.Pinned:
+		s.refuseQueued("ERR " + cmd.Name + " is not supported inside a transaction through Understudy")
+	case cmd.Name == "AUTH" || cmd.Name == "HELLO":
+		// The pin would remain the former user's. Watched keys count as changed from here on.
+		s.tx.broken = true
+		s.dropPin(false)
+		return s.handle(cmd, class, args, request, nil)
+	default:
+		return s.handle(cmd, class, args, request, nil)
+	}
+	return true
+}
+
+// refuseQueued answers a command by an error of the proxy's own, and has EXEC aborted if there is a MULTI.
+func (s *Session) refuseQueued(text string) {
+	s.tx.dirty, s.tx.refused = s.tx.multi, s.tx.multi
+	s.emit(errorReply(text))
+}
+
+// declineQueued answers a command for which no master was to be had in time.
+func (s *Session) declineQueued(cmd *command.Command) {
+	switch {
+	case cmd.Name == "EXEC" || cmd.Name == "DISCARD":
+		s.endTransaction(false)
+	case s.tx.multi:
+		s.tx.dirty, s.tx.refused = true, true
+	}
+	s.decline()
+}
+
+// endTransaction leaves the transaction behind. It is called with nothing outstanding on the pin.
+func (s *Session) endTransaction(clean bool) {
+	clean = clean && !s.tx.moved
+	s.tx = nil
+	s.dropPin(clean)
+}
+
 // sendQueued sends one command of the transaction on the pin.
-func (s *Session) sendQueued(cmd *command.Command, request []byte) {
+func (s *Session) sendQueued(cmd *command.Command, args [][]byte, request []byte) {
 	tx := s.tx
 	kind := upstream.Repeatable
 	switch {
-	case cmd.Name == "EXEC", !tx.multi && cmd.Class != command.Transaction && cmd.Class != command.Read && cmd.Class != command.MasterRead:
+	case cmd.Name == "EXEC", !tx.multi && cmd.Class == command.Blocking && !cmd.Flags.Has(command.FlagReadOnly):
 		kind = upstream.Write
+	case !tx.multi && cmd.Class == command.Write:
+		kind = kindOf(cmd, command.Write)
 	}
-	tx.remember(cmd, request)
+	switch {
+	case tx.turns(cmd):
+		tx.turning = cmd.Name
+		if cmd.Name == "SELECT" {
+			tx.db = database(args, s.key.DB)
+		}
+	case tx.multi:
+		if cmd.Name == "SELECT" {
+			tx.selects = append(tx.selects, selected{tx.queued, database(args, s.key.DB)})
+			tx.keeping = false // a SELECT must not enter a lane
+		}
+		tx.keep(request)
+	}
 	s.pin.Send(s, kind, tagQueued, request, 1)
 	s.sentOn(s.pin, 1, 0)
-	if kind == upstream.Write {
+	if kind != upstream.Repeatable {
 		s.wroteAt = s.env.Loop.Now()
 	}
 }
 
-// remember follows what the transaction has become once the command is answered well.
-func (tx *transaction) remember(cmd *command.Command, request []byte) {
-	switch cmd.Name {
-	case "WATCH":
-		tx.watched = true
-	case "MULTI":
-		tx.multi = true
-		tx.kept = append(tx.kept, request...)
-	case "EXEC", "DISCARD":
-		tx.over = true
-	case "UNWATCH":
-		tx.over = !tx.multi
-	default:
-		if tx.multi {
-			tx.queued++
-			if tx.keeping = tx.keeping && len(tx.kept)+len(request) <= maxKeptTransaction; tx.keeping {
-				tx.kept = append(tx.kept, request...)
-			} else {
-				tx.kept = nil
-			}
+// database is the argument of SELECT, or otherwise if the server will not accept it.
+func database(args [][]byte, otherwise int) int {
+	if len(args) == 2 {
+		if db, err := strconv.Atoi(string(args[1])); err == nil {
+			return db
 		}
+	}
+	return otherwise
+}
+
+// keep remembers a command that is being queued.
+func (tx *transaction) keep(request []byte) {
+	tx.queued++
+	if tx.keeping = tx.keeping && len(tx.kept)+len(request) <= maxKeptTransaction; tx.keeping {
+		tx.kept = append(tx.kept, request...)
+	} else {
+		tx.kept = nil
 	}
 }
 
 // replyQueued delivers a reply of the pin.
 func (s *Session) replyQueued(c *upstream.Conn, e *upstream.Entry, frame []byte) {
-	s.outstanding--
-	if frame[0] == '-' && s.tx.multi && !s.tx.over {
-		s.tx.dirty = true
-	}
-	if e.Kind == upstream.Write && !s.env.Pool.Answerable(c) {
-		s.unknown()
+	tx := s.tx
+	if frame[0] == '-' && s.retry(c, e, declinedBecause(frame)) {
+		tx.declined = true
+		c.Close() // and lostQueued deals with this request and those behind it
 		return
 	}
-	s.out.Append(frame)
-	s.conn.Flush()
-	if s.tx.over && s.outstanding == 0 {
-		s.later = func() {
-			s.tx = nil
-			s.dropPin(true)
+	s.outstanding--
+	s.answered()
+	turned := tx.turning
+	tx.turning = ""
+	db, over := s.key.DB, false
+	switch {
+	case turned != "":
+		db, over = tx.turn(turned, frame, db)
+	case frame[0] == '-' && tx.multi:
+		tx.dirty = true
+	}
+	if e.Kind != upstream.Repeatable && !s.env.Pool.Answerable(c) {
+		s.unknown()
+	} else {
+		s.emit(frame)
+	}
+	if s.closed {
+		return
+	}
+	if db != s.key.DB {
+		key := s.key
+		key.DB = db
+		s.regroup(key)
+	}
+	if over {
+		s.later = func() { s.endTransaction(true) }
+	}
+}
+
+// turn follows what the reply to a command makes of the transaction: the database that the session is in, and whether
+// the transaction is over.
+func (tx *transaction) turn(name string, frame []byte, db int) (now int, over bool) {
+	ok := frame[0] == '+'
+	switch name {
+	case "MULTI":
+		if ok {
+			tx.multi, tx.kept = true, []byte("*1\r\n$5\r\nMULTI\r\n")
+		} else if tx.multi {
+			tx.dirty = true
+		}
+	case "WATCH":
+		if tx.watched = tx.watched || ok; !ok && tx.multi {
+			tx.dirty = true
+		}
+	case "UNWATCH":
+		tx.watched = tx.watched && !ok
+	case "DISCARD":
+		if ok {
+			tx.multi, tx.watched = false, false
+		} else if tx.multi {
+			tx.dirty = true
+		}
+	case "EXEC":
+		if tx.multi { // whatever the reply is
+			db = tx.executed(frame, db)
+			tx.multi, tx.watched = false, false
+		}
+	case "SELECT":
+		if ok {
+			tx.moved, db = true, tx.db
 		}
 	}
+	return db, !tx.multi && !tx.watched
+}
+
+// executed returns the database after EXEC.
+func (tx *transaction) executed(frame []byte, db int) int {
+	if len(tx.selects) == 0 || frame[0] != '*' {
+		return db
+	}
+	reply, n, err := resp.Decode(frame)
+	if n == 0 || err != nil || len(reply.Array) != tx.queued {
+		return db
+	}
+	for _, sel := range tx.selects {
+		if reply.Array[sel.place].Kind == '+' {
+			tx.moved, db = true, sel.db
+		}
+	}
+	return db
 }
 
 // lostQueued answers a request of the transaction that was under way when the pin was lost.
 func (s *Session) lostQueued(e *upstream.Entry, request []byte, sent bool) {
 	s.outstanding--
 	tx := s.tx
+	turning := tx.turning
+	tx.turning = ""
 	tx.broken = true
+	sent = sent && !tx.declined
+	tx.declined = false
 	switch {
-	case sent && e.Kind == upstream.Write:
-		tx.over = true
+	case sent && e.Kind != upstream.Repeatable:
+		if turning == "EXEC" {
+			s.tx = nil
+		}
 		s.unknown()
-	case tx.over: // EXEC, DISCARD or UNWATCH, not sent or without effect: dealt with without the pin
-		tx.over = false
-		s.recover(redo{request: request})
-	case !tx.multi:
-		s.recover(redo{request: request})
-	case bytes.Equal(request, tx.kept[:min(len(request), len(tx.kept))]):
-		s.recover(redo{reply: replyOK}) // MULTI itself
-	default:
+	case tx.multi && turning == "":
 		s.recover(redo{reply: []byte("+QUEUED\r\n")})
+	default: // it was not sent, or had no effect that outlives the pin
+		s.recover(redo{request: request})
 	}
 }
 
 // withoutPin answers for a transaction whose pin is lost.
 func (s *Session) withoutPin(cmd *command.Command, class command.Class, args [][]byte, request []byte) bool {
 	tx := s.tx
+	refuse := func(text string) bool {
+		tx.dirty = tx.multi
+		s.emit(errorReply(text))
+		return true
+	}
 	switch {
+	case s.withoutServer(cmd, class):
+		return s.besideTransaction(cmd, class, args, request)
 	case cmd.Name == "EXEC" && !tx.multi:
-		s.emit(errorReply("ERR EXEC without MULTI"))
-		return true
-	case cmd.Name == "DISCARD" && !tx.multi:
-		s.emit(errorReply("ERR DISCARD without MULTI"))
-		return true
-	case cmd.Name == "MULTI" && tx.multi:
-		s.emit(errorReply("ERR MULTI calls can not be nested"))
-		return true
-	case cmd.Name == "WATCH" && tx.multi:
-		s.emit(errorReply("ERR WATCH inside MULTI is not allowed"))
-		return true
+		return refuse("ERR EXEC without MULTI")
 	case cmd.Name == "EXEC":
-		return s.execWithoutPin(request)
+		return s.execWithoutPin(cmd, args, request)
+	case cmd.Known() && !cmd.Accepts(len(args)):
+		return refuse(cmd.ArityError())
+	case cmd.Name == "DISCARD" && !tx.multi:
+		return refuse("ERR DISCARD without MULTI")
+	case cmd.Name == "MULTI" && tx.multi:
+		return refuse("ERR MULTI calls can not be nested")
+	case cmd.Name == "WATCH" && tx.multi:
+		return refuse("ERR WATCH inside MULTI is not allowed")
 	case cmd.Name == "DISCARD", cmd.Name == "UNWATCH" && !tx.multi:
 		s.tx = nil
 		s.emit(replyOK)
-		return true
-	case cmd.Name == "WATCH", cmd.Name == "MULTI":
-		tx.remember(cmd, request)
+	case cmd.Name == "WATCH":
+		tx.watched = true
 		s.emit(replyOK)
-		return true
+	case cmd.Name == "MULTI":
+		tx.multi, tx.kept = true, bytes.Clone(request)
+		s.emit(replyOK)
 	case !tx.multi: // between WATCH and MULTI
 		return s.handle(cmd, class, args, request, nil)
+	default:
+		if cmd.Name == "SELECT" {
+			tx.keeping = false
+		}
+		tx.keep(request)
+		s.emit([]byte("+QUEUED\r\n"))
 	}
-	tx.remember(cmd, request)
-	s.emit([]byte("+QUEUED\r\n"))
 	return true
 }
 
 // execWithoutPin ends a transaction whose pin is lost.
-func (s *Session) execWithoutPin(request []byte) bool {
+func (s *Session) execWithoutPin(cmd *command.Command, args [][]byte, request []byte) bool {
 	tx := s.tx
 	switch {
+	case !cmd.Accepts(len(args)):
+		s.emit(errorReply(cmd.ArityError()))
 	case tx.dirty:
-		s.emit(errorReply("EXECABORT Transaction discarded because of previous errors."))
+		s.emit(errorReply(execAborted))
 	case tx.watched:
 		s.emit(resp.AppendNullArray(nil, s.key.Proto))
 	case !tx.keeping:
 		s.emit(errorReply("EXECABORT Transaction discarded because the connection to the master was lost."))
 	default:
-		block := append(bytes.Clone(tx.kept), request...)
-		sent := s.sendBlockFor(block, tx.queued+2, func(_ *upstream.Conn, frames []byte) {
-			s.out.Append(lastFrame(frames, tx.queued+1))
-		})
+		sent := s.sendBlock(append(bytes.Clone(tx.kept), request...), tx.queued+2, true)
 		if sent {
 			s.tx = nil
 		}
@@ -304,12 +405,4 @@ func (s *Session) execWithoutPin(request []byte) bool {
 	}
 	s.tx = nil
 	return true
-}
-
-// lastFrame skips n replies of one line each.
-func lastFrame(frames []byte, n int) []byte {
-	for range n {
-		_, frames, _ = bytes.Cut(frames, []byte("\n"))
-	}
-	return frames
 }

@@ -217,19 +217,14 @@ func (c *Conn) stream(part []byte, last bool) {
 		}
 	}
 	e := c.queue.front()
-	if last {
-		c.streaming = false
-		if e.Replies > 1 {
-			e.Replies--
-			e.Owner.Stream(c, e, part, true)
-			return
-		}
-		done := c.answer()
-		done.Owner.Stream(c, &done, part, true)
-		c.settle()
+	if !last {
+		e.Owner.Stream(c, e, part, false)
 		return
 	}
-	e.Owner.Stream(c, e, part, false)
+	c.streaming = false
+	e.Replies--
+	e.Owner.Stream(c, e, part, true)
+	c.afterReply(e)
 }
 
 // frame handles one whole reply.
@@ -248,25 +243,28 @@ func (c *Conn) frame(frame []byte) {
 		e := c.queue.front()
 		e.Replies--
 		e.Owner.Reply(c, e, frame)
-		if c.ended || e.Replies > 0 {
-			return
-		}
+		c.afterReply(e)
+	}
+}
+
+// afterReply takes the front entry off if it was answered in full.
+func (c *Conn) afterReply(e *Entry) {
+	if !c.ended && e.Replies == 0 {
 		c.answer()
 		c.settle()
 	}
 }
 
-// answer takes the front entry off: it was answered in full.
-func (c *Conn) answer() Entry {
-	e := *c.queue.front()
-	c.log.Release(e.Size)
+// answer takes the front entry off.
+func (c *Conn) answer() {
+	c.log.Release(c.queue.front().Size)
 	c.queue.pop()
 	c.answered++
 	if c.answered == c.sample {
-		c.node.observe(c.group.pool.loop.Now().Sub(c.sentAt))
+		now := c.group.pool.loop.Now()
+		c.node.observe(now.Sub(c.sentAt), now)
 		c.sample = 0
 	}
-	return e
 }
 
 // settle ends a retired connection that has nothing more to do, and tells a pool that waits for the fence.
@@ -279,6 +277,9 @@ func (c *Conn) settle() {
 		c.end(errRetired, false)
 	}
 }
+
+// Retire makes the connection take no more requests, and end when those it has are answered.
+func (c *Conn) Retire() { c.retire() }
 
 // retire makes the connection end when its requests are answered.
 func (c *Conn) retire() {

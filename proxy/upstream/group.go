@@ -96,9 +96,10 @@ func (c *Conn) cost() time.Duration {
 	if !c.ready {
 		return dialTimeout
 	}
-	each := c.node.latency
+	now := c.group.pool.loop.Now()
+	each := c.node.expected(now)
 	if c.sample != 0 {
-		each = max(each, c.group.pool.loop.Now().Sub(c.sentAt))
+		each = max(each, now.Sub(c.sentAt))
 	}
 	return time.Duration(c.queue.n+1) * each
 }

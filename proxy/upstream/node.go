@@ -10,6 +10,7 @@ const (
 	lastBackoff  = time.Second
 	// startLatency is what a node is taken to need before anything was measured.
 	startLatency = 500 * time.Microsecond
+	forgetAfter  = 100 * time.Millisecond
 )
 
 // node is one server as this loop experiences it.
@@ -19,8 +20,10 @@ type node struct {
 	master  bool
 	serves  bool // a replica that may serve reads; the master of a stable State
 	latency time.Duration
-	retryAt time.Time // no new connection before this moment
-	misses  int       // failures since the last connection that came up
+	// observed is when latency was last measured.
+	observed time.Time
+	retryAt  time.Time // no new connection before this moment
+	misses   int       // failures since the last connection that came up
 	// doubtedUntil is set when a replica has answered that it cannot serve (-LOADING, -MASTERDOWN).
 	doubtedUntil time.Time
 	left         bool // no longer part of the State
@@ -38,16 +41,30 @@ type NodeStats struct {
 }
 
 // observe smooths the round trips measured.
-func (n *node) observe(d time.Duration) { n.latency += (d - n.latency) / 8 }
+func (n *node) observe(d time.Duration, now time.Time) {
+	n.latency += (d - n.latency) / 8
+	n.observed = now
+}
+
+// expected is the latency to expect now. A measurement loses half its weight with every forgetAfter in which there was
+// no new one, so that a node that was slow once is tried again.
+func (n *node) expected(now time.Time) time.Duration {
+	return n.latency >> min(uint(now.Sub(n.observed)/forgetAfter), 20)
+}
 
 func (n *node) connected() { n.misses, n.retryAt = 0, time.Time{} }
 
-// failed sets the time before which no new connection is tried: doubling, with jitter, so that the members of a
+// backoff is how long to wait after that many failures in a row: doubling, with jitter, so that the members of a
 // cluster do not come back in step.
+func backoff(misses int) time.Duration {
+	d := min(lastBackoff, firstBackoff<<min(misses-1, 10))
+	return d/2 + rand.N(d/2)
+}
+
+// failed sets the time before which no new connection is tried.
 func (n *node) failed(p *Pool, err error, busy bool) {
 	n.misses++
-	pause := min(lastBackoff, firstBackoff<<min(n.misses-1, 10))
-	pause = pause/2 + rand.N(pause/2)
+	pause := backoff(n.misses)
 	if !busy && n.misses == 1 {
 		pause = 0 // an idle connection was closed, by the server's timeout perhaps
 	}

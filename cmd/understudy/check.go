@@ -1,0 +1,93 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/understudy/understudy/internal/checkup"
+)
+
+// errProblemsFound ends check when it has already said what is wrong.
+var errProblemsFound = errors.New("problems were found")
+
+type checkCommand struct {
+	File string `arg:"" optional:"" type:"path" help:"The configuration file; without it only the environment is looked at."`
+}
+
+// Run checks the configuration, looks at the nodes and says what it found.
+func (c *checkCommand) Run(ctx context.Context, s *streams) error {
+	o, err := c.options(s)
+	if err != nil {
+		return badUsage{err}
+	}
+	if err := o.validate(); err != nil {
+		return err
+	}
+	facts, err := checkup.Gather(ctx, o.monitor())
+	if err != nil {
+		return err
+	}
+	w := table(s.out)
+	for _, n := range facts.Nodes {
+		role := "replica"
+		if n.Master {
+			role = "master"
+		}
+		fmt.Fprintf(w, "%s\t%s\tredis-server %s\n", role, n.Addr, dash(n.Version))
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	problems := 0
+	for _, f := range checkup.Judge(facts, o.settings()) {
+		kind := "note"
+		if f.Problem {
+			kind = "problem"
+			problems++
+		}
+		fmt.Fprintf(s.out, "%s: %s\n", kind, f.Text)
+	}
+	if problems > 0 {
+		fmt.Fprintf(s.out, "problems: %d\n", problems)
+		return errProblemsFound
+	}
+	fmt.Fprintln(s.out, "no problems")
+	return nil
+}
+
+// options reads the file as run would.
+func (c *checkCommand) options(s *streams) (*options, error) {
+	var o options
+	file := &fileResolver{}
+	parser, err := newParser(&o, file, s.out, s.err)
+	if err != nil {
+		return nil, err
+	}
+	var args []string
+	if c.File != "" {
+		args = []string{"--config", c.File}
+	}
+	_, err = parse(parser, file, args)
+	return &o, err
+}
+
+// settings returns the part of the options that the nodes' settings are compared with.
+func (o *options) settings() checkup.Settings {
+	return checkup.Settings{StallAfter: o.StallAfter, HoldTimeout: o.HoldTimeout, NoFailover: o.NoFailover}
+}
+
+// warn logs the problems that check would find.
+func warn(ctx context.Context, o *options, log *slog.Logger) {
+	facts, err := checkup.Gather(ctx, o.monitor())
+	if err != nil {
+		log.Debug("the nodes' settings could not be checked", "error", err)
+		return
+	}
+	for _, f := range checkup.Judge(facts, o.settings()) {
+		if f.Problem {
+			log.Warn("check", "problem", f.Text)
+		}
+	}
+}

@@ -1,0 +1,145 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/alecthomas/kong"
+	"golang.org/x/term"
+
+	"github.com/understudy/understudy/internal/demo"
+)
+
+// demoPort is where the demonstration listens if nobody else does.
+const demoPort = 6380
+
+type demoCommand struct {
+	Chaos bool          `env:"-" help:"Kill the master every ten seconds."`
+	For   time.Duration `env:"-" placeholder:"DURATION" help:"End after this time; without it, on Ctrl-C."`
+	Port  int           `env:"-" help:"Port for clients; without it 6380 if that is free, else any that is."`
+}
+
+// Run shows the demonstration until ctx ends or its time is over, and leaves nothing behind.
+func (c *demoCommand) Run(ctx context.Context, s *streams) (err error) {
+	if c.For < 0 || c.Port < 0 || c.Port > 65535 {
+		return badUsage{fmt.Errorf("for is %v and port is %d: for must not be negative, and port must be from 1 to 65535", c.For, c.Port)}
+	}
+	if c.For > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, c.For)
+		defer cancel()
+	}
+	fmt.Fprintln(s.out, "starting a master and two replicas ...")
+	d, err := demo.Start(ctx)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	}
+	defer func() {
+		err = errors.Join(err, d.Close())
+		fmt.Fprintln(s.out, "all servers are stopped and their files removed")
+	}()
+	return c.show(ctx, d, s)
+}
+
+// show plays with an Understudy in front of the nodes of d.
+func (c *demoCommand) show(ctx context.Context, d *demo.Demo, s *streams) (err error) {
+	log, err := os.Create(filepath.Join(d.Dir, "understudy.log"))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, log.Close()) }()
+	ports := []int{c.Port}
+	if c.Port == 0 {
+		ports = []int{demoPort, 0} // 0: any
+	}
+	for i, port := range ports {
+		err = c.play(ctx, d, port, log, s)
+		if i+1 < len(ports) && errors.Is(err, syscall.EADDRINUSE) {
+			continue
+		}
+		break
+	}
+	return err
+}
+
+// play serves on one port and plays until ctx ends.
+func (c *demoCommand) play(ctx context.Context, d *demo.Demo, port int, log *os.File, s *streams) error {
+	o, err := defaultOptions("--nodes", strings.Join(d.Nodes(), ","), "--listen", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)),
+		"--cluster", "demo", "--state", filepath.Join(d.Dir, "state.json"))
+	if err != nil {
+		return err
+	}
+	// The demonstration's clients leave before the proxy does: serving ends when the show is over.
+	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	playing, cancel := context.WithCancel(ctx)
+	defer cancel()
+	ready := make(chan net.Addr, 1)
+	served := make(chan error, 1)
+	go func() {
+		err := serve(serving, o, slog.New(slog.NewTextHandler(log, nil)), func(a []net.Addr) { ready <- a[0] })
+		cancel() // the show cannot go on
+		served <- err
+	}()
+	select {
+	case err := <-served:
+		return err
+	case addr := <-ready:
+		c.introduce(s.out, addr, d, log.Name())
+		err := d.Play(playing, demo.Show{Addr: addr.String(), Out: s.out, Color: colored(s.out), Chaos: c.Chaos})
+		stop()
+		return errors.Join(err, <-served)
+	}
+}
+
+// introduce says what can be done with the demonstration.
+func (c *demoCommand) introduce(out io.Writer, addr net.Addr, d *demo.Demo, logPath string) {
+	_, port, err := net.SplitHostPort(addr.String())
+	if err != nil {
+		port = addr.String() // not reached: it is a TCP address
+	}
+	fmt.Fprintf(out, `
+A master and two replicas behind one port:
+
+  connect   redis-cli -p %[1]s
+  load      redis-benchmark -p %[1]s -t set,get,incr -c 50 -P 16 -q
+  look      %[2]s nodes --addr :%[1]s
+`, port, os.Args[0])
+	if !c.Chaos {
+		fmt.Fprintf(out, "  kill      kill -9 %d    (the master; what dies is restarted some seconds later)\n", d.MasterPid())
+	}
+	fmt.Fprintf(out, "  log       tail -f %s\n  stop      Ctrl-C\n\n", logPath)
+}
+
+// defaultOptions returns the options that args give, and defaults for the rest: what the environment says is meant for
+// other clusters.
+func defaultOptions(args ...string) (*options, error) {
+	var o options
+	parser, err := kong.New(&o, kong.Vars(defaults()))
+	if err != nil {
+		return nil, err
+	}
+	if _, err := parser.Parse(args); err != nil {
+		return nil, err
+	}
+	return &o, o.validate()
+}
+
+// colored reports whether out is a terminal whose user wants colours (no-color.org).
+func colored(out io.Writer) bool {
+	f, ok := out.(*os.File)
+	return ok && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" && term.IsTerminal(int(f.Fd()))
+}

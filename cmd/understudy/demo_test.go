@@ -1,0 +1,103 @@
+//go:build linux
+
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/understudy/understudy/internal/testcluster"
+)
+
+// workingIn returns the processes whose working directory is below path: where the demonstration starts its servers.
+func workingIn(t *testing.T, path string) []string {
+	t.Helper()
+	links, err := filepath.Glob("/proc/[0-9]*/cwd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var found []string
+	for _, link := range links {
+		// A process that has ended meanwhile, or is somebody else's, cannot be read.
+		if dir, err := os.Readlink(link); err == nil && strings.HasPrefix(dir, path+"/") {
+			found = append(found, link+" "+dir)
+		}
+	}
+	return found
+}
+
+// left checks that a demonstration has left nothing behind.
+func (p *program) left() {
+	p.t.Helper()
+	if found := workingIn(p.t, p.home); len(found) > 0 {
+		p.t.Errorf("processes are left: %q", found)
+	}
+	files, err := os.ReadDir(p.home)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	if len(files) > 0 {
+		p.t.Errorf("files are left: %v", files)
+	}
+}
+
+func TestDemoWithChaosShowsAFailoverAndLeavesNothingBehind(t *testing.T) {
+	t.Parallel()
+	p := start(t, nil, "demo", "--chaos", "--for", "15s")
+	p.printed("redis-cli -p ")
+	if found := workingIn(t, p.home); len(found) != 3 {
+		t.Errorf("%d servers run: %q", len(found), found)
+	}
+	p.printed("killing the master 127.0.0.1:")
+	p.printed("failover to 127.0.0.1:", "epoch 2", "client errors 0")
+	p.printed(" master ", " dead ", " replica ")
+	p.printed("is restarted (process")
+	if status := p.exit(); status != 0 {
+		t.Errorf("the status is %d", status)
+	}
+	p.printed("requests ", "failovers ", "longest pause")
+	if out := p.out.String(); strings.Contains(out, "TWICE") || strings.Contains(out, "failovers 0") || strings.Contains(out, "\x1b[") {
+		t.Error("writes were applied twice, there was no failover, or a file got colours")
+	}
+	if text := p.err.String(); text != "" {
+		t.Errorf("standard error has %q", text)
+	}
+	p.left()
+}
+
+func TestDemoEndsInOrderOnCtrlC(t *testing.T) {
+	t.Parallel()
+	p := start(t, nil, "demo")
+	line := p.printed("kill -9 ")
+	if pid := strings.Fields(line)[3]; pid == "0" || len(workingIn(t, p.home)) != 3 {
+		t.Errorf("%d servers run, and the master is %s", len(workingIn(t, p.home)), line)
+	}
+	p.printed(" master ", " replica ")
+	p.signal(syscall.SIGINT)
+	if status := p.exit(); status != 0 {
+		t.Errorf("the status is %d", status)
+	}
+	p.left()
+}
+
+func TestDemoSaysWhenItsPortIsTaken(t *testing.T) {
+	t.Parallel()
+	server := testcluster.NewRedis(t)
+	_, port, _ := strings.Cut(server.Addr, ":")
+	p := start(t, nil, "demo", "--port", port)
+	if status := p.exit(); status != 1 || !strings.Contains(p.err.String(), server.Addr) {
+		t.Errorf("the status is %d: %s", status, p.err.String())
+	}
+	p.left()
+}
+
+func TestDemoSaysWhatToInstall(t *testing.T) {
+	p := start(t, []string{"PATH=" + t.TempDir()}, "demo")
+	if status := p.exit(); status != 1 || !strings.Contains(p.err.String(), "install") {
+		t.Errorf("the status is %d: %s", status, p.err.String())
+	}
+	p.left()
+}

@@ -1,0 +1,139 @@
+package main
+
+import (
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/understudy/understudy/internal/testcluster"
+)
+
+// closedPort is an address that nobody listens on.
+func closedPort(t *testing.T) string {
+	t.Helper()
+	port, release, err := testcluster.ReservePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(release)
+	return net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+}
+
+// write makes a file and returns its path.
+func write(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "understudy.yaml")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestEveryFailureEndsWithItsStatusAndOneSentence(t *testing.T) {
+	closed := closedPort(t)
+	redis := testcluster.NewRedis(t)
+	second := testcluster.NewRedis(t)
+	guarded := testcluster.NewRedis(t, "--requirepass", "secret")
+	missing := filepath.Join(t.TempDir(), "missing.yaml")
+	stranger := write(t, "# a comment\nnodes: [127.0.0.1:1]\nno-such-option: 1\n")
+	twice := write(t, "loops: 1\nloops: 2\n")
+	list := write(t, "- a\n- b\n")
+	broken := write(t, "nodes: [\n")
+	nothing := write(t, "nodes:\n")
+	nested := write(t, "loops: [1, 2]\n")
+
+	for name, c := range map[string]struct {
+		env    []string
+		args   []string
+		status int
+		words  []string
+	}{
+		"no such command":            {nil, []string{"walk"}, 2, []string{"walk", "--help"}},
+		"no such command to explain": {nil, []string{"help", "walk"}, 2, []string{"walk", "--help"}},
+		"no such flag":               {nil, []string{"run", "--walk"}, 2, []string{"--walk", "--help"}},
+		"no nodes":                   {nil, []string{"run"}, 2, []string{"nodes is empty", "host:port"}},
+		"a node without port":        {nil, []string{"run", "--nodes", "redis"}, 2, []string{`nodes is "redis"`, "host:port"}},
+		"no number":                  {nil, []string{"run", "--loops", "many"}, 2, []string{"--loops", "many"}},
+		"no duration":                {nil, []string{"run", "--down-after", "1"}, 2, []string{"--down-after", "1"}},
+		"out of range":               {nil, []string{"run", "--nodes", closed, "--hold-timeout", "2h"}, 2, []string{"hold-timeout is 2h0m0s", "from 0s to 1h0m0s"}},
+		"two out of range at once":   {nil, []string{"run", "--nodes", closed, "--loops", "0", "--max-failures", "0"}, 2, []string{"loops is 0", "; ", "max-failures is 0"}},
+		"a fence shorter than the drain": {nil, []string{"run", "--nodes", closed, "--drain-timeout", "5s"}, 2,
+			[]string{"fence-timeout is 5s", "longer than drain-timeout"}},
+		"a user without password":  {nil, []string{"run", "--nodes", closed, "--username", "u"}, 2, []string{"password is empty", `"u"`}},
+		"a cluster in a folder":    {nil, []string{"run", "--nodes", closed, "--cluster", "../x"}, 2, []string{`cluster is "../x"`}},
+		"no such policy":           {nil, []string{"run", "--nodes", closed, "--listen", ":0,policy=both"}, 2, []string{":0,policy=both", "master, replica, split"}},
+		"an address without port":  {nil, []string{"run", "--nodes", closed, "--listen", "localhost"}, 2, []string{`listen is "localhost"`, "host:port"}},
+		"no size":                  {nil, []string{"run", "--nodes", closed, "--max-lag", "ten"}, 2, []string{"--max-lag", `"ten"`, "mb"}},
+		"not one of a few":         {nil, []string{"run", "--nodes", closed, "--log-level", "loud"}, 2, []string{"--log-level", `"loud"`}},
+		"a bad variable":           {[]string{"UNDERSTUDY_LOOPS=many"}, []string{"run", "--nodes", closed}, 2, []string{"UNDERSTUDY_LOOPS", "many"}},
+		"no such file":             {nil, []string{"run", "--config", missing}, 2, []string{missing, "no such file"}},
+		"a stranger in the file":   {nil, []string{"run", "--config", stranger}, 2, []string{stranger, "line 3", `"no-such-option"`}},
+		"an option twice":          {nil, []string{"run", "--config", twice}, 2, []string{twice, "line 2", "twice"}},
+		"a file that is a list":    {nil, []string{"run", "--config", list}, 2, []string{list, "line 1", "name: value"}},
+		"a file that is no YAML":   {nil, []string{"run", "--config", broken}, 2, []string{broken}},
+		"a name without a value":   {nil, []string{"run", "--config", nothing}, 2, []string{nothing, "line 1", "nodes must be"}},
+		"a list for one value":     {nil, []string{"run", "--config", nested}, 2, []string{nested, "loops must be one value"}},
+		"a file from the variable": {[]string{"UNDERSTUDY_CONFIG=" + stranger}, []string{"run"}, 2, []string{stranger}},
+		"check of a bad file":      {nil, []string{"check", stranger}, 2, []string{stranger, "line 3"}},
+		"a negative length":        {nil, []string{"demo", "--for=-1s"}, 2, []string{"for is -1s"}},
+
+		"no node answers":    {nil, []string{"run", "--nodes", closed}, 1, []string{closed, "connection refused", "check the addresses"}},
+		"two masters":        {nil, []string{"run", "--nodes", redis.Addr + "," + second.Addr}, 1, []string{redis.Addr, second.Addr, "REPLICAOF"}},
+		"a password missing": {nil, []string{"run", "--nodes", guarded.Addr}, 1, []string{guarded.Addr, "password"}},
+		"an address in use":  {nil, []string{"run", "--nodes", redis.Addr, "--listen", second.Addr}, 1, []string{second.Addr, "--listen"}},
+		"check of no node":   {[]string{"UNDERSTUDY_NODES=" + closed}, []string{"check"}, 1, []string{closed}},
+		"status of nobody":   {nil, []string{"status", "--addr", closed}, 1, []string{closed, "--addr"}},
+		"nodes of nobody":    {[]string{"UNDERSTUDY_ADDR=" + closed}, []string{"nodes"}, 1, []string{closed, "--addr"}},
+		"status of a server": {nil, []string{"status", "--addr", redis.Addr}, 1, []string{redis.Addr, "not an Understudy"}},
+		"nodes of a server":  {nil, []string{"nodes", "--addr", redis.Addr}, 1, []string{redis.Addr, "not an Understudy"}},
+		"a wrong password":   {nil, []string{"status", "--addr", guarded.Addr, "--password", "x"}, 1, []string{guarded.Addr, "--password"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			status, stdout, stderr := once(t, c.env, c.args...)
+			if status != c.status {
+				t.Errorf("the status is %d, want %d", status, c.status)
+			}
+			if stdout != "" {
+				t.Errorf("standard output has %q", stdout)
+			}
+			lines := strings.Split(strings.TrimSuffix(stderr, "\n"), "\n")
+			last, ok := strings.CutPrefix(lines[len(lines)-1], "understudy: ")
+			if !ok {
+				t.Fatalf("standard error ends with %q", lines[len(lines)-1])
+			}
+			for _, line := range lines[:len(lines)-1] {
+				if !strings.HasPrefix(line, "time=") {
+					t.Errorf("more than one sentence: %q", line)
+				}
+			}
+			for _, w := range c.words {
+				if !strings.Contains(last, w) {
+					t.Errorf("%q does not say %q", last, w)
+				}
+			}
+		})
+	}
+}
+
+func TestHelpAndVersionEndWell(t *testing.T) {
+	for _, c := range []struct {
+		args []string
+		word string
+	}{
+		{nil, "Usage: understudy <command>"},
+		{[]string{"--help"}, "Usage: understudy <command>"},
+		{[]string{"help"}, "Usage: understudy <command>"},
+		{[]string{"help", "run"}, "--hold-timeout=10s"},
+		{[]string{"run", "--help"}, "UNDERSTUDY_HOLD_TIMEOUT"},
+		{[]string{"version"}, "understudy "},
+	} {
+		status, stdout, stderr := once(t, nil, c.args...)
+		if status != 0 || stderr != "" || !strings.Contains(stdout, c.word) {
+			t.Errorf("understudy %v: status %d, standard error %q, output without %q:\n%s", c.args, status, stderr, c.word, stdout)
+		}
+	}
+}

@@ -1,0 +1,254 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/understudy/understudy/monitor"
+	"github.com/understudy/understudy/proxy"
+	"github.com/understudy/understudy/proxy/session"
+)
+
+// options are all settings of a serving Understudy. The tags are their one description: flags, environment variables,
+// keys of the file, help and the table in the README are made from them.
+type options struct {
+	Nodes      []string          `group:"nodes" placeholder:"HOST:PORT" help:"Nodes of the cluster. One suffices if it can be reached at start: the others are discovered from it."`
+	Cluster    string            `group:"nodes" default:"default" help:"Name of the cluster."`
+	Username   string            `group:"nodes" help:"User that Understudy itself is at the nodes. Clients authenticate as themselves."`
+	Password   string            `group:"nodes" help:"Password of that user. Better given as the environment variable than as the flag, which other users of the machine can see."`
+	NodeMap    map[string]string `group:"nodes" mapsep:"," placeholder:"ANNOUNCED=REACHABLE" help:"Where to reach nodes (host:port) that announce an address which cannot be reached from here."`
+	NoFailover []string          `group:"nodes" placeholder:"HOST:PORT" help:"Nodes that are never made master."`
+
+	Listen       []listenOption `group:"clients" sep:";" default:"${listen}" placeholder:"ADDR[,policy=POLICY]" help:"Address for clients: host:port, :port or unix:/path. Repeat it for more (as a variable: separated by semicolons). POLICY is split (writes to the master, reads to replicas), master (everything to the master) or replica (as split, and reads stay on replicas after a write, too)."`
+	Maxclients   int            `group:"clients" default:"${maxclients}" help:"Clients at a time; more are refused as Redis does."`
+	Timeout      time.Duration  `group:"clients" default:"${timeout}" help:"After how long without a request a client is disconnected; 0s is never."`
+	TCPKeepalive time.Duration  `group:"clients" name:"tcp-keepalive" default:"${tcp_keepalive}" help:"Interval of TCP keepalive on clients' connections; 0s switches it off."`
+	OutputLimit  size           `group:"clients" default:"${output_limit}" help:"Replies that a client may leave unread before it is disconnected, as in 256mb."`
+	Loops        int            `group:"clients" default:"${loops}" help:"Event loops. One has the least CPU per request; more serve more than one core can."`
+
+	HoldTimeout     time.Duration `group:"failover" default:"${hold_timeout}" help:"How long a request waits for a master before it is answered with an error."`
+	AmbiguousWrites string        `group:"failover" enum:"error,close" default:"error" help:"What a client gets whose write was sent and not answered when its master was lost: error (-UNKNOWNRESULT) or close (of its connection)."`
+	ReadAfterWrite  time.Duration `group:"failover" default:"${read_after_write}" help:"How long after a write a client's reads go to the master, so that it reads what it wrote."`
+	DrainTimeout    time.Duration `group:"failover" default:"${drain_timeout}" help:"How long a planned change of master waits for answers of the old one, and SIGTERM for clients to finish."`
+
+	MaxFailures   int           `group:"detection" default:"${max_failures}" help:"Refused connections in a row after which a node is down."`
+	DownAfter     time.Duration `group:"detection" default:"${down_after}" help:"How long connecting must time out before a node is down."`
+	StallAfter    time.Duration `group:"detection" default:"${stall_after}" help:"How long a node that accepts connections may answer nothing before it is down. Below Redis's busy-reply-threshold (5s) a long script looks like a dead server."`
+	ProbeInterval time.Duration `group:"detection" default:"${probe_interval}" help:"Time between two looks at a node's replication."`
+	MaxLag        size          `group:"detection" default:"${max_lag}" help:"Bytes that a replica may be behind the master to serve reads and to be promoted."`
+	MaxLagTime    time.Duration `group:"detection" default:"${max_lag_time}" help:"Time that a replica may be behind the master to serve reads."`
+	MaxLinkDown   time.Duration `group:"detection" default:"${max_link_down}" help:"How long before the master's failure a replica may have lost its link to it and still be promoted."`
+	FenceTimeout  time.Duration `group:"detection" default:"${fence_timeout}" help:"How long a change of master waits until nothing is in flight to the old one; longer than drain-timeout."`
+
+	Config    string `group:"general" type:"path" placeholder:"FILE" help:"YAML file with options under these names."`
+	ID        string `group:"general" name:"id" default:"${id}" help:"Name of this process among others of its cluster: by default host name and process id."`
+	State     string `group:"general" type:"path" placeholder:"FILE" help:"File that keeps who is master over a restart. By default CLUSTER.json in $$STATE_DIRECTORY (systemd), else in $$XDG_STATE_HOME/understudy, else in ~/.local/state/understudy."`
+	LogLevel  string `group:"general" enum:"debug,info,warn,error" default:"info" help:"The least important events to log: debug, info, warn or error."`
+	LogFormat string `group:"general" enum:"text,json" default:"text" help:"Form of the log on standard error: text or json."`
+}
+
+// optionGroups are the headings of the help, in its order.
+var optionGroups = []kong.Group{
+	{Key: "nodes", Title: "Nodes:"},
+	{Key: "clients", Title: "Clients:"},
+	{Key: "failover", Title: "What clients see of a failover:"},
+	{Key: "detection", Title: "When a node is down, and who may be promoted:"},
+	{Key: "general", Title: "General:"},
+}
+
+// defaults are the values of the ${names} in the tags of options: those of the packages that the options are for.
+func defaults() map[string]string {
+	p, m := proxy.Defaults(), monitor.Defaults()
+	return map[string]string{
+		"listen":           p.Listen[0].Addr,
+		"maxclients":       strconv.Itoa(p.MaxClients),
+		"timeout":          p.IdleTimeout.String(),
+		"tcp_keepalive":    p.KeepAlive.String(),
+		"output_limit":     size(p.OutputLimit).String(),
+		"loops":            strconv.Itoa(p.Loops),
+		"hold_timeout":     p.HoldTimeout.String(),
+		"read_after_write": p.ReadAfterWrite.String(),
+		"drain_timeout":    p.DrainTimeout.String(),
+		"max_failures":     strconv.Itoa(m.MaxFailures),
+		"down_after":       m.DownAfter.String(),
+		"stall_after":      m.StallAfter.String(),
+		"probe_interval":   m.ProbeInterval.String(),
+		"max_lag":          size(m.MaxLagBytes).String(),
+		"max_lag_time":     m.MaxLagTime.String(),
+		"max_link_down":    m.MaxLinkDown.String(),
+		"fence_timeout":    m.FenceTimeout.String(),
+		"id":               defaultID(),
+	}
+}
+
+// defaultID names this process: unlike any other at the same time, and recognisable.
+func defaultID() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "understudy"
+	}
+	return fmt.Sprintf("%s-%d", host, os.Getpid())
+}
+
+// proxy returns the part of the options that concerns the proxy.
+func (o *options) proxy() proxy.Config {
+	c := proxy.Defaults()
+	c.Listen = nil
+	for _, l := range o.Listen {
+		c.Listen = append(c.Listen, proxy.Listen(l))
+	}
+	c.ClientName = o.clientName()
+	c.Username, c.Password = o.Username, o.Password
+	c.Loops, c.MaxClients, c.OutputLimit = o.Loops, o.Maxclients, int(o.OutputLimit)
+	c.IdleTimeout, c.KeepAlive = o.Timeout, o.TCPKeepalive
+	c.HoldTimeout, c.DrainTimeout, c.ReadAfterWrite = o.HoldTimeout, o.DrainTimeout, o.ReadAfterWrite
+	c.CloseAmbiguous = o.AmbiguousWrites == "close"
+	return c
+}
+
+// monitor returns the part of the options that concerns the monitor.
+func (o *options) monitor() monitor.Config {
+	c := monitor.Defaults()
+	c.Cluster, c.ID, c.ClientName = o.Cluster, o.ID, o.clientName()
+	c.Nodes, c.NodeMap, c.NoFailover = o.Nodes, maps.Clone(o.NodeMap), o.NoFailover
+	c.Username, c.Password = o.Username, o.Password
+	c.MaxFailures, c.DownAfter, c.StallAfter, c.ProbeInterval = o.MaxFailures, o.DownAfter, o.StallAfter, o.ProbeInterval
+	c.MaxLagBytes, c.MaxLagTime, c.MaxLinkDown = int64(o.MaxLag), o.MaxLagTime, o.MaxLinkDown
+	c.FenceTimeout = o.FenceTimeout
+	return c
+}
+
+// clientName is what the connections to nodes are called there.
+func (o *options) clientName() string { return "understudy:" + o.Cluster + ":" + o.ID }
+
+// Validate returns an error that names every option that is out of its range, with its value and the range. It is for
+// serve and check and not called by the parser, so that "run --help" needs no valid options.
+func (o *options) validate() error {
+	p, m := o.proxy(), o.monitor()
+	errs := []error{m.Validate(), p.Validate()}
+	if strings.ContainsAny(o.Cluster, `/\`) {
+		errs = append(errs, fmt.Errorf("cluster is %q: it must not contain slashes", o.Cluster))
+	}
+	if o.FenceTimeout <= o.DrainTimeout {
+		errs = append(errs, fmt.Errorf("fence-timeout is %v: it must be longer than drain-timeout, which is %v", o.FenceTimeout, o.DrainTimeout))
+	}
+	if o.Username != "" && o.Password == "" {
+		errs = append(errs, fmt.Errorf("password is empty: username is %q and needs one", o.Username))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return badUsage{err}
+	}
+	return nil
+}
+
+// statePath returns where the State is kept, and makes the folder if it is a default one.
+func (o *options) statePath() (string, error) {
+	if o.State != "" {
+		return o.State, nil
+	}
+	dir := os.Getenv("STATE_DIRECTORY") // systemd's StateDirectory=
+	if dir, _, _ = strings.Cut(dir, ":"); dir == "" {
+		base := os.Getenv("XDG_STATE_HOME")
+		if !filepath.IsAbs(base) {
+			home, err := os.UserHomeDir()
+			if err != nil {
+				return "", badUsage{errors.New("state is empty and there is no home directory to put it into: name a file with --state")}
+			}
+			base = filepath.Join(home, ".local", "state")
+		}
+		dir = filepath.Join(base, "understudy")
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", fmt.Errorf("make the folder for the state: %w; name a file elsewhere with --state", err)
+	}
+	return filepath.Join(dir, o.Cluster+".json"), nil
+}
+
+// logger returns the log that the options ask for.
+func (o *options) logger(s *streams) *slog.Logger {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(o.LogLevel)); err != nil {
+		level = slog.LevelInfo // not reached: the parser admits known levels only
+	}
+	opts := &slog.HandlerOptions{Level: level}
+	if o.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(s.err, opts))
+	}
+	return slog.New(slog.NewTextHandler(s.err, opts))
+}
+
+// listenOption is the value of --listen.
+type listenOption proxy.Listen
+
+var policies = map[string]session.Policy{"split": session.Split, "master": session.MasterOnly, "replica": session.PreferReplica}
+
+// UnmarshalText reads ADDR[,policy=POLICY].
+func (l *listenOption) UnmarshalText(text []byte) error {
+	addr, rest, more := strings.Cut(string(text), ",")
+	*l = listenOption{Network: "tcp", Addr: addr}
+	if path, ok := strings.CutPrefix(addr, "unix:"); ok {
+		l.Network, l.Addr = "unix", path
+	}
+	if l.Addr == "" {
+		return fmt.Errorf("listen is %q: it must be host:port, :port or unix:/path", text)
+	}
+	if !more {
+		return nil
+	}
+	name, ok := strings.CutPrefix(rest, "policy=")
+	policy, known := policies[name]
+	if !ok || !known {
+		return fmt.Errorf("listen is %q: what follows the address must be policy= and one of %s", text,
+			strings.Join(slices.Sorted(maps.Keys(policies)), ", "))
+	}
+	l.Policy = policy
+	return nil
+}
+
+// size is a number of bytes, written as in redis.conf: 1k is 1000, 1kb is 1024, and so on for m and g.
+type size int64
+
+var units = []struct {
+	suffix string
+	bytes  int64
+}{
+	{"gb", 1 << 30}, {"mb", 1 << 20}, {"kb", 1 << 10}, {"g", 1e9}, {"m", 1e6}, {"k", 1e3}, {"b", 1}, {"", 1},
+}
+
+// UnmarshalText reads a number with one of the units, in either case.
+func (s *size) UnmarshalText(text []byte) error {
+	lower := strings.ToLower(string(text))
+	for _, u := range units {
+		digits, ok := strings.CutSuffix(lower, u.suffix)
+		if !ok {
+			continue
+		}
+		n, err := strconv.ParseInt(digits, 10, 64)
+		if err != nil || n < 0 || n > (1<<62)/u.bytes {
+			break
+		}
+		*s = size(n * u.bytes)
+		return nil
+	}
+	return fmt.Errorf("%q is no size: it must be a number of bytes, or a number with the unit k, kb, m, mb, g or gb", text)
+}
+
+// String writes the number with the largest unit that leaves it whole.
+func (s size) String() string {
+	for _, u := range units[:3] {
+		if s > 0 && int64(s)%u.bytes == 0 {
+			return strconv.FormatInt(int64(s)/u.bytes, 10) + u.suffix
+		}
+	}
+	return strconv.FormatInt(int64(s), 10)
+}

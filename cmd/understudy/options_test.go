@@ -1,0 +1,176 @@
+package main
+
+import (
+	"io"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/understudy/understudy/monitor"
+	"github.com/understudy/understudy/proxy"
+	"github.com/understudy/understudy/proxy/session"
+)
+
+// optionsOf parses a command line of run.
+func optionsOf(t *testing.T, args ...string) *options {
+	t.Helper()
+	var c cli
+	file := &fileResolver{}
+	parser, err := newParser(&c, file, io.Discard, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := parse(parser, file, append([]string{"run"}, args...)); err != nil {
+		t.Fatal(err)
+	}
+	return &c.Run.options
+}
+
+func TestWhoSetsNothingGetsTheDefaultsOfThePackages(t *testing.T) {
+	o := optionsOf(t, "--id", "me")
+	wantProxy := proxy.Defaults()
+	wantProxy.ClientName = "understudy:default:me"
+	if got := o.proxy(); !reflect.DeepEqual(got, wantProxy) {
+		t.Errorf("proxy:\n%+v, want\n%+v", got, wantProxy)
+	}
+	wantMonitor := monitor.Defaults()
+	wantMonitor.Cluster, wantMonitor.ID, wantMonitor.ClientName = "default", "me", "understudy:default:me"
+	if got := o.monitor(); !reflect.DeepEqual(got, wantMonitor) {
+		t.Errorf("monitor:\n%+v, want\n%+v", got, wantMonitor)
+	}
+}
+
+func TestEveryOptionReachesTheConfigurationOfItsPackage(t *testing.T) {
+	o := optionsOf(t, "--config", write(t, `
+nodes: [a:1, b:2]
+cluster: shop
+id: web-1
+username: user
+password: secret
+node-map: {x:1: y:1, "[::1]:2": z:2}
+no-failover: c:3
+listen:
+  - :1
+  - "[::1]:2,policy=replica"
+  - unix:/run/u.sock,policy=master
+maxclients: 7
+timeout: 1m
+tcp-keepalive: 0s
+output-limit: 2mb
+loops: 2
+hold-timeout: 3s
+ambiguous-writes: close
+read-after-write: 4s
+drain-timeout: 5s
+max-failures: 6
+down-after: 7s
+stall-after: 8s
+probe-interval: 9s
+max-lag: 2k
+max-lag-time: 11s
+max-link-down: 12s
+fence-timeout: 13s
+`))
+	wantProxy := proxy.Config{
+		Listen: []proxy.Listen{
+			{Network: "tcp", Addr: ":1"}, {Network: "tcp", Addr: "[::1]:2", Policy: session.PreferReplica},
+			{Network: "unix", Addr: "/run/u.sock", Policy: session.MasterOnly},
+		},
+		Loops: 2, MaxClients: 7, ClientName: "understudy:shop:web-1", Username: "user", Password: "secret", HoldTimeout: 3 * time.Second,
+		DrainTimeout: 5 * time.Second, ReadAfterWrite: 4 * time.Second, IdleTimeout: time.Minute, CloseAmbiguous: true, OutputLimit: 2 << 20,
+	}
+	if got := o.proxy(); !reflect.DeepEqual(got, wantProxy) {
+		t.Errorf("proxy:\n%+v, want\n%+v", got, wantProxy)
+	}
+	wantMonitor := monitor.Defaults()
+	wantMonitor.Cluster, wantMonitor.ID, wantMonitor.ClientName = "shop", "web-1", "understudy:shop:web-1"
+	wantMonitor.Nodes, wantMonitor.NoFailover = []string{"a:1", "b:2"}, []string{"c:3"}
+	wantMonitor.NodeMap = map[string]string{"x:1": "y:1", "[::1]:2": "z:2"}
+	wantMonitor.Username, wantMonitor.Password = "user", "secret"
+	wantMonitor.MaxFailures, wantMonitor.DownAfter, wantMonitor.StallAfter, wantMonitor.ProbeInterval = 6, 7*time.Second, 8*time.Second, 9*time.Second
+	wantMonitor.MaxLagBytes, wantMonitor.MaxLagTime, wantMonitor.MaxLinkDown, wantMonitor.FenceTimeout = 2000, 11*time.Second, 12*time.Second, 13*time.Second
+	if got := o.monitor(); !reflect.DeepEqual(got, wantMonitor) {
+		t.Errorf("monitor:\n%+v, want\n%+v", got, wantMonitor)
+	}
+	if err := o.validate(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestTheFlagWinsThenTheVariableThenTheFile(t *testing.T) {
+	file := write(t, "down-after: 1m\nlisten: [':1', ':2']\n")
+	if o := optionsOf(t, "--config", file); o.DownAfter != time.Minute || len(o.Listen) != 2 {
+		t.Errorf("from the file: %v, %v", o.DownAfter, o.Listen)
+	}
+	t.Setenv("UNDERSTUDY_DOWN_AFTER", "2m")
+	t.Setenv("UNDERSTUDY_LISTEN", ":3;:4,policy=master;:5")
+	o := optionsOf(t, "--config", file)
+	if o.DownAfter != 2*time.Minute || len(o.Listen) != 3 || o.Listen[1].Policy != session.MasterOnly {
+		t.Errorf("from the variables: %v, %v", o.DownAfter, o.Listen)
+	}
+	o = optionsOf(t, "--config", file, "--down-after", "3m", "--listen", ":6", "--listen", ":7,policy=split")
+	if o.DownAfter != 3*time.Minute || len(o.Listen) != 2 || o.Listen[0].Addr != ":6" {
+		t.Errorf("from the flags: %v, %v", o.DownAfter, o.Listen)
+	}
+	t.Setenv("UNDERSTUDY_CONFIG", file)
+	t.Setenv("UNDERSTUDY_NODES", "a:1,b:2")
+	if o := optionsOf(t); len(o.Nodes) != 2 || o.Config != file {
+		t.Errorf("nodes %q, file %q", o.Nodes, o.Config)
+	}
+}
+
+func TestAFileOfCommentsSetsNothing(t *testing.T) {
+	if o := optionsOf(t, "--config", write(t, "# nothing\n")); o.Loops != proxy.Defaults().Loops {
+		t.Errorf("loops is %d", o.Loops)
+	}
+}
+
+func TestSizesAreReadAsInRedis(t *testing.T) {
+	for text, want := range map[string]size{
+		"0": 0, "10": 10, "10b": 10, "1k": 1000, "1kb": 1024, "2M": 2e6, "2Mb": 2 << 20, "3g": 3e9, "3GB": 3 << 30,
+	} {
+		var got size
+		if err := got.UnmarshalText([]byte(text)); err != nil || got != want {
+			t.Errorf("%q is read as %d, %v; want %d", text, got, err, want)
+		}
+	}
+	for _, text := range []string{"", "mb", "-1", "1.5mb", "1tb", "9999999999gb", "1 mb"} {
+		var got size
+		if err := got.UnmarshalText([]byte(text)); err == nil {
+			t.Errorf("%q is read as %d", text, got)
+		}
+	}
+	for want, n := range map[string]size{"0": 0, "1023": 1023, "1kb": 1024, "64mb": 64 << 20, "3gb": 3 << 30, "1048577": 1<<20 + 1} {
+		if got := n.String(); got != want {
+			t.Errorf("%d is written %q, want %q", int64(n), got, want)
+		}
+	}
+}
+
+func TestTheStateIsKeptWhereTheSystemKeepsStates(t *testing.T) {
+	dir := t.TempDir()
+	o := &options{Cluster: "shop"}
+	for _, c := range []struct{ state, xdg, home, want string }{
+		{dir + "/systemd", dir + "/xdg", dir + "/home", dir + "/systemd/shop.json"},
+		{dir + "/one:" + dir + "/two", "", "", dir + "/one/shop.json"},
+		{"", dir + "/xdg", dir + "/home", dir + "/xdg/understudy/shop.json"},
+		{"", "relative", dir + "/home", dir + "/home/.local/state/understudy/shop.json"},
+		{"", "", "", ""},
+	} {
+		t.Setenv("STATE_DIRECTORY", c.state)
+		t.Setenv("XDG_STATE_HOME", c.xdg)
+		t.Setenv("HOME", c.home)
+		got, err := o.statePath()
+		if got != c.want || (err != nil) != (c.want == "") {
+			t.Errorf("%+v gives %q, %v", c, got, err)
+		}
+		if err != nil && !strings.Contains(err.Error(), "--state") {
+			t.Errorf("%v does not say what to do", err)
+		}
+	}
+	o.State = "/else/where.json"
+	if got, err := o.statePath(); got != o.State || err != nil {
+		t.Errorf("a named file gives %q, %v", got, err)
+	}
+}

@@ -1,0 +1,142 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+
+	"github.com/understudy/understudy/monitor"
+	"github.com/understudy/understudy/proxy"
+	"github.com/understudy/understudy/proxy/admin"
+	"github.com/understudy/understudy/topology"
+)
+
+type runCommand struct {
+	options
+}
+
+// Run serves until a signal ends ctx.
+func (r *runCommand) Run(ctx context.Context, s *streams) error {
+	if err := r.validate(); err != nil {
+		return err
+	}
+	return serve(ctx, &r.options, r.logger(s), func([]net.Addr) {})
+}
+
+// serve is one Understudy from start to end: it finds out who is master, calls ready with the addresses it listens on,
+// and serves clients until ctx ends. The options must be valid.
+func serve(ctx context.Context, o *options, log *slog.Logger, ready func([]net.Addr)) (err error) {
+	path, err := o.statePath()
+	if err != nil {
+		return err
+	}
+	coord, err := topology.OpenLocal(topology.LocalConfig{Cluster: o.Cluster, ID: o.ID, Path: path})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, coord.Close()) }()
+	if err := sameCluster(coord.Snapshot().State, o.Nodes, path); err != nil {
+		return err
+	}
+	mon, err := monitor.New(o.monitor(), coord, log)
+	if err != nil {
+		return err
+	}
+	if err := mon.Bootstrap(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil // told to stop before there was anything to serve
+		}
+		return err
+	}
+
+	cfg := o.proxy()
+	if err := fitDescriptors(&cfg, log); err != nil {
+		return err
+	}
+	// A loop waits for its sockets with its processor held; everything else needs one more.
+	runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), cfg.Loops+1))
+	answers := admin.New(admin.Identity{Version: versionText(), Cluster: o.Cluster, ID: o.ID}, coord, watcher{mon})
+	front, err := proxy.New(cfg, coord, answers, log)
+	if err != nil {
+		return explainListen(err)
+	}
+	meter := proxy.NewMeter(front)
+	answers.Count(meter)
+
+	state := coord.Snapshot().State
+	log.Info("ready", "version", versionText(), "listen", addresses(front.Addrs()), "cluster", o.Cluster, "id", o.ID,
+		"master", state.Master.Addr, "replicas", len(state.Replicas), "epoch", state.Epoch, "phase", string(state.Phase), "state", path)
+	ready(front.Addrs())
+
+	// What the nodes' settings will do in a failover is told once, beside the work.
+	checking, stop := context.WithCancel(ctx)
+	var check sync.WaitGroup
+	check.Go(func() { warn(checking, o, log) })
+	err = together(ctx, front, mon, meter, log)
+	stop()
+	check.Wait()
+	return err
+}
+
+// together runs the proxy until ctx ends, and the monitor for as long as the proxy needs it: a failover may have to
+// end before the last clients can finish. Each takes the other with it when it fails.
+func together(ctx context.Context, front *proxy.Proxy, mon *monitor.Monitor, meter *proxy.Meter, log *slog.Logger) error {
+	serving, stopServing := context.WithCancel(ctx)
+	defer stopServing()
+	watching, stopWatching := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopWatching()
+	var watch sync.WaitGroup
+	var watchErr error
+	watch.Go(func() {
+		watchErr = mon.Run(watching)
+		stopServing()
+	})
+	watch.Go(func() { meter.Run(watching) })
+	err := front.Run(serving)
+	stopWatching()
+	watch.Wait()
+	if err = errors.Join(err, watchErr); err == nil {
+		log.Info("stopped")
+	}
+	return err
+}
+
+// sameCluster refuses a State that has no node in common with the configured ones: it would send this cluster's
+// clients to another.
+func sameCluster(state *topology.State, nodes []string, path string) error {
+	if state == nil || slices.ContainsFunc(nodes, func(addr string) bool { _, ok := state.Node(addr); return ok }) {
+		return nil
+	}
+	return fmt.Errorf("the state in %s is about the master %s, and none of nodes (%s) is in it: give this cluster a name of its own (--cluster) "+
+		"or another file (--state); if it is the same cluster at new addresses, remove the file", path, state.Master.Addr, strings.Join(nodes, ", "))
+}
+
+// explainListen says what to do about an address that cannot be listened on.
+func explainListen(err error) error {
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return fmt.Errorf("%w: stop the process that has it, or choose another address with --listen", err)
+	case errors.Is(err, syscall.EACCES):
+		return fmt.Errorf("%w: choose an address with --listen that this user may use", err)
+	}
+	return err
+}
+
+func addresses(addrs []net.Addr) string {
+	var list []string
+	for _, a := range addrs {
+		text := a.String()
+		if a.Network() == "unix" {
+			text = "unix:" + text
+		}
+		list = append(list, text)
+	}
+	return strings.Join(list, ",")
+}

@@ -1,0 +1,141 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/understudy/understudy/proxy/admin/client"
+)
+
+// target says which running Understudy to ask.
+type target struct {
+	Addr     string `default:"127.0.0.1:6380" placeholder:"ADDR" help:"Address of the Understudy to ask: host:port, :port or unix:/path."`
+	Username string `help:"User to authenticate as, where the nodes ask for one."`
+	Password string `help:"Password to authenticate with, where the nodes ask for one."`
+}
+
+// ask connects, has f ask, and says what to do about an error.
+func (t *target) ask(f func(*client.Client) error) error {
+	c, err := client.Dial(t.Addr, t.Username, t.Password)
+	if err == nil {
+		err = errors.Join(f(c), c.Close())
+	}
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, client.ErrUnreachable):
+		return fmt.Errorf("%s: %w; start one, or name another address with --addr", t.Addr, err)
+	case errors.Is(err, client.ErrRefused), strings.HasPrefix(err.Error(), "NOAUTH"):
+		return fmt.Errorf("%s: %w; see --username and --password", t.Addr, err)
+	case errors.Is(err, client.ErrStranger):
+		return fmt.Errorf("%s: %w; name its address with --addr", t.Addr, err)
+	}
+	return fmt.Errorf("%s does not answer as an Understudy does: %w", t.Addr, err)
+}
+
+type statusCommand struct {
+	target
+}
+
+// Run prints what the Understudy at the address does.
+func (c *statusCommand) Run(s *streams) error {
+	return c.ask(func(u *client.Client) error {
+		f, err := u.Info()
+		if err != nil {
+			return err
+		}
+		return printStatus(s.out, f)
+	})
+}
+
+func printStatus(out io.Writer, f client.Fields) error {
+	w := table(out)
+	line := func(name, format string, args ...any) { fmt.Fprintf(w, name+"\t"+format+"\n", args...) }
+	line("understudy", "%s, member %s of cluster %s, up %v", f["understudy_version"], f["member_id"], f["cluster"],
+		seconds(f.Int("understudy_uptime_in_seconds")))
+	if f["master"] == "" {
+		line("master", "none is known yet")
+	} else {
+		line("master", "%s, epoch %s, %s", f["master"], f["epoch"], f["phase"])
+		line("replicas", "%s of %s online, %s unavailable", f["replicas_online"], f["replicas"], f["unavailable"])
+	}
+	line("clients", "%s of at most %s, %s of them waiting for a master", f["client_connections"], f["client_connections_limit"], f["clients_held"])
+	line("requests", "%s: %s reads from replicas, %s reads from the master, %s writes", f["requests"], f["reads"], f["master_reads"], f["writes"])
+	line("in failovers", "%s held, %s of them in vain, %s sent again, %s with unknown result", f["held"], f["hold_timeouts"], f["redone"], f["unknown_results"])
+	switch {
+	case f.Int("failovers") == 0:
+		line("last failover", "none")
+	case f.Milliseconds("last_failover_duration_ms") == 0:
+		line("failover", "under way, from %s: %s", f["last_failover_from"], f["last_failover_cause"])
+	default:
+		line("last failover", "epoch %s, from %s to %s in %s ms, %v ago: %s", f["last_failover_epoch"], f["last_failover_from"], f["last_failover_to"],
+			f["last_failover_duration_ms"], time.Since(time.Unix(f.Int("last_failover_time"), 0)).Round(time.Second), f["last_failover_cause"])
+	}
+	for i := range f.Int("alarms") {
+		line("alarm", "%s", f[fmt.Sprintf("alarm%d", i)])
+	}
+	return w.Flush()
+}
+
+type nodesCommand struct {
+	target
+}
+
+// Run prints the nodes as the Understudy at the address sees them.
+func (c *nodesCommand) Run(s *streams) error {
+	return c.ask(func(u *client.Client) error {
+		nodes, err := u.Nodes()
+		if err != nil {
+			return err
+		}
+		return printNodes(s.out, nodes)
+	})
+}
+
+func printNodes(out io.Writer, nodes []client.Fields) error {
+	w := table(out)
+	fmt.Fprintln(w, "NODE\tROLE\tHEALTH\tSINCE\tOFFSET\tLAG\tLINK\tREQUESTS\tLATENCY\tVERSION\tREMARK")
+	for _, n := range nodes {
+		latency := "-"
+		if n.Int("connections") > 0 {
+			latency = (time.Duration(n.Int("latency_us")) * time.Microsecond).String()
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", n["addr"], n["role"], n["health"], ago(n.Int("since")), n["offset"],
+			lag(n), dash(n["link"]), n["requests"], latency, dash(n["version"]), dash(n["reason"]))
+	}
+	return w.Flush()
+}
+
+func table(out io.Writer) *tabwriter.Writer { return tabwriter.NewWriter(out, 0, 8, 2, ' ', 0) }
+
+// lag is how far a replica is behind, in bytes; in time as well when it can be told.
+func lag(n client.Fields) string {
+	switch {
+	case n["role"] != "replica":
+		return "-"
+	case n.Int("lag_ms") > 0:
+		return fmt.Sprintf("%s (%v)", size(n.Int("lag_bytes")), time.Duration(n.Int("lag_ms"))*time.Millisecond)
+	}
+	return size(n.Int("lag_bytes")).String()
+}
+
+func seconds(n int64) time.Duration { return time.Duration(n) * time.Second }
+
+// ago is an age in seconds; negative is never.
+func ago(n int64) string {
+	if n < 0 {
+		return "-"
+	}
+	return seconds(n).String()
+}
+
+func dash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}

@@ -1,0 +1,249 @@
+package transparency
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/understudy/understudy/internal/testcluster"
+	"github.com/understudy/understudy/proxy"
+)
+
+// onServer waits until the master has that many connections whose description contains a text.
+func onServer(t *testing.T, f *front, text string, n int) {
+	t.Helper()
+	testcluster.WaitFor(t, fmt.Sprintf("%d connections with %q at the master", n, text), func() bool {
+		return len(clientLines(t, f.master(), text)) == n
+	})
+}
+
+func TestAClientThatVanishesWhileBlockedStealsNothing(t *testing.T) {
+	f := newFront(t, testcluster.New(t, 1), nil)
+	for i, blocking := range [][]string{
+		{"BLPOP", "queue", "0"}, {"BLMOVE", "queue", "other", "LEFT", "LEFT", "0"}, {"BLMPOP", "0", "1", "queue", "LEFT"}, {"BRPOP", "queue", "30"},
+	} {
+		c := f.dial()
+		c.send(request(blocking...))
+		onServer(t, f, "cmd="+strings.ToLower(blocking[0])+" ", 1)
+		if i%2 == 0 {
+			c.conn.Close()
+		} else if err := c.conn.(*net.TCPConn).CloseWrite(); err != nil {
+			t.Fatal(err)
+		}
+		onServer(t, f, "cmd="+strings.ToLower(blocking[0])+" ", 0)
+		waitBlocked(t, f.master(), 0)
+		other := f.dial()
+		other.expect(":1", "RPUSH", "queue", "job")
+		other.expect("$3\r\njob", "LPOP", "queue")
+		other.expect(":0", "EXISTS", "queue", "other")
+	}
+}
+
+func TestAClientThatVanishesInATransactionLeavesNothingBehind(t *testing.T) {
+	f := newFront(t, testcluster.New(t, 1), nil)
+	for range 20 {
+		c := f.dial()
+		c.expect("+OK", "WATCH", "a")
+		c.expect("+OK", "MULTI")
+		c.expect("+QUEUED", "SET", "a", "1")
+		c.conn.Close()
+	}
+	onServer(t, f, "cmd=set ", 0)
+	testcluster.WaitFor(t, "no transaction at the master", func() bool {
+		return len(clientLines(t, f.master(), " multi=-1 ")) == len(clientLines(t, f.master(), "id="))
+	})
+	// What is lent next must not be one of them.
+	c := f.dial()
+	c.expect("$-1", "GET", "a")
+	c.expect("+OK", "MULTI")
+	c.expect("+QUEUED", "PING")
+	c.expect("*1\r\n+PONG", "EXEC")
+	c.expect("*-1", "BLPOP", "nothing", "0.01")
+}
+
+func TestATransactionDoesNotLeakIntoTheNextBorrowerOfItsConnection(t *testing.T) {
+	f := newFront(t, testcluster.New(t, 1), nil)
+	for _, ending := range [][][]string{
+		{{"MULTI"}, {"SET", "a", "1"}, {"DISCARD", "extra"}, {"DISCARD"}},
+		{{"MULTI"}, {"SET", "a", "1"}, {"EXEC", "extra"}},
+		{{"WATCH", "a"}, {"UNWATCH", "extra"}, {"UNWATCH"}},
+		{{"WATCH", "a"}, {"EXEC"}, {"DISCARD"}, {"UNWATCH"}},
+		{{"MULTI"}, {"SELECT", "5"}, {"EXEC"}},
+		{{"WATCH", "a"}, {"SELECT", "5"}, {"UNWATCH"}},
+		{{"MULTI"}, {"SELECT", "5"}, {"DISCARD"}},
+		{{"MULTI"}, {"RESET"}},
+		{{"WATCH", "a"}, {"HELLO", "3"}, {"UNWATCH"}},
+		{{"WATCH", "a"}, {"AUTH", "default", "x"}, {"UNWATCH"}},
+		{{"SUBSCRIBE", "ch"}, {"UNSUBSCRIBE", "ch"}},
+		{{"HELLO", "3"}, {"SUBSCRIBE", "ch"}, {"SELECT", "5"}, {"UNSUBSCRIBE", "ch"}},
+		{{"HELLO", "3"}, {"CLIENT", "TRACKING", "ON"}, {"CLIENT", "TRACKING", "OFF"}},
+	} {
+		c := f.dial()
+		for _, args := range ending {
+			c.do(args...)
+		}
+		next := f.dial() // takes up what the first has given back
+		next.expect("+OK", "SET", "where", "db0")
+		next.expect("+OK", "MULTI")
+		next.expect("+QUEUED", "GET", "where")
+		next.expect("*1\r\n$3\r\ndb0", "EXEC")
+		next.expect("*-1", "BLPOP", "nothing", "0.001")
+		next.expect("+OK", "WATCH", "where")
+		next.expect("$3\r\ndb0", "GET", "where")
+		f.dial().expect("+OK", "SET", "a", "changed") // a key that the former borrower may have watched
+		next.expect("+OK", "MULTI")
+		next.expect("*0", "EXEC")
+		c.conn.Close()
+		next.conn.Close()
+	}
+}
+
+func TestTenThousandClientsThatLeaveInTheMiddleLeaveNothingBehind(t *testing.T) {
+	f := newFront(t, testcluster.New(t, 2), nil)
+	c := f.dial()
+	c.expect("+OK", "SET", "a", "1")
+	halves := [][]byte{
+		[]byte("*3\r\n$3\r\nSET\r\n$1\r\na"), []byte("*"), []byte("GET"), nil, request("GET", "a"), request("SET", "a", "2"),
+		append(request("GET", "a"), "*2\r\n$3\r\nGE"...), request("MULTI"), append(request("WATCH", "a"), "*1\r\n$5"...),
+		append(append(request("MULTI"), request("SET", "a", "1")...), "*1"...), request("BLPOP", "nothing", "0"), request("SUBSCRIBE", "ch"),
+		append(request("SUBSCRIBE", "ch"), "UNSUB"...), request("HELLO", "3"), append(request("SELECT", "1"), request("GET", "a")...),
+		append(request("BLPOP", "nothing", "0"), request("GET", "a")...), []byte("*1\r\n$1000000\r\nxxx"), []byte("*bad\r\n"), request("QUIT"),
+		append(request("AUTH", "x"), request("GET", "a")...), request("CLIENT", "LIST"), request("INFO"), request("WAIT", "5", "100"),
+	}
+	cycle := func(n int) {
+		var running sync.WaitGroup
+		for w := range 8 {
+			running.Go(func() {
+				for i := w; i < n; i += 8 {
+					nc, err := net.Dial("tcp", f.addr)
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					if _, err := nc.Write(halves[i%len(halves)]); err != nil {
+						t.Error(err)
+					}
+					if i%3 == 0 {
+						if err := nc.(*net.TCPConn).SetLinger(0); err != nil { // a reset
+							t.Error(err)
+						}
+					}
+					nc.Close()
+				}
+			})
+		}
+		running.Wait()
+		testcluster.WaitFor(t, "the proxy to notice that the clients have gone", func() bool { return f.proxy.Clients() == 1 })
+		waitBlocked(t, f.master(), 0)
+	}
+	cycle(200) // opens what stays open
+	settled := func() (goroutines, files int) { return runtime.NumGoroutine(), openFiles(t) }
+	goroutines, files := settled()
+	cycle(10_000)
+	testcluster.WaitFor(t, "as many goroutines and descriptors as before", func() bool {
+		g, n := settled()
+		return g <= goroutines+5 && n <= files+70 // idle connections to nodes, of which a few are kept
+	})
+	c.expect("$1\r\n2", "GET", "a")
+	if n := len(clientLines(t, f.master(), "id=")); n > 150 {
+		t.Errorf("the master has %d connections", n)
+	}
+}
+
+func openFiles(t *testing.T) int {
+	t.Helper()
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Skip("this system does not tell what descriptors a process has: ", err)
+	}
+	return len(entries)
+}
+
+func TestClientKillEndsTheClientsMeantAndNoOthers(t *testing.T) {
+	f := newFront(t, testcluster.New(t, 1), nil)
+	me := f.dial()
+	id := func(c *client) string { return strings.TrimSpace(c.do("CLIENT", "ID")[1:]) }
+	victim, other := f.dial(), f.dial()
+	me.expect(":1", "CLIENT", "KILL", "ID", id(victim))
+	victim.closed()
+	other.expect("+PONG", "PING")
+
+	victim = f.dial()
+	victim.expect("+PONG", "PING")
+	me.expect("+OK", "CLIENT", "KILL", victim.conn.LocalAddr().String())
+	victim.closed()
+
+	blocked := f.dial()
+	blocked.send(request("BLPOP", "queue", "0"))
+	onServer(t, f, "cmd=blpop ", 1)
+	me.expect(":1", "CLIENT", "KILL", "ADDR", blocked.conn.LocalAddr().String())
+	blocked.closed()
+	onServer(t, f, "cmd=blpop ", 0)
+
+	sub := f.dial()
+	sub.expect("*3\r\n$9\r\nsubscribe\r\n$2\r\nch\r\n:1", "SUBSCRIBE", "ch")
+	me.expect(":1", "CLIENT", "KILL", "TYPE", "pubsub")
+	sub.closed()
+	onServer(t, f, "sub=1 ", 0)
+
+	me.expect(":1", "CLIENT", "KILL", "TYPE", "normal") // all but me
+	other.closed()
+	me.expect(":1", "CLIENT", "KILL", "ID", id(me), "SKIPME", "no")
+	me.closed()
+}
+
+func TestClientsMayComeByUnixSocketAndIPv6(t *testing.T) {
+	cluster := testcluster.New(t, 1)
+	path := filepath.Join(t.TempDir(), "proxy.sock")
+	f := newFront(t, cluster, func(c *proxy.Config) {
+		c.Listen = []proxy.Listen{{Network: "unix", Addr: path}, {Network: "tcp", Addr: "[::1]:0"}, {Network: "tcp", Addr: "127.0.0.1:0"}}
+	})
+	addrs := f.proxy.Addrs()
+	for _, c := range []*client{dial(t, "unix", path), dial(t, "tcp", addrs[1].String()), dial(t, "tcp", addrs[2].String())} {
+		c.expect("+OK", "SET", "a", "1")
+		c.expect("$1\r\n1", "GET", "a")
+		if list := c.do("CLIENT", "INFO"); !strings.Contains(list, "laddr="+c.conn.RemoteAddr().String()) {
+			t.Errorf("%s: %q", c.conn.RemoteAddr(), list)
+		}
+	}
+	f.stop()
+	if _, err := os.Stat(path); !os.IsNotExist(err) {
+		t.Errorf("the socket file remains: %v", err)
+	}
+}
+
+func TestShutdownAnswersWhatIsUnderWay(t *testing.T) {
+	f := newFront(t, testcluster.New(t, 1), func(c *proxy.Config) { c.DrainTimeout = 10 * time.Second })
+	idle, busy, blocked, subscribed := f.dial(), f.dial(), f.dial(), f.dial()
+	idle.expect("+PONG", "PING")
+	blocked.send(request("BLPOP", "queue", "0"))
+	subscribed.expect("*3\r\n$9\r\nsubscribe\r\n$2\r\nch\r\n:1", "SUBSCRIBE", "ch")
+	waitBlocked(t, f.master(), 1)
+	const script = "local t = redis.call('TIME'); local e = t[1]*1e6+t[2]+400000; repeat t = redis.call('TIME') until t[1]*1e6+t[2] > e; return redis.call('INCR', KEYS[1])"
+	// The write comes with the rest in one piece, so its reply shows that all of it has arrived.
+	busy.send(append(append(request("SET", "arrived", "1"), request("EVAL", script, "1", "n")...), request("GET", "n")...))
+	if got := busy.reply(); got != "+OK\r\n" {
+		t.Fatalf("%q", got)
+	}
+	stopped := make(chan struct{})
+	go func() { f.stop(); close(stopped) }()
+	if got := busy.reply(); got != ":1\r\n" {
+		t.Errorf("%q", got)
+	}
+	if got := busy.reply(); got != "$1\r\n1\r\n" {
+		t.Errorf("%q", got)
+	}
+	for _, c := range []*client{busy, idle, blocked, subscribed} {
+		c.closed()
+	}
+	<-stopped
+	if _, err := net.Dial("tcp", f.addr); err == nil {
+		t.Error("the proxy still accepts")
+	}
+}

@@ -1,0 +1,131 @@
+package monitor
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/understudy/understudy/internal/testcluster"
+)
+
+// commanding returns a commander of a real server; wanted says whether its actions are.
+func commanding(t *testing.T, r *testcluster.Redis, cfg Config, wanted func() bool) *commander {
+	t.Helper()
+	c := newControl(context.Background(), newDialer(&cfg), r.Addr)
+	t.Cleanup(c.close)
+	return &commander{control: c, limit: time.Second, wanted: wanted}
+}
+
+func always() bool { return true }
+
+func TestPromotionIsVerifiedAndSaved(t *testing.T) {
+	c := testcluster.New(t, 1)
+	replica := c.Nodes[1]
+	res, err := commanding(t, replica, testConfig(replica.Addr), always).promote(context.Background())
+	must(t, err)
+	if res.rewrite != nil || res.info.Role != roleMaster || res.info.RunID == "" || res.at.IsZero() {
+		t.Errorf("result %+v", res)
+	}
+	must(t, replica.Restart(context.Background()))
+	if got := roleOf(replica); got != "master" {
+		t.Errorf("after a restart it is a %s", got)
+	}
+}
+
+func TestADemotedMasterCutsItsClients(t *testing.T) {
+	a, b := testcluster.NewRedis(t), testcluster.NewRedis(t)
+	client, err := a.Dial()
+	must(t, err)
+	defer client.Close()
+	_, err = client.Do("PING")
+	must(t, err)
+	res, err := commanding(t, a, testConfig(a.Addr), always).replicate(context.Background(), b.Addr, true)
+	must(t, err)
+	if res.rewrite != nil || res.info.Role != roleReplica || res.info.Master != b.Addr {
+		t.Errorf("result %+v", res)
+	}
+	if _, err := client.Do("PING"); err == nil {
+		t.Error("a client of the old master still talks to it")
+	}
+}
+
+func TestAReplicaThatIsRepointedKeepsItsClients(t *testing.T) {
+	a, b := testcluster.NewRedis(t), testcluster.NewRedis(t)
+	client, err := a.Dial()
+	must(t, err)
+	defer client.Close()
+	_, err = commanding(t, a, testConfig(a.Addr), always).replicate(context.Background(), b.Addr, false)
+	must(t, err)
+	_, err = client.Do("PING")
+	must(t, err)
+}
+
+func TestWithoutConfigTheRoleIsTakenAllTheSame(t *testing.T) {
+	a, b := testcluster.NewRedis(t), testcluster.NewRedis(t)
+	mustDo(t, a, "ACL", "SETUSER", "limited", "on", ">pw", "+@all", "-config", "-client|kill", "~*", "&*")
+	cfg := testConfig(a.Addr)
+	cfg.Username, cfg.Password = "limited", "pw"
+	c := commanding(t, a, cfg, always)
+	res, err := c.replicate(context.Background(), b.Addr, true)
+	must(t, err)
+	if res.info.Role != roleReplica || res.rewrite == nil || !strings.Contains(res.rewrite.Error(), "EXECABORT") {
+		t.Errorf("result %+v", res)
+	}
+	res, err = c.promote(context.Background())
+	must(t, err)
+	if res.info.Role != roleMaster || res.rewrite == nil || !strings.Contains(res.rewrite.Error(), "NOPERM") {
+		t.Errorf("result %+v", res)
+	}
+}
+
+func TestNothingIsCommandedWithoutLeadership(t *testing.T) {
+	c := testcluster.New(t, 1)
+	never := func() bool { return false }
+	for _, r := range c.Nodes {
+		cmd := commanding(t, r, testConfig(r.Addr), never)
+		if _, err := cmd.promote(context.Background()); !errors.Is(err, errDeposed) {
+			t.Errorf("promote: %v", err)
+		}
+		if _, err := cmd.replicate(context.Background(), "127.0.0.1:1", true); !errors.Is(err, errDeposed) {
+			t.Errorf("replicate: %v", err)
+		}
+	}
+	if a, b := roleOf(c.Nodes[0]), roleOf(c.Nodes[1]); a != "master" || b != "slave" {
+		t.Errorf("roles %s and %s", a, b)
+	}
+}
+
+func TestLeadershipIsCheckedAgainBeforeEveryCommand(t *testing.T) {
+	f := &fakeNode{info: loneMaster}
+	cfg := testConfig("node:1")
+	cfg.Dial = f.dial
+	ctl := newControl(context.Background(), newDialer(&cfg), "node:1")
+	checks := 0
+	once := func() bool { checks++; return checks == 1 }
+	_, err := (&commander{control: ctl, limit: time.Second, wanted: once}).promote(context.Background())
+	if !errors.Is(err, errDeposed) {
+		t.Errorf("error %v", err)
+	}
+	ctl.close()
+	f.cut()
+	f.waiting.Wait()
+	if got := strings.Join(f.seen, "; "); got != "REPLICAOF NO ONE" {
+		t.Errorf("commands %q", got)
+	}
+}
+
+func TestANodeThatDoesNotTakeItsRoleIsAnError(t *testing.T) {
+	f := &fakeNode{info: strings.Replace(loneMaster, "role:master", "role:slave", 1)}
+	cfg := testConfig("node:1")
+	cfg.Dial = f.dial
+	ctl := newControl(context.Background(), newDialer(&cfg), "node:1")
+	_, err := (&commander{control: ctl, limit: time.Second, wanted: always}).promote(context.Background())
+	if !errors.Is(err, errWrongRole) || !strings.Contains(err.Error(), "replica") {
+		t.Errorf("error %v", err)
+	}
+	ctl.close()
+	f.cut()
+	f.waiting.Wait()
+}

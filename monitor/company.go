@@ -1,0 +1,92 @@
+package monitor
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gomodule/redigo/redis"
+)
+
+const (
+	channelPrefix   = "understudy:"          // of each member's own channel
+	commonChannel   = "understudy"           // that every member subscribes to, whatever its cluster is called
+	sentinelChannel = "__sentinel__:hello"   // that every Sentinel subscribes to on the nodes it watches
+	lookInterval    = 2 * time.Second        // between two looks for company
+	lookAgain       = 500 * time.Millisecond // while there is some
+)
+
+// company is who else watches a node. Two that look after the same nodes without agreeing would promote two masters.
+type company struct {
+	at        time.Time
+	sentinels bool
+	members   []string // the channels of other members, sorted
+}
+
+// lookAround looks for company every now and then and reports what it finds. A node that does not let us ask is taken
+// to be ours alone.
+func (w *watcher) lookAround(ctx context.Context) {
+	if time.Now().Before(w.looked) {
+		return
+	}
+	var found company
+	began := time.Now()
+	err := w.control.do(ctx, w.replyLimit(), func(l *link) (err error) {
+		found, err = askCompany(l, w.cfg.channel())
+		return err
+	})
+	pause := lookInterval
+	if found.sentinels || len(found.members) > 0 {
+		pause = lookAgain
+	}
+	w.looked = time.Now().Add(pause)
+	found.at = began
+	if err == nil {
+		w.tell(ctx, report{observation: observation{sign: signLife, began: began}, company: &found})
+	}
+}
+
+// askCompany asks a node who else has subscribed to the channels of members and of Sentinels. The channels are only
+// listed, which costs a busy server time, when their number says that there is somebody.
+func askCompany(l *link, own string) (company, error) {
+	var found company
+	counts, err := redis.IntMap(l.Do("PUBSUB", "NUMSUB", commonChannel, sentinelChannel))
+	if err != nil {
+		return found, err
+	}
+	found.sentinels = counts[sentinelChannel] > 0
+	// One may be an older connection of our own, which the server has not noticed to be dead: only names tell.
+	if counts[commonChannel] < 2 {
+		return found, nil
+	}
+	channels, err := redis.Strings(l.Do("PUBSUB", "CHANNELS", channelPrefix+"*"))
+	if err != nil {
+		return found, err
+	}
+	found.members = slices.DeleteFunc(channels, func(c string) bool { return c == own })
+	slices.Sort(found.members)
+	return found, nil
+}
+
+// rivals names those in company of this member with whom it shares no coordination. What a dead node showed counts for
+// a while longer: it may have been the only one where we saw them.
+func (l *loop) rivals(now time.Time) []string {
+	var names []string
+	for addr, r := range l.records {
+		if !l.ours(addr) || r.vitality.down && now.Sub(r.company.at) > 2*lookInterval {
+			continue
+		}
+		if r.company.sentinels {
+			names = append(names, "a Sentinel")
+		}
+		if l.coord.Shared() {
+			continue
+		}
+		for _, channel := range r.company.members {
+			names = append(names, "the Understudy "+strings.TrimPrefix(channel, channelPrefix))
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}

@@ -1,0 +1,139 @@
+// Package client asks a running Understudy what proxy/admin answers, over an ordinary client connection.
+package client
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/gomodule/redigo/redis"
+)
+
+// Timeout bounds each step of asking: connecting, sending, receiving.
+const Timeout = 3 * time.Second
+
+var (
+	// ErrUnreachable is returned by Dial when there is no connection to be had.
+	ErrUnreachable = errors.New("no Understudy can be reached")
+	// ErrRefused is returned by Dial when the credentials are not accepted.
+	ErrRefused = errors.New("the user name or the password is refused")
+	// ErrStranger is returned when what answers is not an Understudy.
+	ErrStranger = errors.New("what answers is not an Understudy")
+)
+
+// Client is one connection to an Understudy, for one goroutine.
+type Client struct{ conn redis.Conn }
+
+// Dial connects to addr: host:port, :port (of this machine) or unix:/path. An empty password authenticates nobody. The
+// error wraps ErrUnreachable or ErrRefused.
+func Dial(addr, username, password string) (*Client, error) {
+	network := "tcp"
+	if path, ok := strings.CutPrefix(addr, "unix:"); ok {
+		network, addr = "unix", path
+	} else if strings.HasPrefix(addr, ":") {
+		addr = "127.0.0.1" + addr
+	}
+	conn, err := redis.Dial(network, addr, redis.DialConnectTimeout(Timeout), redis.DialReadTimeout(Timeout),
+		redis.DialWriteTimeout(Timeout), redis.DialUsername(username), redis.DialPassword(password))
+	var reply redis.Error
+	switch {
+	case errors.As(err, &reply):
+		return nil, fmt.Errorf("%w: %w", ErrRefused, err)
+	case err != nil:
+		return nil, fmt.Errorf("%w: %w", ErrUnreachable, err)
+	}
+	return &Client{conn}, nil
+}
+
+// Close ends the connection.
+func (c *Client) Close() error { return c.conn.Close() }
+
+// Info returns the fields of INFO understudy. The error may be ErrStranger, an error reply, or one of the connection.
+func (c *Client) Info() (Fields, error) {
+	text, err := redis.String(c.conn.Do("INFO", "understudy"))
+	if err != nil {
+		return nil, err
+	}
+	f := Fields{}
+	for line := range strings.Lines(text) {
+		if key, value, ok := strings.Cut(strings.TrimRight(line, "\r\n"), ":"); ok {
+			f[key] = value
+		}
+	}
+	if f["understudy_version"] == "" {
+		return nil, ErrStranger
+	}
+	return f, nil
+}
+
+// Nodes returns what PROXY NODES says, the master first. Errors are as for Info.
+func (c *Client) Nodes() ([]Fields, error) {
+	reply, err := redis.Values(c.conn.Do("PROXY", "NODES"))
+	var refused redis.Error
+	switch {
+	case errors.As(err, &refused) && strings.HasPrefix(refused.Error(), "ERR unknown command"):
+		return nil, ErrStranger
+	case err != nil:
+		return nil, err
+	}
+	nodes := make([]Fields, len(reply))
+	for i, r := range reply {
+		if nodes[i], err = fieldsOf(r); err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrStranger, err)
+		}
+	}
+	return nodes, nil
+}
+
+// Fields are names and values. What a version of Understudy does not tell is absent.
+type Fields map[string]string
+
+// Int returns a whole number; 0 if there is none of that name.
+func (f Fields) Int(name string) int64 {
+	n, err := strconv.ParseInt(f[name], 10, 64)
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+// Milliseconds returns a duration that is told in milliseconds with decimals; 0 if there is none of that name.
+func (f Fields) Milliseconds(name string) time.Duration {
+	n, err := strconv.ParseFloat(f[name], 64)
+	if err != nil {
+		return 0
+	}
+	return time.Duration(n * float64(time.Millisecond))
+}
+
+// fieldsOf reads a map. Lists in it are joined by commas.
+func fieldsOf(reply any) (Fields, error) {
+	values, err := redis.Values(reply, nil)
+	if err != nil || len(values)%2 != 0 {
+		return nil, errors.New("a node that is no map")
+	}
+	f := Fields{}
+	for i := 0; i < len(values); i += 2 {
+		name, err := redis.String(values[i], nil)
+		if err != nil {
+			return nil, err
+		}
+		switch v := values[i+1].(type) {
+		case int64:
+			f[name] = strconv.FormatInt(v, 10)
+		case []byte:
+			f[name] = string(v)
+		case []any:
+			list, err := redis.Strings(v, nil)
+			if err != nil {
+				return nil, err
+			}
+			f[name] = strings.Join(list, ",")
+		default:
+			return nil, fmt.Errorf("a field %q of type %T", name, v)
+		}
+	}
+	return f, nil
+}

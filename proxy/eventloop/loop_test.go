@@ -1,0 +1,347 @@
+package eventloop
+
+import (
+	"errors"
+	"io"
+	"net"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+)
+
+func TestTimersComeInTheOrderInWhichTheyAreDue(t *testing.T) {
+	each(t, drivers(), func(t *testing.T, f *fixture) {
+		var got []int
+		done := make(chan struct{})
+		f.on(func() {
+			began := time.Now()
+			for _, i := range []int{3, 1, 4, 0, 2} {
+				d := time.Duration(i) * 7 * time.Millisecond
+				f.loop.After(d, func() {
+					got = append(got, i)
+					if since := f.loop.Now().Sub(began); since < d {
+						t.Errorf("timer of %v came after %v", d, since)
+					}
+					if i == 4 {
+						close(done)
+					}
+				})
+			}
+		})
+		await(t, done)
+		if !slices.Equal(got, []int{0, 1, 2, 3, 4}) {
+			t.Errorf("order %v", got)
+		}
+	})
+}
+
+func TestTimersDueAtOnceComeInTheOrderInWhichTheyWereStarted(t *testing.T) {
+	var ts timers
+	now := time.Now()
+	var got []int
+	for i := range 100 {
+		ts.add(now, func() {
+			got = append(got, i)
+			ts.add(now, func() { t.Error("a timer that was added in the turn came in it") })
+		})
+	}
+	ts.run(now)
+	for i, n := range got {
+		if i != n {
+			t.Fatalf("order %v", got)
+		}
+	}
+	if len(got) != 100 || len(ts.heap) != 100 {
+		t.Errorf("%d calls, %d timers left", len(got), len(ts.heap))
+	}
+}
+
+func TestAStoppedTimerDoesNotCome(t *testing.T) {
+	each(t, drivers(), func(t *testing.T, f *fixture) {
+		done := make(chan struct{})
+		f.on(func() {
+			var own, later Timer
+			stopped := f.loop.After(time.Millisecond, func() { t.Error("a stopped timer came") })
+			own = f.loop.After(2*time.Millisecond, func() {
+				own.Stop()
+				later.Stop() // due in the same turn
+			})
+			later = f.loop.After(2*time.Millisecond, func() { t.Error("a timer came that another had stopped") })
+			f.loop.After(30*time.Millisecond, func() { close(done) })
+			stopped.Stop()
+			stopped.Stop()
+			blockUntil(later.(*timer).at)
+		})
+		await(t, done)
+	})
+}
+
+// blockUntil keeps a loop busy, so that what is due before then comes in one turn.
+func blockUntil(at time.Time) {
+	for time.Now().Before(at) {
+	}
+}
+
+func TestATimerThatRenewsItselfDoesNotStarveTheLoop(t *testing.T) {
+	each(t, drivers(), func(t *testing.T, f *fixture) {
+		for _, d := range []time.Duration{0, -time.Hour} {
+			calls := 0
+			var again func()
+			again = func() {
+				if calls++; calls < 1000 {
+					f.loop.After(d, again)
+				}
+			}
+			f.on(again)
+			eventually(t, "the timers", func() bool {
+				var n int
+				f.on(func() { n = calls })
+				return n == 1000
+			})
+		}
+	})
+}
+
+func TestTimersStartedBeforeRunOrWhileTheLoopIsIdleCome(t *testing.T) {
+	for _, w := range drivers() {
+		t.Run(w.name, func(t *testing.T) {
+			l, err := w.driver()
+			if err != nil {
+				t.Fatal(err)
+			}
+			early, late := make(chan struct{}), make(chan struct{})
+			began := time.Now()
+			if d := began.Sub(l.Now()); d < 0 || d > time.Minute {
+				t.Errorf("Now is %v off before Run", d)
+			}
+			l.After(5*time.Millisecond, func() { close(early) })
+			l.After(1000*time.Hour, func() { t.Error("a distant timer came") })
+			ran := make(chan error, 1)
+			go func() { ran <- l.Run() }()
+			await(t, early)
+			if d := time.Since(began); d < 5*time.Millisecond {
+				t.Errorf("came after %v", d)
+			}
+			l.Post(func() { l.After(10*time.Millisecond, func() { close(late) }) }) // longer than the wait with the processor held
+			await(t, late)
+			l.Stop()
+			if err := await(t, ran); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func TestWhatManyGoroutinesPostRunsInTheOrderOfEach(t *testing.T) {
+	each(t, drivers(), func(t *testing.T, f *fixture) {
+		const posters, posts = 8, 3000
+		var got [posters][]int
+		var all sync.WaitGroup
+		for p := range posters {
+			all.Go(func() {
+				for i := range posts {
+					f.loop.Post(func() { got[p] = append(got[p], i) })
+				}
+			})
+		}
+		all.Wait()
+		f.on(func() {})
+		for p := range posters {
+			if len(got[p]) != posts || !slices.IsSorted(got[p]) {
+				t.Errorf("poster %d: %d functions ran", p, len(got[p]))
+			}
+		}
+	})
+}
+
+func TestNoPostIsLeftLyingInAnIdleLoop(t *testing.T) {
+	// Each poster waits until its function has run before it posts the next, so that the loop goes idle all the time;
+	// one that is overlooked stops its poster for good.
+	each(t, drivers(), func(t *testing.T, f *fixture) {
+		var all sync.WaitGroup
+		for range 3 {
+			all.Go(func() {
+				ran := make(chan struct{})
+				for range 3000 {
+					f.loop.Post(func() { ran <- struct{}{} })
+					select {
+					case <-ran:
+					case <-time.After(patience):
+						t.Error("a posted function did not run")
+						return
+					}
+				}
+			})
+		}
+		all.Wait()
+	})
+}
+
+func TestAPostedFunctionMayPost(t *testing.T) {
+	each(t, drivers(), func(t *testing.T, f *fixture) {
+		done := make(chan struct{})
+		n := 0
+		var again func()
+		again = func() {
+			if n++; n == 1000 {
+				close(done)
+				return
+			}
+			f.loop.Post(again)
+		}
+		f.loop.Post(again)
+		await(t, done)
+	})
+}
+
+func TestStopBeforeRunDisposesOfALoop(t *testing.T) {
+	for _, w := range drivers() {
+		t.Run(w.name, func(t *testing.T) {
+			openFiles() // which may open a descriptor that stays
+			before := openFiles()
+			l, err := w.driver()
+			if err != nil {
+				t.Fatal(err)
+			}
+			l.Stop()
+			if err := l.Run(); err != nil {
+				t.Error(err)
+			}
+			if err := l.Run(); !errors.Is(err, ErrClosed) {
+				t.Errorf("the second Run returned %v", err)
+			}
+			l.Post(func() { t.Error("a posted function ran after Run") })
+			l.Stop()
+			if after := openFiles(); after != before {
+				t.Errorf("%d descriptors before, %d after", before, after)
+			}
+		})
+	}
+}
+
+func TestStopInsideALoopEndsItWithTheTurn(t *testing.T) {
+	each(t, drivers(), func(t *testing.T, f *fixture) {
+		f.serve(newEcho)
+		peer := f.peer()
+		f.on(f.loop.Stop)
+		await(t, f.ran)
+		if _, err := io.ReadAll(peer); err != nil && !errors.Is(err, syscall.ECONNRESET) {
+			t.Errorf("the peer read %v", err)
+		}
+	})
+}
+
+func TestSeveralLoopsServeOneListenerAndEachStopsByItself(t *testing.T) {
+	each(t, wires(), func(t *testing.T, f *fixture) {
+		if f.wire.tls {
+			t.Skip("a TLS listener ends with the first loop that stops")
+		}
+		other, err := f.wire.driver()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var served, servedOther atomic.Int32
+		if _, err := other.Listen(f.ln, func(c Conn) Handler {
+			servedOther.Add(1)
+			return newEcho(c)
+		}); err != nil {
+			t.Fatal(err)
+		}
+		stop := f.serve(func(c Conn) Handler {
+			served.Add(1)
+			return newEcho(c)
+		})
+		ran := make(chan error, 1)
+		go func() { ran <- other.Run() }()
+		exchange := func() {
+			t.Helper()
+			peer := f.peer()
+			write(t, peer, []byte("x"))
+			if _, err := io.ReadFull(peer, make([]byte, 1)); err != nil {
+				t.Fatal(err)
+			}
+			peer.Close()
+		}
+		for range 20 {
+			exchange()
+		}
+		f.on(func() {
+			stop()
+			stop()
+		})
+		before := served.Load()
+		for range 20 {
+			exchange()
+		}
+		if served.Load() != before || before+servedOther.Load() != 40 {
+			t.Errorf("served %d, then %d; the other %d", before, served.Load()-before, servedOther.Load())
+		}
+		other.Stop()
+		if err := await(t, ran); err != nil {
+			t.Error(err)
+		}
+		// Nobody accepts, and the listener is still its owner's.
+		peer := f.peer()
+		nc, err := f.ln.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		nc.Close()
+		peer.Close()
+	})
+}
+
+// faulty is a listener that fails a few times first, and has no descriptor.
+type faulty struct {
+	net.Listener
+	errs []error
+}
+
+func (l *faulty) Accept() (net.Conn, error) {
+	if len(l.errs) > 0 {
+		err := l.errs[0]
+		l.errs = l.errs[1:]
+		return nil, err
+	}
+	return l.Listener.Accept()
+}
+
+func TestTheNetDriverGoesOnAcceptingAfterAFailure(t *testing.T) {
+	f := start(t, wires()[0])
+	f.ln = &faulty{f.ln, []error{syscall.EMFILE, syscall.ECONNABORTED}}
+	f.serve(newEcho)
+	peer := f.peer()
+	write(t, peer, []byte("x"))
+	if _, err := io.ReadFull(peer, make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestAListenerThatFailsForEverDoesNotDelayStop(t *testing.T) {
+	f := start(t, wires()[0])
+	errs := make([]error, 1000)
+	for i := range errs {
+		errs[i] = syscall.EMFILE
+	}
+	f.ln = &faulty{f.ln, errs}
+	f.serve(newEcho)
+	f.stop()
+}
+
+func TestAddressesAreThoseOfTheSocketsAlsoAfterTheEnd(t *testing.T) {
+	each(t, wires(), func(t *testing.T, f *fixture) {
+		c, peer := f.pair(func(Conn) Handler { return &script{} })
+		for range 2 {
+			if got, want := c.LocalAddr(), peer.RemoteAddr(); got.Network() != want.Network() || got.String() != want.String() {
+				t.Errorf("LocalAddr is %v, not %v", got, want)
+			}
+			if got, want := c.RemoteAddr(), peer.LocalAddr(); got.Network() != want.Network() || f.wire.network != "unix" && got.String() != want.String() {
+				t.Errorf("RemoteAddr is %v, not %v", got, want)
+			}
+			f.on(c.Close)
+		}
+	})
+}

@@ -1,0 +1,112 @@
+package session
+
+import (
+	"bytes"
+
+	"github.com/understudy/understudy/proxy/command"
+	"github.com/understudy/understudy/proxy/upstream"
+	"github.com/understudy/understudy/resp"
+)
+
+// maxBlock bounds how many commands of a transaction are looked at to see whether it is whole.
+const maxBlock = 1024
+
+// wholeBlock looks for EXEC in what follows a MULTI. It returns the size of everything up to it and the number of
+// commands with MULTI and EXEC, or 0 when EXEC is not there or something else than a command on keys is.
+func (s *Session) wholeBlock(ahead []byte) (size, commands int) {
+	parser := resp.RequestParser{Limits: s.parser.Limits}
+	table := s.table()
+	for commands = 1; commands < maxBlock; commands++ {
+		n, err := parser.Parse(ahead[size:])
+		if n == 0 || err != nil || parser.Reencode || len(parser.Args) == 0 {
+			return 0, 0
+		}
+		size += n
+		cmd, class := table.Classify(parser.Args)
+		switch {
+		case cmd.Name == "EXEC" && len(parser.Args) == 1:
+			return size, commands + 1
+		case class == command.Blocking || !cmd.Keyed():
+			return 0, 0
+		}
+	}
+	return 0, 0
+}
+
+// sendBlock sends a whole transaction on a lane. With last, only the reply to EXEC is due: the others were given when
+// the commands came.
+func (s *Session) sendBlock(request []byte, commands int, last bool) bool {
+	c := s.choose(toMaster)
+	if c == nil {
+		if s.gaveUp {
+			due := commands
+			if last {
+				due = 1
+			}
+			for range due {
+				s.decline()
+			}
+		}
+		return s.gaveUp
+	}
+	s.ask(c, upstream.Block, request, commands, &await{block: commands, last: last, reply: func(_ *upstream.Conn, frames []byte) {
+		if last {
+			frames = lastFrame(frames, commands-1)
+		}
+		s.emit(frames)
+	}})
+	return true
+}
+
+// lastFrame skips n replies of one line each.
+func lastFrame(frames []byte, n int) []byte {
+	for range n {
+		_, frames, _ = bytes.Cut(frames, []byte("\n"))
+	}
+	return frames
+}
+
+// blockDeclined reports whether a Block was refused as a whole because its node was no master when a command was
+// queued, or when EXEC came.
+func (s *Session) blockDeclined(c *upstream.Conn, a *await) bool {
+	last := a.frames[a.final:]
+	if !bytes.HasPrefix(last, []byte("-EXECABORT")) {
+		return false
+	}
+	write := &upstream.Entry{Kind: upstream.Write}
+	if because := declinedBecause(last); len(because) < len(last) {
+		return s.retry(c, write, because)
+	}
+	for frames := a.frames[:a.final]; len(frames) > 0; {
+		end := bytes.Index(frames, []byte("\r\n")) + 2 // all of them are one line
+		if frames[0] == '-' && s.retry(c, write, frames[:end]) {
+			return true
+		}
+		frames = frames[end:]
+	}
+	return false
+}
+
+// declinedBecause returns the error for which EXEC itself was refused, or else the frame as it is.
+func declinedBecause(frame []byte) []byte {
+	if because, found := bytes.CutPrefix(frame, []byte("-EXECABORT Transaction discarded because of: ")); found {
+		return append([]byte{'-'}, because...)
+	}
+	return frame
+}
+
+// dueAfterLoss returns what a Block's client gets when the connection is lost and EXEC may have been carried out.
+func (a *await) dueAfterLoss(e *upstream.Entry) []byte {
+	due := a.frames
+	if a.last {
+		return []byte(unknownResult)
+	}
+	for n := a.block - int(e.Replies); a.block > 0 && n < a.block-1; n++ {
+		if n == 0 {
+			due = append(due, "+OK\r\n"...)
+		} else {
+			due = append(due, "+QUEUED\r\n"...)
+		}
+	}
+	return append(due, unknownResult...)
+}

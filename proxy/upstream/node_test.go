@@ -1,0 +1,63 @@
+package upstream
+
+import (
+	"testing"
+	"time"
+)
+
+func TestANodeThatWasSlowOnceIsTriedAgain(t *testing.T) {
+	start := time.Unix(1000, 0)
+	slow, quick := &node{latency: startLatency}, &node{latency: startLatency}
+	for range 20 {
+		slow.observe(50*time.Millisecond, start)
+	}
+	quick.observe(time.Millisecond, start)
+	if slow.expected(start) <= quick.expected(start) {
+		t.Fatalf("right after being slow: %v, the other %v", slow.expected(start), quick.expected(start))
+	}
+	later := start.Add(time.Second)
+	quick.observe(time.Millisecond, later)
+	if slow.expected(later) >= quick.expected(later) {
+		t.Fatalf("a second later it still expects %v, the other %v", slow.expected(later), quick.expected(later))
+	}
+}
+
+func TestPausesBetweenConnectionsGrowAndStayBounded(t *testing.T) {
+	previous := time.Duration(0)
+	for misses := 1; misses < 40; misses++ {
+		p := backoff(misses)
+		if p <= 0 || p > lastBackoff {
+			t.Fatalf("after %d failures: %v", misses, p)
+		}
+		if misses <= 8 && p < firstBackoff<<(misses-1)/2 {
+			t.Fatalf("after %d failures only %v", misses, p)
+		}
+		previous = max(previous, p)
+	}
+	if previous < lastBackoff/2 {
+		t.Fatalf("the longest pause is %v", previous)
+	}
+}
+
+func TestEntriesKeepTheirOrderWhileTheRingGrows(t *testing.T) {
+	var q entries
+	next, want := 0, 0
+	for range 50 {
+		for range 7 {
+			q.push(Entry{Size: next})
+			next++
+		}
+		for range 5 {
+			if got := q.front().Size; got != want {
+				t.Fatalf("front is %d, want %d", got, want)
+			}
+			q.pop()
+			want++
+		}
+	}
+	for i := range q.n {
+		if got := q.at(i).Size; got != want+i {
+			t.Fatalf("entry %d is %d, want %d", i, got, want+i)
+		}
+	}
+}
