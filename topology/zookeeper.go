@@ -211,6 +211,9 @@ func (z *ZooKeeper) Leading() bool {
 	return s != nil && s.elected.Load() && s.ctx.Err() == nil && z.lease.Load().holds(time.Now())
 }
 
+// Shared implements Coordinator: that is what ZooKeeper is for.
+func (z *ZooKeeper) Shared() bool { return true }
+
 // Lease returns how long a grant of this member lasts after the heartbeat that confirmed it was sent, at most. Whoever
 // has made a fence and waits 1.05 times the longest Lease of all members waits long enough for a member that is cut
 // off or stopped.
