@@ -130,6 +130,7 @@ func TestZooKeeperIsReachedThroughTLS(t *testing.T) {
 }
 
 func TestServersAreFoundByName(t *testing.T) {
+	t.Parallel()
 	addr, root, _ := strings.Cut(sharedZooKeeper(t), "/")
 	_, port, _ := net.SplitHostPort(addr)
 	// Where localhost is two addresses, nothing listens on one of them.

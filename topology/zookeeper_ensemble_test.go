@@ -153,6 +153,7 @@ func TestAServerThatStopsIsLeftInTime(t *testing.T) {
 }
 
 func TestWithoutAQuorumAuthorityEndsEverywhereAndComesBackByItself(t *testing.T) {
+	t.Parallel()
 	x := newTrio(t, testSession)
 	began := time.Now()
 	for _, s := range x.ensemble.Servers[:2] {

@@ -109,6 +109,7 @@ func (f *fencer) depose(ctx context.Context, t *testing.T) {
 }
 
 func TestNobodyMayWriteUnderAnEpochThatWasFencedWhateverBreaks(t *testing.T) {
+	t.Parallel()
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))

@@ -38,6 +38,7 @@ func beFrozen() {
 }
 
 func TestAProcessThatWasStoppedHasNoAuthorityWhenItRunsOn(t *testing.T) {
+	t.Parallel()
 	servers := sharedZooKeeper(t)
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), frozenVariable+"="+servers)

@@ -49,6 +49,7 @@ func TestAServerThatIsNoZooKeeperIsRecognised(t *testing.T) {
 }
 
 func TestAServerThatAcceptsAndSaysNothingIsGivenUpForAnother(t *testing.T) {
+	t.Parallel()
 	through, ways := wire(t, sharedZooKeeper(t))
 	ways.freeze()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -93,6 +94,7 @@ func TestZnodesMadeWithAPasswordAreForItsUserOnly(t *testing.T) {
 }
 
 func TestAPasswordOutlivesReconnectionAndExpiry(t *testing.T) {
+	t.Parallel()
 	through, ways := wire(t, sharedZooKeeper(t))
 	cfg := memberConfig(t, through, "a")
 	cfg.Auth = "understudy:secret"
@@ -212,6 +214,7 @@ func TestWhatBelongsToOthersIsRefusedAndLeftAsItIs(t *testing.T) {
 }
 
 func TestAClusterThatIsReplacedUnderARunningMemberIsNotJoined(t *testing.T) {
+	t.Parallel()
 	servers := sharedZooKeeper(t)
 	a := open(t, memberConfig(t, servers, "a"))
 	update(t, a, stable(7))

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -160,9 +161,12 @@ func TestAMemberThatIsCutOffLosesGrantAndLeadershipBeforeOthersCanTakeOver(t *te
 			awaitGrant(t, b, 1)
 
 			var grantEnded, leadEnded, absent, succeeded moment
+			var lastUntil atomic.Int64
 			sample(t, func() {
-				if a.Grant() == (Grant{}) {
+				if g := a.Grant(); g == (Grant{}) {
 					grantEnded.mark()
+				} else {
+					lastUntil.Store(g.Until.UnixNano())
 				}
 				if !a.Leading() {
 					leadEnded.mark()
@@ -192,10 +196,11 @@ func TestAMemberThatIsCutOffLosesGrantAndLeadershipBeforeOthersCanTakeOver(t *te
 					t.Errorf("a had authority when %s", what)
 				}
 			}
-			if elapsed := grantEnded.time().Sub(began); elapsed > a.Lease() {
-				t.Errorf("the grant lasted %v, longer than the lease of %v", elapsed, a.Lease())
+			// Looked at from within: the sampler may come late.
+			if until := time.Unix(0, lastUntil.Load()); until.Sub(began.Round(0)) > a.Lease() {
+				t.Errorf("the grant was to last for %v, longer than the lease of %v", until.Sub(began.Round(0)), a.Lease())
 			}
-			if elapsed := grantEnded.time().Sub(began); elapsed < a.Lease()-2*a.cfg.Heartbeat-100*time.Millisecond {
+			if elapsed := grantEnded.time().Sub(began); elapsed < a.Lease()-2*a.cfg.Heartbeat-300*time.Millisecond {
 				t.Errorf("the grant lasted only %v of a lease of %v: being disconnected is no loss of authority", elapsed, a.Lease())
 			}
 		})
@@ -203,6 +208,7 @@ func TestAMemberThatIsCutOffLosesGrantAndLeadershipBeforeOthersCanTakeOver(t *te
 }
 
 func TestAMemberThatWasAwayActsOnNothingThatItKnew(t *testing.T) {
+	t.Parallel()
 	servers := sharedZooKeeper(t)
 	through, ways := wire(t, servers)
 	a := open(t, memberConfig(t, through, "a"))
@@ -309,6 +315,7 @@ func TestAMemberWhoseZnodesAreDeletedLosesItsAuthorityAndJoinsAnew(t *testing.T)
 }
 
 func TestAStateThatMustNotBeActedOnEndsAllAuthority(t *testing.T) {
+	t.Parallel()
 	for name, content := range map[string]string{
 		"newer": `{"format": 99}`, "damaged": `{"format`, "emptied": "", "foreign": `{"format":1,"cluster":"bank","epoch":9,"phase":"stable","master":{"addr":"x:1"}}`,
 	} {
@@ -344,6 +351,7 @@ func TestAStateThatMustNotBeActedOnEndsAllAuthority(t *testing.T) {
 }
 
 func TestASecondProcessWithTheSameIDWaitsForTheFirst(t *testing.T) {
+	t.Parallel()
 	servers := sharedZooKeeper(t)
 	through, ways := wire(t, servers)
 	first := open(t, memberConfig(t, through, "a"))
@@ -371,6 +379,7 @@ func TestASecondProcessWithTheSameIDWaitsForTheFirst(t *testing.T) {
 }
 
 func TestTheRegistryForgetsThoseWhoAreGoneForLong(t *testing.T) {
+	t.Parallel()
 	servers := sharedZooKeeper(t)
 	through, ways := wire(t, servers)
 	cfg := memberConfig(t, servers, "a")
