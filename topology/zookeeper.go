@@ -45,10 +45,12 @@ type ZooKeeper struct {
 	identity  atomic.Pointer[string]
 	leaseTime atomic.Int64 // how long a lease lasts, a time.Duration
 	enlisted  atomic.Bool  // this process may be in the registry
-	watchers  watchers
+	watchers  watchers[Snapshot]
+	asking    watchers[[]Request]
 
 	mu             sync.Mutex // orders changes of current and lease; guards the rest
 	born           int64      // the transaction that created the znode of the State; 0: not seen yet
+	requests       []Request  // replaced as a whole, never edited
 	member         Member
 	edits          uint64        // of member
 	written        uint64        // the newest edit that others can read
@@ -187,7 +189,11 @@ func (s Snapshot) epoch() uint64 {
 // Watch implements Coordinator. stop does not wait for a call of f that is being made.
 func (z *ZooKeeper) Watch(f func(Snapshot)) (stop func()) {
 	z.mu.Lock()
-	stop = z.watchers.watch(f, z.Snapshot())
+	var first *Snapshot
+	if now := z.Snapshot(); now.State != nil {
+		first = &now
+	}
+	stop = z.watchers.watch(f, first)
 	z.mu.Unlock()
 	z.watchers.deliver()
 	return stop

@@ -50,6 +50,7 @@ func (s *session) enter(ctx context.Context) error {
 		return err
 	}
 	s.goes(func(ctx context.Context) error { return s.follow(ctx, armed) })
+	s.goes(s.followRequests)
 	// From here on this member may be of use for reads.
 	if err := s.register(ctx); err != nil {
 		return err

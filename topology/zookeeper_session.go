@@ -35,6 +35,11 @@ type session struct {
 	id        int64         // as ZooKeeper names it; 0 before it began
 	ending    bool          // no more calls
 
+	asked           sync.Mutex  // one reading of the requests at a time
+	watchedRequests sync.Map    // paths of requests whose answer is watched for
+	requestsArmed   atomic.Bool // the list of requests is watched
+	requestsChanged chan struct{}
+
 	expired   atomic.Bool
 	firstBeat sync.Once
 	candidate atomic.Pointer[string] // the path of this session's election znode
@@ -45,7 +50,8 @@ type session struct {
 
 // run has one session with ZooKeeper, and says why it ended.
 func (z *ZooKeeper) runSession(ctx context.Context) error {
-	s := &session{z: z, changed: make(chan struct{}), beatNow: make(chan struct{}, 1), beaten: make(chan struct{})}
+	s := &session{z: z, changed: make(chan struct{}), beatNow: make(chan struct{}, 1), beaten: make(chan struct{}),
+		requestsChanged: make(chan struct{}, 1)}
 	s.ctx, s.cancel = context.WithCancelCause(ctx)
 	s.roster = newRoster(s)
 	s.dialer = newDialer(s.ctx, z.servers, &z.cfg)
@@ -129,6 +135,7 @@ func (s *session) Printf(format string, args ...any) {
 func (s *session) event(e zk.Event) {
 	if e.Type != zk.EventSession {
 		s.roster.event(e)
+		s.requestEvent(e)
 		return
 	}
 	if e.State == zk.StateExpired {
