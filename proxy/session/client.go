@@ -1,6 +1,7 @@
 package session
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 	"strconv"
@@ -232,7 +233,11 @@ func (s *Session) clientKill(args [][]byte) bool {
 		ask = append(ask, args[2:]...)
 	}
 	ask = append(ask, nobody...)
-	return s.whenPermitted(resp.AppendRequest(nil, ask...), func() { s.kill(args, old) })
+	kept := make([][]byte, len(args)) // the input they lie in is gone when the server has answered
+	for i, a := range args {
+		kept[i] = bytes.Clone(a)
+	}
+	return s.whenPermitted(resp.AppendRequest(nil, ask...), func() { s.kill(kept, old) })
 }
 
 // kill closes the clients that CLIENT KILL with these arguments means. The server has accepted them.

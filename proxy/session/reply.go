@@ -41,7 +41,9 @@ func (s *Session) Reply(c *upstream.Conn, e *upstream.Entry, frame []byte) {
 		s.recover(redo{request: c.Request(nil)})
 		return
 	}
-	s.answered()
+	if len(s.recovered) == 0 {
+		s.answered()
+	}
 	if e.Kind != upstream.Repeatable {
 		s.wroteAt = s.env.Loop.Now()
 		if !s.env.Pool.Answerable(c) {

@@ -275,7 +275,9 @@ func (c *Conn) settle() {
 	c.lastUse = c.group.pool.loop.Now()
 	if c.retired {
 		c.end(errRetired, false)
+		return
 	}
+	c.group.pool.settled()
 }
 
 // Retire makes the connection take no more requests, and end when those it has are answered.

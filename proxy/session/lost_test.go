@@ -1,0 +1,275 @@
+package session
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/understudy/understudy/topology"
+)
+
+func TestAReadThatWasSentIsSentAgainElsewhere(t *testing.T) {
+	w := newWorld(t)
+	c := w.client()
+	c.sends("GET a", "GET b")
+	first := w.asked()
+	first.getsRequests("GET a", "GET b")
+	first.says("$1\r\n1\r\n")
+	c.gets("$1\r\n1\r\n")
+	first.dies()
+	second := w.asked()
+	second.getsRequests("GET b")
+	if second.addr == first.addr {
+		t.Errorf("it was sent again to %s, whose connection has just died", second.addr)
+	}
+	second.says("$1\r\n2\r\n")
+	c.gets("$1\r\n2\r\n")
+}
+
+func TestOfWritesOnlyThoseThatWereNotWhollySentAreSentAgain(t *testing.T) {
+	w := newWorld(t)
+	c := w.client()
+	m := w.link("m")
+	all := encoded("INCR a", "GET a", "INCR b", "INCR c", "GET c")
+	m.room = len(encoded("INCR a", "GET a", "INCR b")) + 5 // INCR c is cut in the middle
+	c.says(all)
+	m.gets(all[:len(all)-len(encoded("INCR c", "GET c"))+5])
+	m.says(":1\r\n")
+	c.gets(":1\r\n")
+	m.dies()
+	c.gets("") // first all that is to be said is known: GET a comes before the unknown INCR b
+	w.wait(time.Second)
+	m = w.accept("m")
+	m.getsRequests("GET a")
+	m.says("$1\r\n1\r\n")
+	c.gets("$1\r\n1\r\n" + unknownResult)
+	m.getsRequests("INCR c", "GET c")
+	m.says(":1\r\n$1\r\n1\r\n")
+	c.gets(":1\r\n$1\r\n1\r\n")
+}
+
+func TestAReplyOfAMasterThatMayBeDeposedIsNotBelieved(t *testing.T) {
+	w := newWorld(t)
+	c := w.client()
+	c.sends("INCR a", "GET a")
+	m := w.link("m")
+	m.getsRequests("INCR a", "GET a")
+	w.grant = topology.Grant{} // the lease has ended: another member may have promoted somebody
+	m.says(":1\r\n$1\r\n1\r\n")
+	c.gets(unknownResult + "$1\r\n1\r\n")
+}
+
+func TestRepliesOfAMasterThatIsBeingReplacedInOrderAreBelieved(t *testing.T) {
+	w := newWorld(t)
+	c := w.client()
+	c.sends("INCR a")
+	m := w.link("m")
+	m.getsRequests("INCR a")
+	s := *w.snapshot.State
+	s.Epoch, s.Phase, s.Failover = 2, topology.Fencing, &topology.Failover{Planned: true}
+	w.snapshot = topology.Snapshot{State: &s, Version: w.snapshot.Version + 1}
+	w.env.Pool.Refresh()
+	w.turn()
+	if len(w.fenced) > 0 {
+		t.Fatal("the fence was acknowledged with a write in flight")
+	}
+	m.says(":1\r\n")
+	c.gets(":1\r\n")
+	if len(w.fenced) != 1 {
+		t.Fatalf("fences acknowledged: %v", w.fenced)
+	}
+	c.sends("INCR a")
+	c.gets("")
+	w.grant = topology.Grant{Epoch: 2}
+	w.state(2, topology.Stable, "r1", "r2")
+	heir := w.accept("r1")
+	heir.getsRequests("INCR a")
+	heir.says(":2\r\n")
+	c.gets(":2\r\n")
+}
+
+func TestAReadOnlyErrorIsNoAnswer(t *testing.T) {
+	w := newWorld(t)
+	c := w.client()
+	c.sends("INCR a", "GET a", "INCR b")
+	m := w.link("m")
+	m.getsRequests("INCR a", "GET a", "INCR b")
+	m.says("-READONLY You can't write against a read only replica.\r\n$1\r\n9\r\n-READONLY You can't write against a read only replica.\r\n")
+	c.gets("")
+	if len(w.suspects) == 0 {
+		t.Error("nobody was told to look at the master")
+	}
+	w.grant = topology.Grant{Epoch: 2}
+	w.state(2, topology.Stable, "r1", "r2")
+	heir := w.accept("r1")
+	heir.getsRequests("INCR a", "GET a", "INCR b") // the read too: it comes behind the write
+	heir.says(":1\r\n$1\r\n1\r\n:1\r\n")
+	c.gets(":1\r\n$1\r\n1\r\n:1\r\n")
+}
+
+func TestAMasterThatGoesOnBeingReadOnlyIsDeclinedAtTheHoldTimeout(t *testing.T) {
+	w := newWorld(t)
+	c := w.client()
+	c.sends("INCR a", "PING")
+	m := w.link("m")
+	tries := 0
+	for began := w.now; w.now.Sub(began) <= w.env.Config.HoldTimeout; w.wait(100 * time.Millisecond) {
+		for m.received != "" {
+			both := strings.HasSuffix(m.received, encoded("PING"))
+			m.received = ""
+			tries++
+			m.says("-READONLY You can't write against a read only replica.\r\n")
+			if both {
+				m.says("+PONG\r\n")
+			}
+		}
+	}
+	c.gets("-MASTERDOWN no master was available for 10s; the command was not sent\r\n+PONG\r\n")
+	if tries < 10 {
+		t.Errorf("the master was tried only %d times", tries)
+	}
+}
+
+func TestNoReplicasIsAnAnswerUnlessThePromotionWasJustNow(t *testing.T) {
+	const text = "-NOREPLICAS Not enough good replicas to write.\r\n"
+	w := newWorld(t)
+	c := w.client()
+	c.sends("INCR a")
+	m := w.link("m")
+	m.getsRequests("INCR a")
+	m.says(text)
+	c.gets("")
+	w.wait(promotionGrace)
+	m = w.link("m")
+	m.getsRequests("INCR a")
+	m.says(text)
+	c.gets(text)
+}
+
+func TestALargeReplyThatBreaksOffEndsTheClientOnlyIfItWasBegun(t *testing.T) {
+	for _, size := range []int{1000, 100 << 10, 3 << 20} {
+		w := newWorld(t)
+		c := w.client()
+		c.sends("GET a")
+		r := w.asked()
+		r.getsRequests("GET a")
+		value := strings.Repeat("v", size)
+		header := fmt.Sprintf("$%d\r\n", size)
+		r.says(header + value[:size/2])
+		begun := c.received != ""
+		r.dies()
+		if c.closed != begun {
+			t.Errorf("%d bytes: begun %v, closed %v", size, begun, c.closed)
+		}
+		if begun != (size > 1<<20) {
+			t.Errorf("%d bytes: passed on in parts: %v", size, begun)
+		}
+		if begun {
+			continue
+		}
+		r = w.asked()
+		r.getsRequests("GET a")
+		r.says(header + value + "\r\n")
+		c.gets(header + value + "\r\n")
+	}
+}
+
+func TestALostBlockAnswersEveryOneOfItsCommands(t *testing.T) {
+	for answered := range 4 {
+		w := newWorld(t)
+		c := w.client()
+		c.sends("MULTI", "INCR a", "INCR b", "EXEC", "PING")
+		m := w.link("m")
+		m.getsRequests("MULTI", "INCR a", "INCR b", "EXEC")
+		for _, reply := range []string{"+OK\r\n", "+QUEUED\r\n", "+QUEUED\r\n"}[:answered] {
+			m.says(reply)
+		}
+		m.dies()
+		c.gets("+OK\r\n+QUEUED\r\n+QUEUED\r\n" + unknownResult + "+PONG\r\n")
+	}
+}
+
+func TestABlockThatWasNotWhollySentIsSentAgain(t *testing.T) {
+	w := newWorld(t)
+	c := w.client()
+	m := w.link("m")
+	m.room = len(encoded("MULTI", "INCR a", "EXEC")) - 1
+	c.sends("MULTI", "INCR a", "EXEC", "PING")
+	m.says("+OK\r\n+QUEUED\r\n")
+	m.dies()
+	c.gets("")
+	w.wait(time.Second)
+	m = w.accept("m")
+	m.getsRequests("MULTI", "INCR a", "EXEC")
+	m.says("+OK\r\n+QUEUED\r\n*1\r\n:1\r\n")
+	c.gets("+OK\r\n+QUEUED\r\n*1\r\n:1\r\n+PONG\r\n")
+}
+
+func TestABlockRefusedByADemotedMasterIsSentAgain(t *testing.T) {
+	const readonly = "-READONLY You can't write against a read only replica.\r\n"
+	for _, refusal := range []string{
+		"+OK\r\n" + readonly + "-EXECABORT Transaction discarded because of previous errors.\r\n",
+		"+OK\r\n+QUEUED\r\n-EXECABORT Transaction discarded because of: READONLY You can't write against a read only replica.\r\n",
+	} {
+		w := newWorld(t)
+		c := w.client()
+		c.sends("MULTI", "INCR a", "EXEC")
+		m := w.link("m")
+		m.getsRequests("MULTI", "INCR a", "EXEC")
+		m.says(refusal)
+		c.gets("")
+		w.wait(time.Second) // and the master is tried again
+		m = w.link("m")
+		m.getsRequests("MULTI", "INCR a", "EXEC")
+		m.says("+OK\r\n+QUEUED\r\n*1\r\n:1\r\n")
+		c.gets("+OK\r\n+QUEUED\r\n*1\r\n:1\r\n")
+	}
+}
+
+func TestTheResultOfABlockThatAScriptMadeToLookLikeARefusalIsDelivered(t *testing.T) {
+	w := newWorld(t)
+	c := w.client()
+	c.sends("MULTI", "EVAL return(1) 0", "EXEC")
+	m := w.link("m")
+	m.getsRequests("MULTI", "EVAL return(1) 0", "EXEC")
+	const replies = "+OK\r\n+QUEUED\r\n*1\r\n-READONLY says the script\r\n"
+	m.says(replies)
+	c.gets(replies)
+}
+
+func TestAScriptsErrorIsDeliveredWhateverItSays(t *testing.T) {
+	for _, text := range []string{"-READONLY x\r\n", "-LOADING x\r\n", "-MASTERDOWN x\r\n", "-NOREPLICAS x\r\n", "-UNBLOCKED instance state changed\r\n"} {
+		w := newWorld(t)
+		c := w.client()
+		c.sends("EVAL x 0")
+		w.link("m").says(text)
+		c.gets(text)
+	}
+}
+
+func TestWithCloseAmbiguousAnUnknownResultEndsTheClient(t *testing.T) {
+	w := newWorld(t)
+	w.env.Config.CloseAmbiguous = true
+	c := w.client()
+	c.sends("INCR a")
+	w.link("m").dies()
+	if !c.closed || w.env.Stats.Closes[ByAmbiguity] != 1 {
+		t.Errorf("closed: %v, %v", c.closed, w.env.Stats.Closes)
+	}
+}
+
+func TestRepliesForAClientThatHasLeftAreDropped(t *testing.T) {
+	w := newWorld(t)
+	gone, stays := w.client(), w.client()
+	gone.sends("INCR a", "GET a")
+	stays.sends("INCR b")
+	gone.dies()
+	m := w.link("m")
+	m.getsRequests("INCR a", "GET a", "INCR b")
+	m.says(":1\r\n$1\r\n1\r\n:7\r\n")
+	stays.gets(":7\r\n")
+	if w.gone != 1 || len(w.env.Sessions) != 1 {
+		t.Errorf("%d clients closed, %d left", w.gone, len(w.env.Sessions))
+	}
+}

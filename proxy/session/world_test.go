@@ -1,0 +1,351 @@
+package session
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/understudy/understudy/internal/bytelog"
+	"github.com/understudy/understudy/proxy/command"
+	"github.com/understudy/understudy/proxy/eventloop"
+	"github.com/understudy/understudy/proxy/upstream"
+	"github.com/understudy/understudy/resp"
+	"github.com/understudy/understudy/topology"
+)
+
+// world is everything around a session, without sockets and with a clock of its own: a test plays client, nodes,
+// coordinator and time. It is the eventloop.Loop of all of them.
+type world struct {
+	t        *testing.T
+	now      time.Time
+	posted   []func()
+	timers   []*fakeTimer
+	dirty    []*fakeConn
+	dials    []dialling
+	links    []*fakeConn // to nodes, in the order of connecting
+	snapshot topology.Snapshot
+	grant    topology.Grant
+	suspects []string
+	fenced   []uint64
+	env      *Env
+	gone     int // clients closed
+}
+
+type dialling struct {
+	addr string
+	done func(eventloop.Conn, error) eventloop.Handler
+}
+
+type fakeTimer struct {
+	at time.Time
+	f  func()
+}
+
+func (ft *fakeTimer) Stop() { ft.f = nil }
+
+// newWorld has a master m and replicas r1 and r2, to which nothing is connected yet.
+func newWorld(t *testing.T) *world {
+	w := &world{t: t, now: time.Unix(1000, 0)}
+	w.grant = topology.Grant{Epoch: 1}
+	w.state(1, topology.Stable, "m", "r1", "r2")
+	pool := &bytelog.Pool{}
+	w.env = &Env{
+		Loop:     w,
+		Pool:     upstream.NewPool(w.poolConfig(), w, w, pool, slog.New(slog.NewTextHandler(io.Discard, nil))),
+		Bytes:    pool,
+		Config:   &Config{HoldTimeout: 10 * time.Second, ReadAfterWrite: time.Second, OutputLimit: 64 << 20},
+		Commands: command.Builtin,
+		Sessions: map[*Session]struct{}{},
+		Closed:   func(*Session) { w.gone++ },
+	}
+	w.env.Pool.Refresh()
+	w.turn()
+	for len(w.dials) > 0 {
+		w.accept(w.dials[0].addr)
+	}
+	return w
+}
+
+func (w *world) poolConfig() upstream.Config {
+	return upstream.Config{
+		ClientName:   "test",
+		DrainTimeout: time.Second,
+		Suspect:      func(addr string) { w.suspects = append(w.suspects, addr) },
+		Fenced:       func(epoch uint64) { w.fenced = append(w.fenced, epoch) },
+	}
+}
+
+// state publishes a State; the loop hears of it in the next turn.
+func (w *world) state(epoch uint64, phase topology.Phase, master string, replicas ...string) {
+	s := &topology.State{Format: topology.Format, Epoch: epoch, Phase: phase, Master: topology.Node{Addr: master}}
+	for _, r := range replicas {
+		s.Replicas = append(s.Replicas, topology.Replica{Node: topology.Node{Addr: r}, Health: topology.Online})
+	}
+	if phase != topology.Stable {
+		s.Failover = &topology.Failover{MasterDown: true}
+	}
+	w.snapshot = topology.Snapshot{State: s, Version: w.snapshot.Version + 1}
+	if w.env != nil {
+		w.env.Pool.Refresh()
+		w.turn()
+	}
+}
+
+func (w *world) Snapshot() topology.Snapshot { return w.snapshot }
+func (w *world) Grant() topology.Grant       { return w.grant }
+
+func (w *world) Run() error     { return nil }
+func (w *world) Stop()          {}
+func (w *world) Post(f func())  { w.posted = append(w.posted, f) }
+func (w *world) Now() time.Time { return w.now }
+func (w *world) Listen(net.Listener, func(eventloop.Conn) eventloop.Handler) (func(), error) {
+	return nil, errors.New("nobody listens here")
+}
+
+func (w *world) After(d time.Duration, f func()) eventloop.Timer {
+	timer := &fakeTimer{w.now.Add(d), f}
+	w.timers = append(w.timers, timer)
+	return timer
+}
+
+func (w *world) Dial(_ context.Context, _ eventloop.DialFunc, _, addr string, done func(eventloop.Conn, error) eventloop.Handler) {
+	w.dials = append(w.dials, dialling{addr, done})
+}
+
+// turn does what is left to do now, as the end of a loop's turn does.
+func (w *world) turn() {
+	w.t.Helper()
+	for round := 0; len(w.posted) > 0 || len(w.dirty) > 0; round++ {
+		if round > 10_000 {
+			w.t.Fatal("the loop never comes to rest")
+		}
+		posted, dirty := w.posted, w.dirty
+		w.posted, w.dirty = nil, nil
+		for _, f := range posted {
+			f()
+		}
+		for _, c := range dirty {
+			c.dirty = false
+			if !c.closed {
+				c.handler.Flush()
+			}
+		}
+	}
+}
+
+// wait lets time pass.
+func (w *world) wait(d time.Duration) {
+	w.t.Helper()
+	for until := w.now.Add(d); ; {
+		var next *fakeTimer
+		for _, timer := range w.timers {
+			if timer.f != nil && !timer.at.After(until) && (next == nil || timer.at.Before(next.at)) {
+				next = timer
+			}
+		}
+		if next == nil {
+			w.now = until
+			return
+		}
+		w.now = next.at
+		f := next.f
+		next.f = nil
+		f()
+		w.turn()
+	}
+}
+
+// accept lets the oldest attempt to connect to a node succeed, and answers the handshake.
+func (w *world) accept(addr string) *fakeConn {
+	w.t.Helper()
+	c := w.connect(addr)
+	if !strings.Contains(c.received, "INFO\r\n$6\r\nserver\r\n") {
+		w.t.Fatalf("the handshake ends with %q", c.received)
+	}
+	c.handshake()
+	return c
+}
+
+// connect lets the oldest attempt to connect to a node succeed.
+func (w *world) connect(addr string) *fakeConn {
+	w.t.Helper()
+	for i, d := range w.dials {
+		if d.addr != addr {
+			continue
+		}
+		w.dials = append(w.dials[:i:i], w.dials[i+1:]...)
+		c := &fakeConn{world: w, addr: addr, room: 1 << 30}
+		if c.handler = d.done(c, nil); c.handler == nil {
+			c.closed = true
+		}
+		w.links = append(w.links, c)
+		w.turn()
+		return c
+	}
+	w.t.Fatalf("nobody connects to %s", addr)
+	return nil
+}
+
+// link is the newest open connection to a node.
+func (w *world) link(addr string) *fakeConn {
+	w.t.Helper()
+	for i := len(w.links) - 1; i >= 0; i-- {
+		if c := w.links[i]; c.addr == addr && !c.closed {
+			return c
+		}
+	}
+	w.t.Fatalf("there is no connection to %s", addr)
+	return nil
+}
+
+// asked is the connection on which requests have arrived, of those to replicas.
+func (w *world) asked() *fakeConn {
+	w.t.Helper()
+	for _, c := range w.links {
+		if !c.closed && !c.paused && c.addr != "m" && c.received != "" {
+			return c
+		}
+	}
+	w.t.Fatal("no replica was asked")
+	return nil
+}
+
+// client connects a client.
+func (w *world) client() *fakeConn {
+	c := &fakeConn{world: w, addr: "client", room: 1 << 30}
+	s := New(w.env, c, uint64(100+len(w.env.Sessions)), Split)
+	c.handler, c.session = s, s
+	return c
+}
+
+// fakeConn is one connection: to a client, with the test as the client, or to a node, with the test as the node.
+type fakeConn struct {
+	world    *world
+	addr     string
+	handler  eventloop.Handler
+	session  *Session
+	received string // by the test's side and not looked at yet
+	room     int    // bytes that can be written
+	full     bool   // a write was short
+	paused   bool
+	dirty    bool
+	closed   bool
+	multi    bool // a node's: in a transaction
+}
+
+func (c *fakeConn) Write(p []byte) (int, error) {
+	if c.closed {
+		return 0, eventloop.ErrClosed
+	}
+	n := min(len(p), c.room)
+	c.room -= n
+	c.full = c.full || n < len(p)
+	c.received += string(p[:n])
+	return n, nil
+}
+
+func (c *fakeConn) Writev(bufs [][]byte) (int, error) { return c.Write(bytes.Join(bufs, nil)) }
+
+func (c *fakeConn) Flush() {
+	if !c.dirty {
+		c.dirty = true
+		c.world.dirty = append(c.world.dirty, c)
+	}
+}
+
+func (c *fakeConn) PauseRead()           { c.paused = true }
+func (c *fakeConn) ResumeRead()          { c.paused = false }
+func (c *fakeConn) Close()               { c.closed = true }
+func (c *fakeConn) Reset()               { c.closed = true }
+func (c *fakeConn) RemoteAddr() net.Addr { return &net.UnixAddr{Name: c.addr} }
+func (c *fakeConn) LocalAddr() net.Addr  { return &net.UnixAddr{Name: "proxy"} }
+
+// says delivers bytes from the test's side.
+func (c *fakeConn) says(text string) {
+	c.world.t.Helper()
+	switch {
+	case c.closed:
+		c.world.t.Fatalf("the connection to %s is closed", c.addr)
+	case c.paused:
+		c.world.t.Fatalf("nothing is read from %s", c.addr)
+	}
+	c.handler.Data([]byte(text))
+	c.world.turn()
+}
+
+// sends delivers requests, written as words.
+func (c *fakeConn) sends(requests ...string) {
+	c.world.t.Helper()
+	c.says(encoded(requests...))
+}
+
+// encoded are requests as a client writes them.
+func encoded(requests ...string) string {
+	var b []byte
+	for _, r := range requests {
+		b = resp.AppendRequestStrings(b, strings.Fields(r)...)
+	}
+	return string(b)
+}
+
+// gets compares what has arrived at the test's side.
+func (c *fakeConn) gets(want string) {
+	c.world.t.Helper()
+	if c.received != want {
+		c.world.t.Fatalf("%s got %q instead of %q", c.addr, c.received, want)
+	}
+	c.received = ""
+}
+
+// getsRequests is gets for requests, written as words.
+func (c *fakeConn) getsRequests(requests ...string) {
+	c.world.t.Helper()
+	c.gets(encoded(requests...))
+}
+
+// handshake answers what a new connection says first.
+func (c *fakeConn) handshake() {
+	c.world.t.Helper()
+	var p resp.RequestParser
+	for c.received != "" {
+		n, err := p.Parse([]byte(c.received))
+		if n == 0 || err != nil {
+			c.world.t.Fatalf("the handshake is %q: %v", c.received, err)
+		}
+		c.received = c.received[n:]
+		answer := "+OK\r\n"
+		if string(p.Args[0]) == "INFO" {
+			answer = "$5\r\nhello\r\n"
+		}
+		c.says(answer)
+		if string(p.Args[0]) == "INFO" {
+			return
+		}
+	}
+}
+
+// takes makes room for n more bytes.
+func (c *fakeConn) takes(n int) {
+	c.room += n
+	if c.full && !c.closed {
+		c.full = false
+		c.handler.Flush()
+	}
+	c.world.turn()
+}
+
+// dies ends the connection from the other side.
+func (c *fakeConn) dies() {
+	c.world.t.Helper()
+	if !c.closed {
+		c.closed = true
+		c.handler.Closed(io.EOF)
+	}
+	c.world.turn()
+}
