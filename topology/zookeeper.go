@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -135,7 +136,7 @@ func (z *ZooKeeper) run() {
 		z.lastErr = err
 		z.mu.Unlock()
 		if time.Since(began) > z.cfg.SessionTimeout {
-			failures = 0
+			failures, told = 0, ""
 		}
 		pause := min(firstPause<<min(failures, 10), longestPause)
 		if refused(err) {
@@ -143,7 +144,11 @@ func (z *ZooKeeper) run() {
 		}
 		if text := err.Error(); text != told {
 			told = text
-			z.cfg.Log.Error("this member lost its place in the cluster and joins anew", "reason", err)
+			level := slog.LevelWarn
+			if refused(err) {
+				level = slog.LevelError
+			}
+			z.cfg.Log.Log(z.ctx, level, "this member lost its place in the cluster and joins anew", "reason", err)
 		}
 		if rest(z.ctx, pause) != nil {
 			return

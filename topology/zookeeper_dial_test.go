@@ -182,3 +182,26 @@ func TestAttemptsToConnectBecomeRarerAndAreNotInStep(t *testing.T) {
 		t.Errorf("three dialers are in step to %v", d)
 	}
 }
+
+func TestALibraryThatIsStuckIsReplaced(t *testing.T) {
+	t.Parallel()
+	cfg := memberConfig(t, sharedZooKeeper(t), "a")
+	release := make(chan struct{})
+	t.Cleanup(func() { close(release) })
+	var attempts atomic.Int32
+	cfg.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		if attempts.Add(1) == 2 {
+			<-release // which ctx should have ended
+			return nil, ctx.Err()
+		}
+		return new(net.Dialer).DialContext(ctx, network, addr)
+	}
+	a := open(t, cfg)
+	update(t, a, stable(1))
+	awaitGrant(t, a, 1)
+	session := a.Status().Session
+	a.session.Load().dialer.drop()
+	testcluster.WaitFor(t, "the end of the lease", func() bool { return !permitted(a) })
+	testcluster.WaitFor(t, "the grant of another session", func() bool { return permitted(a) && a.Status().Session != session })
+	testcluster.WaitFor(t, "leadership", a.Leading)
+}

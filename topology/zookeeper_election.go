@@ -201,14 +201,36 @@ func (s *session) forgetSome(ctx context.Context, gone map[string]time.Time) err
 		case !known:
 			gone[id] = time.Now()
 		case time.Since(since) >= s.z.cfg.ForgetAfter:
-			path := s.z.path("registry/" + id)
-			_, err := call(ctx, s, path, func(c *zk.Conn) (none, error) { return none{}, c.Delete(path, -1) })
-			if err != nil && !errors.Is(err, zk.ErrNoNode) {
+			if err := s.strike(ctx, id); err != nil {
 				return err
 			}
-			s.z.cfg.Log.Info("a member that has been gone for long was taken off the registry", "member", id, "gone", time.Since(since))
 			delete(gone, id)
 		}
 	}
 	return nil
+}
+
+// strike takes a member off the registry unless it is back. Who comes back enters members first and then writes its
+// registration, so that either the second look finds it or the version has changed.
+func (s *session) strike(ctx context.Context, id string) error {
+	path := s.z.path("registry/" + id)
+	_, stat, err := s.get(ctx, path)
+	if errors.Is(err, zk.ErrNoNode) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	back, err := s.isThere(ctx, s.z.path("members/"+id))
+	if err != nil || back {
+		return err
+	}
+	_, err = call(ctx, s, path, func(c *zk.Conn) (none, error) { return none{}, c.Delete(path, stat.Version) })
+	switch {
+	case errors.Is(err, zk.ErrNoNode), errors.Is(err, zk.ErrBadVersion):
+		return nil
+	case err == nil:
+		s.z.cfg.Log.Info("a member that has been gone for long was taken off the registry", "member", id)
+	}
+	return err
 }

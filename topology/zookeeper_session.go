@@ -29,7 +29,7 @@ type session struct {
 	mu        sync.Mutex
 	connected bool
 	changed   chan struct{} // closed when connected or terms change, and replaced
-	began     time.Time     // before the newest connection was asked for, with which ZooKeeper's leader was told that the session lives
+	began     time.Time     // before the newest connection was asked for: ZooKeeper's leader heard of the session after
 	terms     terms         // of the newest connection
 	termsErr  error         // why no lease can be had under them
 	id        int64         // as ZooKeeper names it; 0 before it began
@@ -41,6 +41,7 @@ type session struct {
 	requestsChanged chan struct{}
 
 	expired   atomic.Bool
+	expired   atomic.Bool // ZooKeeper said so
 	firstBeat sync.Once
 	candidate atomic.Pointer[string] // the path of this session's election znode
 	elected   atomic.Bool            // it was the lowest, and as long as it exists it stays so
@@ -48,7 +49,7 @@ type session struct {
 	beaten    chan struct{}          // closed by the first successful heartbeat
 }
 
-// run has one session with ZooKeeper, and says why it ended.
+// runSession has one session with ZooKeeper, and says why it ended.
 func (z *ZooKeeper) runSession(ctx context.Context) error {
 	s := &session{z: z, changed: make(chan struct{}), beatNow: make(chan struct{}, 1), beaten: make(chan struct{}),
 		requestsChanged: make(chan struct{}, 1)}
@@ -111,7 +112,7 @@ func (s *session) end() {
 	s.dialer.drop()
 	s.calls.Wait()
 	// The library closes the channel when nothing of it runs any more.
-	limit := time.NewTimer(5 * time.Second)
+	limit := time.NewTimer(2 * time.Second)
 	defer limit.Stop()
 	for {
 		select {
@@ -219,7 +220,7 @@ func (s *session) awaitConnected(ctx context.Context) error {
 // supervise gives the session up when the library has stopped trying to reconnect, which it does for ever when a
 // connection breaks while it authenticates again.
 func (s *session) supervise(ctx context.Context) error {
-	limit := max(s.z.cfg.SessionTimeout, 5*time.Second) + 2*longestPause + connectLimit
+	limit := s.z.cfg.SessionTimeout + 2*longestPause + connectLimit
 	look := time.NewTicker(limit / 4)
 	defer look.Stop()
 	for {
