@@ -97,6 +97,9 @@ func (s *situation) besideSwitchover() []action {
 	if v := s.verdicts[master]; v.down && s.witness(v.since) == "" {
 		return s.becomeUnplanned(fmt.Sprintf("master %s went down in the switchover: %s (seen by %d of %d)", master, v.reason, v.votes, v.of))
 	}
+	if n, ok := s.heard(master); ok && restarted(s.state.Master, n.info) && f.Aborted == "" && !s.handedOver() {
+		return s.becomeUnplanned(fmt.Sprintf("master %s was restarted in the switchover", master))
+	}
 	i := slices.IndexFunc(s.requests, func(r topology.Request) bool { return r.Answer == "" && r.Kind == topology.Abort })
 	if i >= 0 && f.Aborted == "" && !s.handedOver() {
 		return s.giveUp("it was aborted by " + s.requests[i].By)

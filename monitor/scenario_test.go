@@ -424,6 +424,9 @@ func (w *world) carryOut(a action) string {
 	}
 	key := step{a.deed, a.addr}
 	try := attempt{epoch: a.epoch, at: w.now}
+	if a.deed == deedSwap && w.failing[key] == 0 && !w.canSwap(a) {
+		w.failing[key] = 1
+	}
 	if w.failing[key] > 0 {
 		w.failing[key]--
 		try.failed, try.failures = true, 1
@@ -477,6 +480,14 @@ func (w *world) swap(a action, try *attempt) {
 	default:
 		w.exchange(a.addr, a.from)
 	}
+}
+
+// canSwap reports whether the servers are such that they can exchange their parts.
+func (w *world) canSwap(a action) bool {
+	m, n := w.nodes[a.addr], w.nodes[a.from]
+	alive := w.downFor[a.addr] == nil && w.downFor[a.from] == nil
+	return alive && m.RunID == w.state.Master.RunID && !n.Loading &&
+		(n.Role == roleMaster && m.Role == roleReplica || m.Role == roleMaster && n.Role == roleReplica && n.LinkUp && n.ReplID == m.ReplID)
 }
 
 // exchange does what FAILOVER does.

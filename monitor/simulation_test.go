@@ -13,7 +13,7 @@ import (
 
 // TestRandomSchedulesKeepTheInvariants throws thousands of random histories at decide: nodes that die, come back empty
 // or with their data, hang, are wiped or promoted by a stranger's hand; members that are slow to acknowledge; commands
-// that fail; leaders that are replaced in the middle. After every step:
+// that fail; leaders that are replaced in the middle; switchovers, pauses and their ends that are asked for. After every step:
 //
 //   - what is written is a valid State, and epochs and phases only go the way they may;
 //   - nobody is promoted before every member has acknowledged the fence or its lease has ended;
@@ -76,7 +76,7 @@ func (s *simulation) disturb() {
 	addr := addrs[s.rng.IntN(len(addrs))]
 	n := s.nodes[addr]
 	member := &s.members[s.rng.IntN(len(s.members))]
-	switch s.rng.IntN(12) {
+	switch s.rng.IntN(14) {
 	case 0, 1:
 		s.note("%s dies", addr)
 		s.since[addr], s.downFor[addr] = s.now, make(map[string]string)
@@ -115,13 +115,21 @@ func (s *simulation) disturb() {
 		s.now = s.now.Add(d)
 		s.note("%v pass", d)
 	case 9:
-		kind := []deed{deedPromote, deedDemote, deedReplicate}[s.rng.IntN(3)]
+		kind := []deed{deedPromote, deedDemote, deedReplicate, deedSwap, deedAbort}[s.rng.IntN(5)]
 		s.failing[step{kind, addr}] = 1 + s.rng.IntN(4)
 		s.note("%s of %s will fail %d times", kind, addr, s.failing[step{kind, addr}])
 	case 10:
 		s.leader, s.reading, s.peak, s.began = member.ID, nil, 0, s.now
 		clear(s.tried)
 		s.note("%s leads", s.leader)
+	case 12, 13:
+		r := topology.Request{ID: fmt.Sprintf("%03d", len(s.requests)+1), By: "ops", At: s.now,
+			Kind: []topology.RequestKind{topology.Switchover, topology.Switchover, topology.Switchover, topology.Abort, topology.Pause, topology.Resume}[s.rng.IntN(6)]}
+		if r.Kind == topology.Switchover && s.rng.IntN(2) == 0 {
+			r.Target, r.Force = addr, s.rng.IntN(2) == 0
+		}
+		s.requests = append(slices.Clone(s.requests), r)
+		s.note("asked: %s %s %s force=%v", r.ID, r.Kind, r.Target, r.Force)
 	case 11:
 		// The master writes and its replicas follow, each as far as it comes.
 		if m := s.nodes[s.state.Master.Addr]; m.Role == roleMaster && s.downFor[s.state.Master.Addr] == nil {
@@ -179,7 +187,23 @@ func (s *simulation) check(a action) string {
 		if s.state.Phase != topology.Promoting || a.addr == s.state.Failover.Choice {
 			return "demotion of the choice, or outside of a failover"
 		}
+	case deedSwap:
+		f := s.state.Failover
+		if s.state.Phase != topology.Promoting || !f.Planned || f.Aborted != "" || a.addr != s.state.Master.Addr || a.from != f.Target {
+			return "a swap outside of a switchover, or of other nodes"
+		}
+	case deedAbort:
+		if f := s.state.Failover; s.state.Phase != topology.Fencing || f.Aborted == "" || a.addr != s.state.Master.Addr {
+			return "an abort outside of a switchover that was given up"
+		}
+	case deedAnswer:
+		if i := slices.IndexFunc(s.requests, func(r topology.Request) bool { return r.ID == a.request && r.Answer == "" }); i < 0 {
+			return "an answer to a request that is not open"
+		}
 	case deedReplicate:
+		if s.state.Paused != nil {
+			return "a node is moved while paused"
+		}
 		if s.state.Phase != topology.Stable || a.addr == s.state.Master.Addr || a.from != s.state.Master.Addr {
 			return "a node is sent elsewhere than to State's master"
 		}
@@ -205,7 +229,18 @@ func (s *simulation) checkWrite(next *topology.State) string {
 		if grown != 0 || next.Master.Addr != was.Master.Addr {
 			return "another master or epoch without a failover"
 		}
+	case way{topology.Fencing, topology.Stable}:
+		if !was.Failover.Planned || grown != 1 || next.Master.Addr != was.Master.Addr {
+			return "only a switchover may be given up before anything was done, under a new epoch"
+		}
+	case way{topology.Fencing, topology.Fencing}:
+		if !was.Failover.Planned || next.Failover.Planned || grown != 1 || next.Master.Addr != was.Master.Addr {
+			return "only a switchover becomes another failover"
+		}
 	case way{topology.Stable, topology.Fencing}, way{topology.Promoting, topology.Fencing}:
+		if was.Paused != nil && was.Phase == topology.Stable && !next.Failover.Planned {
+			return "a failover that nobody asked for while paused"
+		}
 		if grown != 1 || next.Master.Addr != was.Master.Addr {
 			return "a fence needs a new epoch and deposes the present master"
 		}
@@ -229,6 +264,15 @@ func (s *simulation) checkChoice(choice string) string {
 	for _, m := range s.members {
 		if m.Fenced < s.state.Epoch && s.now.Sub(s.began) < s.rules.fenceTimeout {
 			return m.ID + " has not acknowledged"
+		}
+	}
+	if f := s.state.Failover; f.Planned {
+		m := s.nodes[s.state.Master.Addr]
+		switch {
+		case f.Aborted == "" && choice != f.Target:
+			return "a switchover to another node than the target"
+		case f.Aborted == "", choice == s.state.Master.Addr && m.Role == roleMaster && m.RunID == s.state.Master.RunID:
+			return "" // whether it has everything is up to the swap; the other one has all that there is
 		}
 	}
 	has := func(addr string) int64 {
@@ -264,6 +308,7 @@ func (s *simulation) recover() string {
 		n.Loading = false
 		s.nodes[addr] = n
 	}
+	s.requests = append(slices.Clone(s.requests), topology.Request{ID: fmt.Sprintf("%03d", len(s.requests)+1), Kind: topology.Resume, By: "ops", At: s.now})
 	for range 20 {
 		for i := range s.members {
 			s.members[i].Fenced = s.state.Epoch
@@ -279,6 +324,11 @@ func (s *simulation) recover() string {
 		}
 		if broken := s.steps(); broken != "" {
 			return broken
+		}
+	}
+	for _, r := range s.requests {
+		if r.Answer == "" {
+			return fmt.Sprintf("request %s (%s) has no answer in the end", r.ID, r.Kind)
 		}
 	}
 	if s.state.Phase != topology.Stable || s.nodes[s.state.Master.Addr].Role != roleMaster || len(s.state.Unavailable) > 0 {

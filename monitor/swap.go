@@ -26,7 +26,8 @@ type swapResult struct {
 // within a time. From Redis 6.2 on the master does it by itself (FAILOVER); of an older one, or where the user may not,
 // it only waits until the target has everything, which it keeps because all members are fenced. It begins with looking,
 // so it also finishes what another leader began.
-func (c *commander) swap(ctx context.Context, target *control, host string, within time.Duration) (swapResult, error) {
+// runID is the run that the master must be in: another one may have lost everything, and would hand that over.
+func (c *commander) swap(ctx context.Context, runID string, target *control, host string, within time.Duration) (swapResult, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, within, fmt.Errorf("it was not done within %v", within.Round(time.Millisecond)))
 	defer cancel()
 	t := &commander{control: target, limit: c.limit, wanted: c.wanted}
@@ -35,7 +36,14 @@ func (c *commander) swap(ctx context.Context, target *control, host string, with
 		return swapResult{}, fmt.Errorf("asking the target: %w", err)
 	}
 	if now.Role != roleMaster {
-		err := c.startFailover(ctx, host)
+		master, _, err := c.look(ctx)
+		if err != nil {
+			return swapResult{}, fmt.Errorf("asking the master: %w", err)
+		}
+		if runID != "" && master.RunID != runID {
+			return swapResult{}, errors.New("the master was restarted")
+		}
+		err = c.startFailover(ctx, host)
 		switch {
 		case errors.Is(err, errNoFailover):
 			return swapResult{caughtUp: true}, c.awaitOffset(ctx, t)
@@ -247,10 +255,10 @@ func (l *loop) swap(a action, c *commander) {
 	if target == nil {
 		return
 	}
-	control := target.watcher.control
+	control, runID := target.watcher.control, l.snapshot.State.Master.RunID
 	l.task(a.key(), func(ctx context.Context) func() {
 		began := time.Now()
-		r, err := c.swap(ctx, control, a.host, a.limit)
+		r, err := c.swap(ctx, runID, control, a.host, a.limit)
 		took := time.Since(began)
 		return func() { l.swapped(a, r, err, took) }
 	})

@@ -40,7 +40,6 @@ type session struct {
 	requestsArmed   atomic.Bool // the list of requests is watched
 	requestsChanged chan struct{}
 
-	expired   atomic.Bool
 	expired   atomic.Bool // ZooKeeper said so
 	firstBeat sync.Once
 	candidate atomic.Pointer[string] // the path of this session's election znode

@@ -24,13 +24,18 @@ const (
 
 // cli is the whole command line.
 type cli struct {
-	Run     runCommand     `cmd:"" help:"Serve clients."`
-	Demo    demoCommand    `cmd:"" help:"Start a master and two replicas on this machine, serve them, and show what happens."`
-	Status  statusCommand  `cmd:"" help:"Show what a running Understudy does."`
-	Nodes   nodesCommand   `cmd:"" help:"Show the nodes as a running Understudy sees them."`
-	Check   checkCommand   `cmd:"" help:"Check a configuration file and the nodes it names, and change nothing."`
-	Version versionCommand `cmd:"" help:"Print the version."`
-	Help    helpCommand    `cmd:"" help:"Print this help."`
+	Run      runCommand      `cmd:"" help:"Serve clients."`
+	Demo     demoCommand     `cmd:"" help:"Start a master and two replicas on this machine, serve them, and show what happens."`
+	Status   statusCommand   `cmd:"" help:"Show what a running Understudy does."`
+	Nodes    nodesCommand    `cmd:"" help:"Show the nodes as a running Understudy sees them."`
+	Members  membersCommand  `cmd:"" help:"Show the Understudy processes of the cluster and who leads."`
+	Events   eventsCommand   `cmd:"" help:"Show what happened lately."`
+	Failover failoverCommand `cmd:"" help:"Make another node the master, without losing a write."`
+	Pause    pauseCommand    `cmd:"" help:"Have Understudy only observe: no failover takes place and no node is moved."`
+	Resume   resumeCommand   `cmd:"" help:"End a pause."`
+	Check    checkCommand    `cmd:"" help:"Check a configuration file and the nodes it names, and change nothing."`
+	Version  versionCommand  `cmd:"" help:"Print the version."`
+	Help     helpCommand     `cmd:"" help:"Print this help."`
 }
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }

@@ -44,10 +44,11 @@ type options struct {
 	OutputLimit  size           `group:"clients" default:"${output_limit}" help:"Replies that a client may leave unread before it is disconnected, as in 256mb."`
 	Loops        int            `group:"clients" default:"${loops}" help:"Event loops. One has the least CPU per request; more serve more than one core can."`
 
-	HoldTimeout     time.Duration `group:"failover" default:"${hold_timeout}" help:"How long a request waits for a master before it is answered with an error."`
-	AmbiguousWrites string        `group:"failover" enum:"error,close" default:"error" help:"What a client gets whose write was sent and not answered when its master was lost: error (-UNKNOWNRESULT) or close (of its connection)."`
-	ReadAfterWrite  time.Duration `group:"failover" default:"${read_after_write}" help:"How long after a write a client's reads go to the master, so that it reads what it wrote."`
-	DrainTimeout    time.Duration `group:"failover" default:"${drain_timeout}" help:"How long a planned change of master waits for answers of the old one, and SIGTERM for clients to finish."`
+	HoldTimeout       time.Duration `group:"failover" default:"${hold_timeout}" help:"How long a request waits for a master before it is answered with an error."`
+	AmbiguousWrites   string        `group:"failover" enum:"error,close" default:"error" help:"What a client gets whose write was sent and not answered when its master was lost: error (-UNKNOWNRESULT) or close (of its connection)."`
+	ReadAfterWrite    time.Duration `group:"failover" default:"${read_after_write}" help:"How long after a write a client's reads go to the master, so that it reads what it wrote."`
+	DrainTimeout      time.Duration `group:"failover" default:"${drain_timeout}" help:"How long SIGTERM waits for clients to finish, and a change of master that nobody planned for answers of an old one that lives."`
+	SwitchoverTimeout time.Duration `group:"failover" default:"${switchover_timeout}" help:"After how long a planned change of master is given up; clients wait meanwhile. No more than half of hold-timeout is used."`
 
 	MaxFailures   int           `group:"detection" default:"${max_failures}" help:"Refused connections in a row after which a node is down."`
 	DownAfter     time.Duration `group:"detection" default:"${down_after}" help:"How long connecting must time out before a node is down."`
@@ -79,24 +80,25 @@ var optionGroups = []kong.Group{
 func defaults() map[string]string {
 	p, m := proxy.Defaults(), monitor.Defaults()
 	return map[string]string{
-		"listen":           p.Listen[0].Addr,
-		"maxclients":       strconv.Itoa(p.MaxClients),
-		"timeout":          p.IdleTimeout.String(),
-		"tcp_keepalive":    p.KeepAlive.String(),
-		"output_limit":     size(p.OutputLimit).String(),
-		"loops":            strconv.Itoa(p.Loops),
-		"hold_timeout":     p.HoldTimeout.String(),
-		"read_after_write": p.ReadAfterWrite.String(),
-		"drain_timeout":    p.DrainTimeout.String(),
-		"max_failures":     strconv.Itoa(m.MaxFailures),
-		"down_after":       m.DownAfter.String(),
-		"stall_after":      m.StallAfter.String(),
-		"probe_interval":   m.ProbeInterval.String(),
-		"max_lag":          size(m.MaxLagBytes).String(),
-		"max_lag_time":     m.MaxLagTime.String(),
-		"max_link_down":    m.MaxLinkDown.String(),
-		"fence_timeout":    m.FenceTimeout.String(),
-		"id":               defaultID(),
+		"listen":             p.Listen[0].Addr,
+		"maxclients":         strconv.Itoa(p.MaxClients),
+		"timeout":            p.IdleTimeout.String(),
+		"tcp_keepalive":      p.KeepAlive.String(),
+		"output_limit":       size(p.OutputLimit).String(),
+		"loops":              strconv.Itoa(p.Loops),
+		"hold_timeout":       p.HoldTimeout.String(),
+		"read_after_write":   p.ReadAfterWrite.String(),
+		"drain_timeout":      p.DrainTimeout.String(),
+		"max_failures":       strconv.Itoa(m.MaxFailures),
+		"down_after":         m.DownAfter.String(),
+		"stall_after":        m.StallAfter.String(),
+		"probe_interval":     m.ProbeInterval.String(),
+		"max_lag":            size(m.MaxLagBytes).String(),
+		"max_lag_time":       m.MaxLagTime.String(),
+		"max_link_down":      m.MaxLinkDown.String(),
+		"fence_timeout":      m.FenceTimeout.String(),
+		"switchover_timeout": m.SwitchoverTimeout.String(),
+		"id":                 defaultID(),
 
 		"zookeeper_session_timeout": topology.DefaultSessionTimeout.String(),
 		"zookeeper_heartbeat":       topology.DefaultHeartbeat.String(),
@@ -137,7 +139,10 @@ func (o *options) monitor() monitor.Config {
 	c.Username, c.Password = o.Username, o.Password
 	c.MaxFailures, c.DownAfter, c.StallAfter, c.ProbeInterval = o.MaxFailures, o.DownAfter, o.StallAfter, o.ProbeInterval
 	c.MaxLagBytes, c.MaxLagTime, c.MaxLinkDown = int64(o.MaxLag), o.MaxLagTime, o.MaxLinkDown
-	c.FenceTimeout = o.FenceTimeout
+	c.FenceTimeout, c.SwitchoverTimeout = o.FenceTimeout, o.SwitchoverTimeout
+	if half := o.HoldTimeout / 2; half >= 10*time.Millisecond {
+		c.SwitchoverTimeout = min(c.SwitchoverTimeout, half) // a switchover that fails must not cost errors
+	}
 	return c
 }
 

@@ -61,6 +61,10 @@ func printStatus(out io.Writer, f client.Fields) error {
 		line("master", "none is known yet")
 	} else {
 		line("master", "%s, epoch %s, %s", f["master"], f["epoch"], f["phase"])
+		if f.Int("paused") != 0 {
+			line("PAUSED", "by %s, %v ago (%s): no failover takes place; understudy resume ends it", f["paused_by"],
+				time.Since(time.Unix(f.Int("paused_since"), 0)).Round(time.Second), f["paused_reason"])
+		}
 		line("replicas", "%s of %s online, %s unavailable", f["replicas_online"], f["replicas"], f["unavailable"])
 	}
 	line("clients", "%s of at most %s, %s of them waiting for a master", f["client_connections"], f["client_connections_limit"], f["clients_held"])

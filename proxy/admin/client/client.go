@@ -70,7 +70,18 @@ func (c *Client) Info() (Fields, error) {
 
 // Nodes returns what PROXY NODES says, the master first. Errors are as for Info.
 func (c *Client) Nodes() ([]Fields, error) {
-	reply, err := redis.Values(c.conn.Do("PROXY", "NODES"))
+	return c.list("NODES")
+}
+
+// Members returns what PROXY MEMBERS says, by id. Errors are as for Info.
+func (c *Client) Members() ([]Fields, error) { return c.list("MEMBERS") }
+
+// Events returns the latest events, no more than count, the last one at the end. Errors are as for Info.
+func (c *Client) Events(count int) ([]Fields, error) { return c.list("EVENTS", count) }
+
+// list asks for an array of maps.
+func (c *Client) list(args ...any) ([]Fields, error) {
+	reply, err := redis.Values(c.conn.Do("PROXY", args...))
 	var refused redis.Error
 	switch {
 	case errors.As(err, &refused) && strings.HasPrefix(refused.Error(), "ERR unknown command"):
@@ -78,13 +89,56 @@ func (c *Client) Nodes() ([]Fields, error) {
 	case err != nil:
 		return nil, err
 	}
-	nodes := make([]Fields, len(reply))
+	list := make([]Fields, len(reply))
 	for i, r := range reply {
-		if nodes[i], err = fieldsOf(r); err != nil {
+		if list[i], err = fieldsOf(r); err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrStranger, err)
 		}
 	}
-	return nodes, nil
+	return list, nil
+}
+
+// OperationTimeout is how long the answer to Failover, Pause and Resume may take: a little longer than an Understudy
+// waits for it.
+const OperationTimeout = 65 * time.Second
+
+// Failover makes the node (host:port; "": the best replica) the master, and returns one sentence about it when it is
+// done. For an error that is the answer, see Refused.
+func (c *Client) Failover(node string, force bool) (string, error) {
+	args := []any{"FAILOVER"}
+	if node != "" {
+		args = append(args, node)
+	}
+	if force {
+		args = append(args, "FORCE")
+	}
+	return c.operate(args...)
+}
+
+// Pause has the Understudys of the cluster only observe. The reason may be empty. Errors are as for Failover.
+func (c *Client) Pause(reason string) (string, error) {
+	if reason == "" {
+		return c.operate("PAUSE")
+	}
+	return c.operate("PAUSE", reason)
+}
+
+// Resume ends a pause. Errors are as for Failover.
+func (c *Client) Resume() (string, error) { return c.operate("RESUME") }
+
+func (c *Client) operate(args ...any) (string, error) {
+	text, err := redis.String(redis.DoWithTimeout(c.conn, OperationTimeout, "PROXY", args...))
+	if Refused(err) && strings.HasPrefix(err.Error(), "ERR unknown command") {
+		return "", ErrStranger
+	}
+	return text, err
+}
+
+// Refused reports whether an error is the answer of an Understudy or of its nodes: what was asked for was not done, and
+// the error says why.
+func Refused(err error) bool {
+	var reply redis.Error
+	return errors.As(err, &reply) && !strings.HasPrefix(reply.Error(), "NOAUTH")
 }
 
 // Fields are names and values. What a version of Understudy does not tell is absent.
@@ -112,7 +166,7 @@ func (f Fields) Milliseconds(name string) time.Duration {
 func fieldsOf(reply any) (Fields, error) {
 	values, err := redis.Values(reply, nil)
 	if err != nil || len(values)%2 != 0 {
-		return nil, errors.New("a node that is no map")
+		return nil, errors.New("an entry that is no map")
 	}
 	f := Fields{}
 	for i := 0; i < len(values); i += 2 {

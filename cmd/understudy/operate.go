@@ -1,0 +1,110 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/understudy/understudy/proxy/admin/client"
+)
+
+type membersCommand struct {
+	target
+}
+
+// Run prints the members of the cluster that the Understudy at the address belongs to.
+func (c *membersCommand) Run(s *streams) error {
+	return c.ask(func(u *client.Client) error {
+		members, err := u.Members()
+		if err != nil {
+			return err
+		}
+		w := table(s.out)
+		fmt.Fprintln(w, "MEMBER\tROLE\tADDRESS\tEPOCH\tFENCED\tDOWN")
+		for _, m := range members {
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", m["id"], m["role"], dash(m["addr"]), m["applied"], m["fenced"], dash(m["down"]))
+		}
+		return w.Flush()
+	})
+}
+
+type eventsCommand struct {
+	target
+	Count int `default:"100" placeholder:"N" help:"How many to show, at most."`
+}
+
+// Run prints the latest events, the last one at the end.
+func (c *eventsCommand) Run(s *streams) error {
+	return c.ask(func(u *client.Client) error {
+		events, err := u.Events(c.Count)
+		if err != nil {
+			return err
+		}
+		return printEvents(s.out, events)
+	})
+}
+
+func printEvents(out io.Writer, events []client.Fields) error {
+	w := table(out)
+	fmt.Fprintln(w, "TIME\tEPOCH\tKIND\tTOOK\tEVENT")
+	for _, e := range events {
+		took := "-"
+		if us := e.Int("duration_us"); us > 0 {
+			took = (time.Duration(us) * time.Microsecond).String()
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", time.UnixMilli(e.Int("time_ms")).Format("2006-01-02 15:04:05.000"), e["epoch"], e["kind"], took, e["text"])
+	}
+	return w.Flush()
+}
+
+type failoverCommand struct {
+	target
+	Node  string `arg:"" optional:"" help:"The replica (host:port, as nodes shows it) that is to become master; by default the best one."`
+	Force bool   `help:"Also a node that is not to be promoted (no-failover, replica-priority 0), and also while paused."`
+}
+
+// Run asks for a switchover and prints how it ended.
+func (c *failoverCommand) Run(s *streams) error {
+	return c.operate(s, func(u *client.Client) (string, error) { return u.Failover(c.Node, c.Force) })
+}
+
+type pauseCommand struct {
+	target
+	Reason []string `arg:"" optional:"" help:"Why; shown to whoever looks at the status."`
+}
+
+// Run asks for a pause.
+func (c *pauseCommand) Run(s *streams) error {
+	return c.operate(s, func(u *client.Client) (string, error) { return u.Pause(strings.Join(c.Reason, " ")) })
+}
+
+type resumeCommand struct {
+	target
+}
+
+// Run asks for the end of a pause.
+func (c *resumeCommand) Run(s *streams) error {
+	return c.operate(s, (*client.Client).Resume)
+}
+
+// operate has f ask for something and prints the answer. What was refused is an error in its own words.
+func (t *target) operate(s *streams, f func(*client.Client) (string, error)) error {
+	var refusal error
+	err := t.ask(func(u *client.Client) error {
+		text, err := f(u)
+		if client.Refused(err) {
+			refusal = fmt.Errorf("%s", strings.TrimPrefix(err.Error(), "ERR "))
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintln(s.out, text)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return refusal
+}
