@@ -213,10 +213,32 @@ func (s *session) children(ctx context.Context, name string) ([]string, error) {
 // is registered and something else than a lease lets it go on.
 func (z *ZooKeeper) Members(ctx context.Context) (members []Member, err error) {
 	err = z.ask(ctx, func(ctx context.Context, s *session) error {
-		members, err = s.roster.list(ctx)
+		if members, err = s.roster.list(ctx); err != nil {
+			return err
+		}
+		leader, err := s.leader(ctx)
+		for i := range members {
+			members[i].Leads = members[i].ID == leader
+		}
 		return err
 	})
 	return members, err
+}
+
+// leader returns the id of the member whose candidate is the lowest, "" if there is none.
+func (s *session) leader(ctx context.Context) (string, error) {
+	if s.elected.Load() {
+		return s.z.cfg.ID, nil
+	}
+	names, err := s.candidates(ctx)
+	if err != nil || len(names) == 0 {
+		return "", err
+	}
+	id, _, err := s.get(ctx, s.z.path("election/"+names[0]))
+	if errors.Is(err, zk.ErrNoNode) {
+		return "", nil // it has just gone
+	}
+	return string(id), err
 }
 
 // Registered lists the members that may hold grants, also those that are gone since less than ForgetAfter without

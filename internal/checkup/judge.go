@@ -20,6 +20,7 @@ type Settings struct {
 	StallAfter  time.Duration
 	HoldTimeout time.Duration
 	NoFailover  []string // nodes that are never promoted
+	Coordinated bool     // several Understudies agree with each other, through ZooKeeper
 }
 
 // Judge returns what is to be said about a cluster, in an order that is always the same.
