@@ -1,9 +1,12 @@
 package proxy_test
 
 import (
+	"bytes"
 	"cmp"
 	"context"
+	"io"
 	"log/slog"
+	"net"
 	"slices"
 	"testing"
 
@@ -72,4 +75,32 @@ func dial(t *testing.T, addr string) redis.Conn {
 	}
 	t.Cleanup(func() { c.Close() })
 	return c
+}
+
+func TestAWebPageThatPostsCommandsIsHungUpOn(t *testing.T) {
+	cluster := testcluster.New(t, 0)
+	addr, _ := start(t, cluster, nil, nil)
+	for _, request := range []string{
+		"POST / HTTP/1.1\r\nHost: a\r\n\r\nSET posted 1\r\n",
+		"GET / HTTP/1.1\r\nHost: a\r\n\r\nSET posted 1\r\n",
+	} {
+		c, err := net.Dial("tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if _, err := io.WriteString(c, request); err != nil {
+			t.Fatal(err)
+		}
+		answer, err := io.ReadAll(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if bytes.Contains(answer, []byte("+OK")) {
+			t.Errorf("%.10q was answered %q", request, answer)
+		}
+	}
+	if n := do(t, addr, "EXISTS", "posted"); n != int64(0) {
+		t.Error("the body of a web page's request was executed")
+	}
 }

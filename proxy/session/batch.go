@@ -214,6 +214,13 @@ func (s *Session) handle(cmd *command.Command, class command.Class, args [][]byt
 		s.draining = true
 		return false
 	}
+	if cmd.Name == "POST" || cmd.Name == "HOST:" {
+		// A browser was tricked into talking to this port. A server hangs up before it comes to the body, which may
+		// hold commands, and so do we.
+		s.env.Stats.ProtocolErrors++
+		s.quit(ByProtocolError)
+		return true
+	}
 	if cmd.Known() && !cmd.Accepts(len(args)) {
 		s.emit(resp.AppendError(nil, cmd.ArityError()))
 		return true

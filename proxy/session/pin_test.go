@@ -1,0 +1,270 @@
+package session
+
+import (
+	"testing"
+	"time"
+)
+
+// begin takes a client into a transaction on a pin, and returns the pin.
+func begin(w *world, c *fakeConn, requests ...string) *fakeConn {
+	w.t.Helper()
+	c.sends(requests[0])
+	pin := w.accept("m")
+	for i, r := range requests {
+		if i > 0 {
+			c.sends(r)
+		}
+		pin.getsRequests(r)
+		answer := "+QUEUED\r\n"
+		if r == "MULTI" || r[:2] == "WA" {
+			answer = "+OK\r\n"
+		}
+		pin.says(answer)
+		c.gets(answer)
+	}
+	return pin
+}
+
+func TestAnExecThatWasSentIsNotSentAgain(t *testing.T) {
+	w := newWorld(t)
+	c := w.client()
+	pin := begin(w, c, "MULTI", "INCR a")
+	c.sends("EXEC", "PING")
+	pin.getsRequests("EXEC")
+	pin.dies()
+	c.gets(unknownResult + "+PONG\r\n")
+	c.sends("EXEC")
+	c.gets("-ERR EXEC without MULTI\r\n")
+}
+
+func TestAnExecThatWasNotSentTakesTheWholeTransactionAlong(t *testing.T) {
+	w := newWorld(t)
+	c := w.client()
+	pin := begin(w, c, "MULTI", "INCR a", "INCR b")
+	pin.room = 3
+	c.sends("EXEC", "PING")
+	pin.gets("*1\r")
+	pin.dies()
+	w.wait(time.Second)
+	m := w.link("m")
+	m.getsRequests("MULTI", "INCR a", "INCR b", "EXEC")
+	c.gets("")
+	m.says("+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n:1\r\n:1\r\n")
+	c.gets("*2\r\n:1\r\n:1\r\n+PONG\r\n")
+}
+
+func TestATransactionThatIsSentTwiceAsABlockAndLostAnswersExecAlone(t *testing.T) {
+	w := newWorld(t)
+	c := w.client()
+	begin(w, c, "MULTI", "INCR a").dies()
+	c.sends("EXEC")
+	w.wait(time.Second)
+	m := w.link("m")
+	m.getsRequests("MULTI", "INCR a", "EXEC")
+	m.says("+OK\r\n")
+	m.dies()
+	c.gets(unknownResult)
+}
+
+func TestQueuedCommandsOfADemotedMasterAreQueuedHere(t *testing.T) {
+	w := newWorld(t)
+	c := w.client()
+	pin := begin(w, c, "MULTI")
+	c.sends("INCR a", "INCR b", "EXEC")
+	pin.getsRequests("INCR a", "INCR b")
+	pin.says("-READONLY You can't write against a read only replica.\r\n")
+	if !pin.closed {
+		t.Error("a pin to a replica remains")
+	}
+	c.gets("+QUEUED\r\n+QUEUED\r\n")
+	w.wait(time.Second)
+	m := w.link("m")
+	m.getsRequests("MULTI", "INCR a", "INCR b", "EXEC")
+	m.says("+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n:1\r\n:1\r\n")
+	c.gets("*2\r\n:1\r\n:1\r\n")
+}
+
+func TestWhatWasSentBetweenWatchAndMultiIsUnknownWhenItIsLost(t *testing.T) {
+	w := newWorld(t)
+	c := w.client()
+	pin := begin(w, c, "WATCH a")
+	c.sends("GET b", "SET b 1", "GET b")
+	pin.getsRequests("GET b", "SET b 1", "GET b")
+	pin.dies()
+	for range 2 {
+		w.serveOne("$1\r\n0\r\n")
+	}
+	c.gets("$1\r\n0\r\n" + unknownResult + "$1\r\n0\r\n")
+	c.sends("MULTI", "INCR a", "EXEC")
+	c.gets("+OK\r\n+QUEUED\r\n*-1\r\n")
+}
+
+// serveOne answers the one request that is at some node.
+func (w *world) serveOne(reply string) {
+	w.t.Helper()
+	w.wait(time.Second)
+	for _, link := range w.links {
+		if !link.closed && link.received != "" {
+			link.received = ""
+			link.says(reply)
+			return
+		}
+	}
+	w.t.Fatal("nothing was asked")
+}
+
+func TestAPinGoesToTheNextInTheDatabaseItWasLentIn(t *testing.T) {
+	w := newWorld(t)
+	c := w.client()
+	pin := begin(w, c, "MULTI", "SELECT 5")
+	c.sends("EXEC")
+	pin.getsRequests("EXEC")
+	pin.says("*1\r\n+OK\r\n")
+	c.gets("*1\r\n+OK\r\n")
+	if !pin.closed {
+		t.Error("a pin in another database was kept")
+	}
+	if c.session.key.DB != 5 {
+		t.Errorf("the session is in database %d", c.session.key.DB)
+	}
+	other := w.client()
+	pin = begin(w, other, "MULTI", "SELECT 99")
+	other.sends("EXEC")
+	pin.getsRequests("EXEC")
+	pin.says("*1\r\n-ERR DB index is out of range\r\n")
+	if pin.closed || other.session.key.DB != 0 {
+		t.Errorf("closed %v, database %d", pin.closed, other.session.key.DB)
+	}
+}
+
+func TestAPinOnWhichSomebodyAuthenticatedIsNotLentAgain(t *testing.T) {
+	w := newWorld(t)
+	c := w.client()
+	c.sends("AUTH bob secret")
+	pin := w.accept("m")
+	pin.getsRequests("AUTH bob secret")
+	pin.says("+OK\r\n")
+	c.gets("+OK\r\n")
+	if !pin.closed {
+		t.Error("it was kept")
+	}
+}
+
+const subscribedA, subscribedB = "*3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n", "*3\r\n$9\r\nsubscribe\r\n$1\r\nb\r\n:2\r\n"
+
+func TestConfirmationsThatAreDueComeFromTheNextConnection(t *testing.T) {
+	for answered := range 3 {
+		w := newWorld(t)
+		c := w.client()
+		c.sends("SUBSCRIBE a b", "PING")
+		pin := w.accept("m")
+		pin.getsRequests("SUBSCRIBE a b", "PING")
+		want := ""
+		for _, confirmation := range []string{subscribedA, subscribedB}[:answered] {
+			pin.says(confirmation)
+			want += confirmation
+		}
+		c.gets(want)
+		pin.dies()
+		w.wait(time.Second)
+		pin = w.accept("m")
+		switch answered {
+		case 0:
+			pin.getsRequests("SUBSCRIBE a b", "PING")
+			pin.says(subscribedA + subscribedB)
+			c.gets(subscribedA + subscribedB)
+		case 1:
+			pin.getsRequests("SUBSCRIBE a", "SUBSCRIBE b", "PING")
+			pin.says(subscribedA + subscribedB)
+			c.gets(subscribedB)
+		case 2:
+			if pin.received == encoded("SUBSCRIBE b", "SUBSCRIBE a", "PING") { // the order is of no importance
+				pin.getsRequests("SUBSCRIBE b", "SUBSCRIBE a", "PING")
+			} else {
+				pin.getsRequests("SUBSCRIBE a", "SUBSCRIBE b", "PING")
+			}
+			pin.says(subscribedA + subscribedB)
+			c.gets("")
+		}
+		pin.says("*2\r\n$4\r\npong\r\n$0\r\n\r\n")
+		c.gets("*2\r\n$4\r\npong\r\n$0\r\n\r\n")
+	}
+}
+
+func TestADeniedSubscriptionIsForgotten(t *testing.T) {
+	w := newWorld(t)
+	c := w.client()
+	c.sends("SUBSCRIBE secret other")
+	pin := w.accept("m")
+	pin.getsRequests("SUBSCRIBE secret other")
+	pin.says("-NOPERM no\r\n")
+	c.gets("-NOPERM no\r\n")
+	c.sends("GET x")
+	w.asked().getsRequests("GET x") // and the session is like any other again
+	if c.session.attach != nil || pin.closed {
+		t.Errorf("attached %v, the pin closed %v", c.session.attach != nil, pin.closed)
+	}
+}
+
+func TestAnAttachedSessionWithAnUnansweredWriteIsClosedWhenItsPinIsLost(t *testing.T) {
+	w := newWorld(t)
+	c := w.client()
+	c.sends("SUBSCRIBE a")
+	pin := w.accept("m")
+	pin.says(subscribedA)
+	c.sends("INCR n")
+	pin.dies()
+	if !c.closed || w.env.Stats.Closes[ByLostPin] != 1 {
+		t.Errorf("closed %v, %v", c.closed, w.env.Stats.Closes)
+	}
+}
+
+func TestAPinIsLentToTheNextWhenTheTransactionIsOver(t *testing.T) {
+	for _, test := range []struct {
+		begin []string
+		end   string
+		reply string
+	}{
+		{[]string{"MULTI", "INCR a"}, "EXEC", "*1\r\n:1\r\n"},
+		{[]string{"MULTI", "INCR a"}, "EXEC", "-EXECABORT Transaction discarded because of previous errors.\r\n"},
+		{[]string{"WATCH a", "MULTI", "INCR a"}, "EXEC", "*-1\r\n"},
+		{[]string{"MULTI", "INCR a"}, "DISCARD", "+OK\r\n"},
+		{[]string{"WATCH a"}, "UNWATCH", "+OK\r\n"},
+	} {
+		w := newWorld(t)
+		c, next := w.client(), w.client()
+		pin := begin(w, c, test.begin...)
+		c.sends(test.end)
+		pin.getsRequests(test.end)
+		pin.says(test.reply)
+		c.gets(test.reply)
+		if c.session.tx != nil || c.session.pin != nil {
+			t.Errorf("%v %s: the session keeps the pin", test.begin, test.end)
+		}
+		next.sends("BLPOP l 0")
+		pin.getsRequests("BLPOP l 0")
+		pin.says("*-1\r\n")
+		next.gets("*-1\r\n")
+		c.sends("GET a")
+		pin.gets("")
+	}
+}
+
+func TestAnErrorDoesNotEndATransaction(t *testing.T) {
+	for _, end := range []string{"DISCARD", "UNWATCH"} {
+		w := newWorld(t)
+		c := w.client()
+		requests := []string{"WATCH a"}
+		if end == "DISCARD" {
+			requests = []string{"MULTI"}
+		}
+		pin := begin(w, c, requests...)
+		c.sends(end)
+		pin.getsRequests(end)
+		pin.says("-NOPERM no\r\n")
+		c.gets("-NOPERM no\r\n")
+		if c.session.tx == nil || c.session.pin == nil {
+			t.Errorf("%s was denied, and the pin was given back", end)
+		}
+	}
+}
