@@ -107,6 +107,15 @@ func TestASwitchoverToATargetThatHangsIsGivenUpWithoutAnError(t *testing.T) {
 func TestARequestThatIsNotAnsweredEndsTheSwitchoverAndNotItself(t *testing.T) {
 	s := start(t, options{replicas: 1, monitor: func(c *monitor.Config) { c.SwitchoverTimeout = 300 * time.Millisecond }})
 	epoch, master := s.epoch(), s.master()
+	testcluster.WaitFor(t, "the monitor to have heard every node", func() bool {
+		heard := 0
+		for _, n := range s.monitor.Status().Nodes {
+			if !n.Heard.IsZero() {
+				heard++
+			}
+		}
+		return heard == len(s.cluster.Nodes)
+	})
 	slow := s.dial()
 	if _, err := slow.Do("SET", "a", 0); err != nil {
 		t.Fatal(err)
