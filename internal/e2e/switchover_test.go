@@ -11,6 +11,7 @@ import (
 
 	"github.com/understudy/understudy/internal/testcluster"
 	"github.com/understudy/understudy/monitor"
+	"github.com/understudy/understudy/proxy"
 	"github.com/understudy/understudy/topology"
 )
 
@@ -272,4 +273,66 @@ func BenchmarkPauseOfASwitchover(b *testing.B) {
 			b.Fatal(err)
 		}
 	})
+}
+
+func TestWhoMayNotSendFailoverToTheServersMayNotChangeTheCluster(t *testing.T) {
+	s := start(t, options{replicas: 1})
+	for _, n := range s.cluster.Nodes {
+		if _, err := n.Do("ACL", "SETUSER", "app", "on", ">secret", "~*", "&*", "+@all", "-failover"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	conn := s.dial()
+	if _, err := conn.Do("AUTH", "app", "secret"); err != nil {
+		t.Fatal(err)
+	}
+	for _, words := range [][]any{{"PROXY", "FAILOVER"}, {"PROXY", "PAUSE"}, {"PROXY", "RESUME"}, {"FAILOVER"}, {"FAILOVER", "ABORT"}} {
+		_, err := conn.Do(words[0].(string), words[1:]...)
+		var e redis.Error
+		if !errors.As(err, &e) || !strings.HasPrefix(string(e), "NOPERM") {
+			t.Errorf("%v: %v, want NOPERM", words, err)
+		}
+	}
+	if _, err := conn.Do("PROXY", "EVENTS"); err != nil {
+		t.Errorf("PROXY EVENTS: %v", err)
+	}
+	if st := s.coord.Snapshot().State; len(s.coord.Requests()) > 0 || st.Epoch != 1 {
+		t.Errorf("requests %v, epoch %d", s.coord.Requests(), st.Epoch)
+	}
+}
+
+func TestBlockingClientsOfServersWithAPasswordLiveThroughASwitchover(t *testing.T) {
+	const password = "secret"
+	s := start(t, options{replicas: 1, args: []string{"--requirepass", password, "--masterauth", password},
+		monitor: func(c *monitor.Config) { c.Password = password }, proxy: func(c *proxy.Config) { c.Password = password }})
+	dial := func() redis.Conn {
+		conn := s.dial()
+		if _, err := conn.Do("AUTH", password); err != nil {
+			t.Fatal(err)
+		}
+		return conn
+	}
+	blocked, operator := dial(), dial()
+	must(t, blocked.Send("BLPOP", "list", 0))
+	must(t, blocked.Flush())
+	isBlocked := func() bool {
+		info, err := redis.String(operator.Do("INFO", "clients"))
+		return err == nil && strings.Contains(info, "\r\nblocked_clients:1\r\n")
+	}
+	testcluster.WaitFor(t, "the client to be blocked", isBlocked)
+	for range 3 {
+		began := time.Now()
+		if _, err := operator.Do("PROXY", "FAILOVER"); err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("the switchover took %v", time.Since(began))
+		s.waitReplicas(1)
+		testcluster.WaitFor(t, "the client to be blocked again", isBlocked)
+	}
+	if _, err := operator.Do("RPUSH", "list", "element"); err != nil {
+		t.Fatal(err)
+	}
+	if r, err := redis.Strings(blocked.Receive()); err != nil || len(r) != 2 || r[1] != "element" {
+		t.Errorf("BLPOP answers %v, %v", r, err)
+	}
 }
