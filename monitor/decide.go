@@ -115,7 +115,7 @@ func (s *situation) fencing() []action {
 	if s.listed.Before(s.phaseSince) {
 		return nil // a member that came just before the fence may be missing from the list
 	}
-	if late := unfenced(s.members, s.state.Epoch); len(late) > 0 && s.now.Sub(s.phaseSince) < s.rules.fenceTimeout {
+	if late := unfenced(s.members, s.state.Epoch); len(late) > 0 && s.now.Sub(s.phaseSince) < s.patience(late) {
 		if f.Planned && f.Aborted == "" && s.left() <= 0 {
 			return s.giveUp("requests to " + s.state.Master.Addr + " were still in flight from " + strings.Join(late, ", "))
 		}
@@ -177,6 +177,23 @@ func unfenced(members []topology.Member, epoch uint64) []string {
 		}
 	}
 	return waiting
+}
+
+// patience is how long after the fence these members may still have something in flight to the old master. A member
+// with a lease could not renew it after the fence was written, so it is over a lease later, with 5 % for clocks that
+// run at different speeds; one without has nothing but fenceTimeout.
+func (s *situation) patience(late []string) time.Duration {
+	longest := time.Duration(0)
+	for _, m := range s.members {
+		switch {
+		case !slices.Contains(late, m.ID):
+		case m.Lease > 0:
+			longest = max(longest, m.Lease+m.Lease/20)
+		default:
+			longest = max(longest, s.rules.fenceTimeout)
+		}
+	}
+	return longest
 }
 
 // read asks for the offsets of every node that is not held down: one that is would only cost time.

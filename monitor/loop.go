@@ -122,7 +122,7 @@ func (l *loop) run(ctx context.Context) {
 			outcome()
 		}
 		l.judge(now)
-		if membersChanged || l.listed.Before(l.phaseSince) || now.Sub(l.listed) > l.cfg.ProbeInterval {
+		if l.coord.Leading() && (membersChanged || l.listed.Before(l.phaseSince) || now.Sub(l.listed) > l.cfg.ProbeInterval) {
 			l.listMembers()
 		}
 		l.decide(now)

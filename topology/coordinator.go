@@ -51,6 +51,9 @@ type Member struct {
 	Fenced  uint64     `json:"fenced"`  // the newest epoch whose fence it has acknowledged: nothing is in flight to the old master
 	View    []NodeView `json:"view"`
 	Leads   bool       `json:"-"` // filled in by Members
+
+	// Lease is how long its grants last at most after they were confirmed; 0: as long as it is listed.
+	Lease time.Duration `json:"lease_ns,omitempty"`
 }
 
 // Coordinator is the agreement as one member holds it. All methods may be called from any goroutine. Consumers
@@ -98,6 +101,8 @@ type Coordinator interface {
 	Suspicions() <-chan struct{}
 	// TakeSuspicions returns the nodes suspected since the last call, each once, sorted.
 	TakeSuspicions() []string
+	// Lease returns how long a grant of this member lasts at most after it was confirmed; 0: without end.
+	Lease() time.Duration
 	// Close gives up leadership and grant. It returns once nothing of the coordinator runs any more.
 	Close() error
 }

@@ -1,8 +1,8 @@
 // Package topology is what every member agrees on: who is master, which replicas there are, and which epoch it is.
 //
 // The whole agreement is one immutable value, [State]. It is replaced, never edited, and every replacement is a
-// versioned write through a coordinator. Two coordinators are meant to exist: [Local], one process alone with its
-// State in a file, and one on ZooKeeper for many members. Both give out the same three things:
+// versioned write through a coordinator. There are two: [Local], one process alone with its State in a file, and
+// [ZooKeeper], for many members. Both give out the same three things:
 //
 //   - the current State, and a call when it changes;
 //   - a [Grant], without which nobody may send a write to the master;

@@ -17,6 +17,7 @@ import (
 	"github.com/understudy/understudy/monitor"
 	"github.com/understudy/understudy/proxy"
 	"github.com/understudy/understudy/proxy/session"
+	"github.com/understudy/understudy/topology"
 )
 
 // options are all settings of a serving Understudy. The tags are their one description: flags, environment variables,
@@ -28,6 +29,13 @@ type options struct {
 	Password   string            `group:"nodes" help:"Password of that user. Better given as the environment variable than as the flag, which other users of the machine can see."`
 	NodeMap    map[string]string `group:"nodes" mapsep:"," placeholder:"ANNOUNCED=REACHABLE" help:"Where to reach nodes (host:port) that announce an address which cannot be reached from here."`
 	NoFailover []string          `group:"nodes" placeholder:"HOST:PORT" help:"Nodes that are never made master."`
+
+	Zookeeper               string        `group:"coordination" placeholder:"HOST:PORT[,HOST:PORT...][/CHROOT]" help:"ZooKeeper ensemble through which all Understudies of a cluster agree. Without it this one must be alone."`
+	ZookeeperAuth           string        `group:"coordination" placeholder:"USER:PASSWORD" help:"Digest authentication with ZooKeeper. What is created with it is for that user alone. Better given as the environment variable than as the flag."`
+	ZookeeperSessionTimeout time.Duration `group:"coordination" default:"${zookeeper_session_timeout}" help:"Session timeout asked of ZooKeeper. It decides how long the loss of a member goes unnoticed, and bounds its lease."`
+	ZookeeperHeartbeat      time.Duration `group:"coordination" default:"${zookeeper_heartbeat}" help:"Time between two renewals of the lease; at most a fifth of the session timeout."`
+	ZookeeperTick           time.Duration `group:"coordination" default:"${zookeeper_tick}" help:"tickTime of the ZooKeeper servers. A smaller value than theirs makes leases too long to be safe."`
+	Advertise               string        `group:"coordination" placeholder:"HOST:PORT" help:"Address by which other members reach this one; by default the first address of --listen."`
 
 	Listen       []listenOption `group:"clients" sep:";" default:"${listen}" placeholder:"ADDR[,policy=POLICY]" help:"Address for clients: host:port, :port or unix:/path. Repeat it for more (as a variable: separated by semicolons). POLICY is split (writes to the master, reads to replicas), master (everything to the master) or replica (as split, and reads stay on replicas after a write, too)."`
 	Maxclients   int            `group:"clients" default:"${maxclients}" help:"Clients at a time; more are refused as Redis does."`
@@ -61,6 +69,7 @@ type options struct {
 // optionGroups are the headings of the help, in its order.
 var optionGroups = []kong.Group{
 	{Key: "nodes", Title: "Nodes:"},
+	{Key: "coordination", Title: "Agreement with other Understudies:"},
 	{Key: "clients", Title: "Clients:"},
 	{Key: "failover", Title: "What clients see of a failover:"},
 	{Key: "detection", Title: "When a node is down, and who may be promoted:"},
@@ -90,6 +99,10 @@ func defaults() map[string]string {
 		"fence_timeout":      m.FenceTimeout.String(),
 		"switchover_timeout": m.SwitchoverTimeout.String(),
 		"id":                 defaultID(),
+
+		"zookeeper_session_timeout": topology.DefaultSessionTimeout.String(),
+		"zookeeper_heartbeat":       topology.DefaultHeartbeat.String(),
+		"zookeeper_tick":            topology.DefaultTick.String(),
 	}
 }
 
@@ -133,6 +146,18 @@ func (o *options) monitor() monitor.Config {
 	return c
 }
 
+// zookeeper returns the part of the options that concerns ZooKeeper.
+func (o *options) zookeeper(log *slog.Logger) topology.ZooKeeperConfig {
+	advertise := o.Advertise
+	if advertise == "" && len(o.Listen) > 0 {
+		advertise = o.Listen[0].Addr
+	}
+	return topology.ZooKeeperConfig{
+		Servers: o.Zookeeper, Cluster: o.Cluster, ID: o.ID, Addr: advertise, Auth: o.ZookeeperAuth, Log: log,
+		SessionTimeout: o.ZookeeperSessionTimeout, Heartbeat: o.ZookeeperHeartbeat, Tick: o.ZookeeperTick,
+	}
+}
+
 // clientName is what the connections to nodes are called there.
 func (o *options) clientName() string { return "understudy:" + o.Cluster + ":" + o.ID }
 
@@ -143,6 +168,10 @@ func (o *options) validate() error {
 	errs := []error{m.Validate(), p.Validate()}
 	if strings.ContainsAny(o.Cluster, `/\`) {
 		errs = append(errs, fmt.Errorf("cluster is %q: it must not contain slashes", o.Cluster))
+	}
+	if o.Zookeeper != "" {
+		z := o.zookeeper(slog.New(slog.DiscardHandler))
+		errs = append(errs, z.Validate())
 	}
 	if o.FenceTimeout <= o.DrainTimeout {
 		errs = append(errs, fmt.Errorf("fence-timeout is %v: it must be longer than drain-timeout, which is %v", o.FenceTimeout, o.DrainTimeout))

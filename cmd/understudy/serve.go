@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/understudy/understudy/monitor"
 	"github.com/understudy/understudy/proxy"
@@ -33,11 +34,7 @@ func (r *runCommand) Run(ctx context.Context, s *streams) error {
 // serve is one Understudy from start to end: it finds out who is master, calls ready with the addresses it listens on,
 // and serves clients until ctx ends. The options must be valid.
 func serve(ctx context.Context, o *options, log *slog.Logger, ready func([]net.Addr)) (err error) {
-	path, err := o.statePath()
-	if err != nil {
-		return err
-	}
-	coord, err := topology.OpenLocal(topology.LocalConfig{Cluster: o.Cluster, ID: o.ID, Path: path})
+	coord, path, err := coordinator(ctx, o, log)
 	if err != nil {
 		return err
 	}
@@ -49,10 +46,11 @@ func serve(ctx context.Context, o *options, log *slog.Logger, ready func([]net.A
 	if err != nil {
 		return err
 	}
-	if err := mon.Bootstrap(ctx); err != nil {
-		if ctx.Err() != nil {
-			return nil // told to stop before there was anything to serve
-		}
+	state, err := firstState(ctx, coord, mon, log)
+	if ctx.Err() != nil {
+		return nil // told to stop before there was anything to serve
+	}
+	if err != nil {
 		return err
 	}
 
@@ -71,7 +69,6 @@ func serve(ctx context.Context, o *options, log *slog.Logger, ready func([]net.A
 	meter := proxy.NewMeter(front)
 	answers.Count(meter)
 
-	state := coord.Snapshot().State
 	log.Info("ready", "version", versionText(), "listen", addresses(front.Addrs()), "cluster", o.Cluster, "id", o.ID,
 		"master", state.Master.Addr, "replicas", len(state.Replicas), "epoch", state.Epoch, "phase", string(state.Phase), "state", path)
 	ready(front.Addrs())
@@ -84,6 +81,56 @@ func serve(ctx context.Context, o *options, log *slog.Logger, ready func([]net.A
 	stop()
 	check.Wait()
 	return err
+}
+
+// coordinator opens what the members agree through, and says where the State is kept.
+func coordinator(ctx context.Context, o *options, log *slog.Logger) (coord topology.Coordinator, path string, err error) {
+	if o.Zookeeper != "" {
+		z, err := topology.OpenZooKeeper(ctx, o.zookeeper(log))
+		if err != nil {
+			return nil, "", err
+		}
+		return z, "ZooKeeper " + o.Zookeeper, nil
+	}
+	if path, err = o.statePath(); err != nil {
+		return nil, "", err
+	}
+	local, err := topology.OpenLocal(topology.LocalConfig{Cluster: o.Cluster, ID: o.ID, Path: path})
+	if err != nil {
+		return nil, "", err
+	}
+	return local, path, nil
+}
+
+// firstState returns the State, once there is one. Where there is none yet it is the leader who makes it, which this
+// member may be, or become while it waits.
+func firstState(ctx context.Context, coord topology.Coordinator, mon *monitor.Monitor, log *slog.Logger) (*topology.State, error) {
+	known := make(chan struct{}, 1)
+	defer coord.Watch(func(topology.Snapshot) {
+		select {
+		case known <- struct{}{}:
+		default:
+		}
+	})()
+	look := time.NewTicker(100 * time.Millisecond)
+	defer look.Stop()
+	for told := false; ; told = true {
+		if err := mon.Bootstrap(ctx); err != nil {
+			return nil, err
+		}
+		if state := coord.Snapshot().State; state != nil {
+			return state, nil
+		}
+		if !told {
+			log.Info("waiting for the leading member to find out who is master")
+		}
+		select {
+		case <-known:
+		case <-look.C:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
 }
 
 // together runs the proxy until ctx ends, and the monitor for as long as the proxy needs it: a failover may have to

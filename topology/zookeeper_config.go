@@ -1,0 +1,180 @@
+package topology
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+)
+
+const (
+	// DefaultSessionTimeout is asked of ZooKeeper when nothing else is configured.
+	DefaultSessionTimeout = 10 * time.Second
+	// DefaultHeartbeat is how often a member renews its lease when nothing else is configured.
+	DefaultHeartbeat = time.Second
+	// DefaultTick is the tickTime of a ZooKeeper server that is configured as its documentation shows.
+	DefaultTick = 2 * time.Second
+
+	defaultZooKeeperPort = "2181"
+	// defaultRoot holds the clusters when the address of ZooKeeper names no chroot.
+	defaultRoot = "/understudy"
+	// handshakeLimit is how long a server may take to begin or to resume a session, at first. The library would wait
+	// for 6.7 session timeouts, in which the session is lost although a majority is well.
+	handshakeLimit = 500 * time.Millisecond
+	// connectLimit is how long a TCP connection (and TLS, where Dial does it) may take.
+	connectLimit = time.Second
+)
+
+// ZooKeeperConfig says where ZooKeeper is, who this member is, and how often it proves that it lives. Servers, Cluster
+// and ID are required; zero values of the others mean their defaults.
+type ZooKeeperConfig struct {
+	// Servers is "host:port[,host:port...][/chroot]". The port is 2181 if absent. Without a chroot the clusters lie
+	// under /understudy. A chroot that is not there is created.
+	Servers string
+	Cluster string // names the folder under the root, and must be the one that the State there carries
+	ID      string // this member's name, different from all others'
+	Addr    string // where this member's admin commands are answered; may be empty
+
+	// SessionTimeout is asked of the servers, which allow 2 to 20 of their ticks unless configured otherwise. It
+	// decides how long the loss of a member goes unnoticed, and bounds the lease. Default 10 s.
+	SessionTimeout time.Duration
+	Heartbeat      time.Duration // between renewals of the lease; default 1 s, at most a fifth of SessionTimeout
+	// Tick is the servers' tickTime, by which they round the end of sessions: too small a value here makes leases too
+	// long. Default 2 s, as ZooKeeper's documentation has it.
+	Tick time.Duration
+	// Lease is how long a grant lasts after the heartbeat that confirmed it was sent. Default: 60 % of the session
+	// timeout, or less where the servers' rounding leaves less.
+	Lease time.Duration
+
+	// Auth is "user:password" for digest authentication. Znodes created with it are for that user alone; without it
+	// they are open to everybody.
+	Auth string
+	// Identity, where it is not empty, is the identity that the cluster must have; see ZooKeeper.Identity.
+	Identity string
+	// Dial opens connections to servers, by the names given in Servers; set it for TLS. It resolves names anew at
+	// every call. Default: TCP, to one of the addresses of the name, chosen at random.
+	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
+
+	// ForgetAfter is how long the leader keeps a member that is gone in the registry. Default 10 min.
+	ForgetAfter time.Duration
+	Log         *slog.Logger // default: none
+}
+
+// Validate fills in the defaults and returns an error that names the first setting that cannot be, its value, and what
+// can be.
+func (c *ZooKeeperConfig) Validate() error {
+	if c.SessionTimeout == 0 {
+		c.SessionTimeout = DefaultSessionTimeout
+	}
+	if c.Heartbeat == 0 {
+		c.Heartbeat = min(DefaultHeartbeat, c.SessionTimeout/10)
+	}
+	if c.Tick == 0 {
+		c.Tick = DefaultTick
+	}
+	if c.ForgetAfter == 0 {
+		c.ForgetAfter = 10 * time.Minute
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if _, _, err := ParseZooKeeper(c.Servers); err != nil {
+		return err
+	}
+	for _, name := range []struct{ what, value string }{{"cluster", c.Cluster}, {"id", c.ID}} {
+		if err := validName(name.value); err != nil {
+			return fmt.Errorf("topology: the %s %q %w", name.what, name.value, err)
+		}
+	}
+	switch {
+	case c.SessionTimeout < 100*time.Millisecond || c.SessionTimeout > 10*time.Minute:
+		return fmt.Errorf("topology: the session timeout is %v; it must be between 100ms and 10m", c.SessionTimeout)
+	case c.Heartbeat < time.Millisecond || c.Heartbeat > c.SessionTimeout/5:
+		return fmt.Errorf("topology: the heartbeat is %v; it must be between 1ms and a fifth of the session timeout (%v)", c.Heartbeat, c.SessionTimeout/5)
+	case c.Tick < time.Millisecond:
+		return fmt.Errorf("topology: the tick is %v; it must be the tickTime of the ZooKeeper servers, at least 1ms", c.Tick)
+	case c.Lease < 0:
+		return fmt.Errorf("topology: the lease is %v; it must not be negative", c.Lease)
+	case c.ForgetAfter < c.SessionTimeout:
+		return fmt.Errorf("topology: members that are gone are forgotten after %v; it must be at least the session timeout (%v)", c.ForgetAfter, c.SessionTimeout)
+	}
+	if user, password, found := strings.Cut(c.Auth, ":"); c.Auth != "" && (!found || user == "" || password == "") {
+		return errors.New("topology: ZooKeeper's authentication must be user:password")
+	}
+	return nil
+}
+
+// validName says why name cannot be the name of a znode.
+func validName(name string) error {
+	switch {
+	case name == "":
+		return errors.New("is missing; every member needs one")
+	case name == "." || name == "..":
+		return errors.New("is not possible as the name of a znode")
+	case len(name) > 200:
+		return errors.New("is longer than 200 bytes")
+	}
+	for _, r := range name {
+		// What ZooKeeper refuses in names, and more of what nobody can read.
+		if r == '/' || r == unicode.ReplacementChar || !unicode.IsPrint(r) {
+			return fmt.Errorf("contains %q, which is not possible in the name of a znode", r)
+		}
+	}
+	return nil
+}
+
+// ParseZooKeeper reads "host:port[,host:port...][/chroot]", the usual way to name a ZooKeeper ensemble. Ports default
+// to 2181; chroot is "" or begins with a slash and does not end with one. The error is one sentence for a user.
+func ParseZooKeeper(s string) (servers []string, chroot string, err error) {
+	refuse := func(format string, args ...any) ([]string, string, error) {
+		return nil, "", fmt.Errorf("topology: the address of ZooKeeper, %q, %s; write host:port[,host:port...][/chroot]", s, fmt.Sprintf(format, args...))
+	}
+	if strings.Contains(s, "://") {
+		return refuse("looks like a URL")
+	}
+	hosts, rest, found := strings.Cut(strings.TrimSpace(s), "/")
+	if found && rest != "" {
+		chroot = "/" + strings.TrimSuffix(rest, "/")
+		for name := range strings.SplitSeq(chroot[1:], "/") {
+			if err := validName(name); err != nil {
+				return refuse("has a bad chroot: %q %v", name, err)
+			}
+		}
+	}
+	for host := range strings.SplitSeq(hosts, ",") {
+		addr, problem := serverAddress(strings.TrimSpace(host))
+		if problem != "" {
+			return refuse("%s", problem)
+		}
+		servers = append(servers, addr)
+	}
+	return servers, chroot, nil
+}
+
+// serverAddress completes one host:port, or says what is wrong with it.
+func serverAddress(s string) (addr, problem string) {
+	if s == "" {
+		return "", "names no server, or has a comma too many"
+	}
+	host, port, err := net.SplitHostPort(s)
+	if err != nil && !strings.Contains(strings.TrimPrefix(s, "["), ":") {
+		host, port, err = s, defaultZooKeeperPort, nil
+	} else if err != nil && strings.HasPrefix(s, "[") && strings.HasSuffix(s, "]") {
+		host, port, err = s[1:len(s)-1], defaultZooKeeperPort, nil
+	}
+	number, portErr := strconv.ParseUint(port, 10, 16)
+	switch {
+	case err != nil:
+		return "", fmt.Sprintf("has a server that cannot be read, %q (an IPv6 address needs brackets)", s)
+	case host == "" || strings.ContainsFunc(host, unicode.IsSpace):
+		return "", fmt.Sprintf("has a server without a proper host, %q", s)
+	case portErr != nil || number == 0:
+		return "", fmt.Sprintf("has a server with a bad port, %q", s)
+	}
+	return net.JoinHostPort(host, port), ""
+}

@@ -1,0 +1,207 @@
+package topology
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"errors"
+	"io"
+	"math/big"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/understudy/understudy/internal/testcluster"
+)
+
+// failing is a connection whose writes fail from the given one on.
+type failing struct {
+	net.Conn
+	left *atomic.Int32
+}
+
+func (f failing) Write(b []byte) (int, error) {
+	if f.left.Add(-1) < 0 {
+		return 0, errors.Join(errors.New("a broken pipe"), f.Conn.Close())
+	}
+	return f.Conn.Write(b)
+}
+
+// The library waits for itself for ever when a write fails while it sends the password again.
+func TestAConnectionThatBreaksWhileThePasswordIsSentAgainIsReplaced(t *testing.T) {
+	cfg := memberConfig(t, sharedZooKeeper(t), "a")
+	cfg.Auth = "understudy:secret"
+	var attempts atomic.Int32
+	cfg.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		c, err := new(net.Dialer).DialContext(ctx, network, addr)
+		if err != nil || attempts.Add(1) != 2 {
+			return c, err
+		}
+		left := new(atomic.Int32)
+		left.Store(1) // the handshake, and not the password
+		return failing{c, left}, nil
+	}
+	a := open(t, cfg)
+	update(t, a, stable(1))
+	awaitGrant(t, a, 1)
+	session := a.Status().Session
+	began := time.Now()
+	a.session.Load().dialer.drop()
+	testcluster.WaitFor(t, "another connection", func() bool { l := a.lease.Load(); return l != nil && l.sent.After(began) })
+	if n := attempts.Load(); n != 3 {
+		t.Errorf("%d connections were made, and the second should have failed", n)
+	}
+	if a.Status().Session != session {
+		t.Error("the session was lost")
+	}
+}
+
+func TestZooKeeperIsReachedThroughTLS(t *testing.T) {
+	servers := sharedZooKeeper(t)
+	addr, root, _ := strings.Cut(servers, "/")
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "zookeeper"}, DNSNames: []string{"localhost"},
+		NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	certificate, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	roots.AddCert(certificate)
+	// Ends TLS in front of the server, as its secure port would.
+	l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var running sync.WaitGroup
+	running.Go(func() {
+		for {
+			front, err := l.Accept()
+			if err != nil {
+				return
+			}
+			back, err := net.Dial("tcp", addr)
+			if err != nil {
+				front.Close()
+				continue
+			}
+			running.Go(func() { io.Copy(back, front); back.Close() })
+			running.Go(func() { io.Copy(front, back); front.Close() })
+		}
+	})
+	defer running.Wait()
+	defer l.Close()
+
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	cfg := memberConfig(t, "localhost:"+port+"/"+root, "a")
+	cfg.Dial = (&tls.Dialer{Config: &tls.Config{RootCAs: roots}}).DialContext // verifies the name
+	a := open(t, cfg)
+	update(t, a, stable(1))
+	awaitGrant(t, a, 1)
+	began := time.Now()
+	a.session.Load().dialer.drop()
+	testcluster.WaitFor(t, "another connection", func() bool { l := a.lease.Load(); return l != nil && l.sent.After(began) })
+
+	cfg.ID, cfg.Dial = "b", (&tls.Dialer{}).DialContext // trusts nobody who signed this
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	if _, err := OpenZooKeeper(ctx, cfg); err == nil || !strings.Contains(err.Error(), "certificate") {
+		t.Errorf("with a certificate that is not trusted: %v", err)
+	}
+	if err := a.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestServersAreFoundByName(t *testing.T) {
+	t.Parallel()
+	addr, root, _ := strings.Cut(sharedZooKeeper(t), "/")
+	_, port, _ := net.SplitHostPort(addr)
+	// Where localhost is two addresses, nothing listens on one of them.
+	a := open(t, memberConfig(t, "localhost:"+port+"/"+root, "a"))
+	for range 5 {
+		began := time.Now()
+		a.session.Load().dialer.drop()
+		testcluster.WaitFor(t, "another connection", func() bool { l := a.lease.Load(); return l != nil && l.sent.After(began) })
+	}
+}
+
+func TestAttemptsToConnectBecomeRarerAndAreNotInStep(t *testing.T) {
+	var mu sync.Mutex
+	var at [3][]time.Time
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	for i := range at {
+		cfg := &ZooKeeperConfig{Dial: func(context.Context, string, string) (net.Conn, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			at[i] = append(at[i], time.Now())
+			return nil, errors.New("refused")
+		}}
+		d := newDialer(ctx, []string{"x:1", "y:1"}, cfg)
+		running.Go(func() {
+			for ctx.Err() == nil {
+				if server, over := d.Next(); !over {
+					d.Dial("tcp", server, 0)
+				}
+			}
+		})
+	}
+	testcluster.WaitFor(t, "some rounds", func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return len(at[0]) >= 10 && len(at[1]) >= 10 && len(at[2]) >= 10
+	})
+	cancel()
+	running.Wait()
+	for i, times := range at {
+		if first := times[1].Sub(times[0]); first > 20*time.Millisecond {
+			t.Errorf("the second server was tried %v after the first", first)
+		}
+		if early, late := times[2].Sub(times[0]), times[8].Sub(times[6]); early < firstPause/2 || late < firstPause*2 {
+			t.Errorf("dialer %d: rounds %v and later %v apart", i, early, late)
+		}
+	}
+	if d := at[0][8].Sub(at[1][8]).Abs() + at[1][8].Sub(at[2][8]).Abs(); d < time.Millisecond {
+		t.Errorf("three dialers are in step to %v", d)
+	}
+}
+
+func TestALibraryThatIsStuckIsReplaced(t *testing.T) {
+	t.Parallel()
+	cfg := memberConfig(t, sharedZooKeeper(t), "a")
+	release := make(chan struct{})
+	t.Cleanup(func() { close(release) })
+	var attempts atomic.Int32
+	cfg.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		if attempts.Add(1) == 2 {
+			<-release // which ctx should have ended
+			return nil, ctx.Err()
+		}
+		return new(net.Dialer).DialContext(ctx, network, addr)
+	}
+	a := open(t, cfg)
+	update(t, a, stable(1))
+	awaitGrant(t, a, 1)
+	session := a.Status().Session
+	a.session.Load().dialer.drop()
+	testcluster.WaitFor(t, "the end of the lease", func() bool { return !permitted(a) })
+	testcluster.WaitFor(t, "the grant of another session", func() bool { return permitted(a) && a.Status().Session != session })
+	testcluster.WaitFor(t, "leadership", a.Leading)
+}

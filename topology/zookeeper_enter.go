@@ -1,0 +1,314 @@
+package topology
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/go-zookeeper/zk"
+)
+
+// identity is what the folder of a cluster holds: made once, with the cluster.
+type identity struct {
+	Format  int    `json:"format"`
+	Cluster string `json:"cluster"`
+	ID      string `json:"id"` // random
+}
+
+// folders are what lies in the folder of a cluster next to its State.
+var folders = []string{"registry", "members", "election", "requests"}
+
+// enter makes this member one of the cluster, step by step, and starts what keeps it one. It begins anew with every
+// session, and uses nothing that an earlier one knew.
+func (s *session) enter(ctx context.Context) error {
+	z := s.z
+	err := s.insist(ctx, func() error {
+		if z.cfg.Auth == "" {
+			return nil
+		}
+		// A wrong password is not noticed here, but with the first thing that is denied.
+		_, err := call(ctx, s, z.root, func(c *zk.Conn) (none, error) { return none{}, c.AddAuth("digest", []byte(z.cfg.Auth)) })
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if _, err := s.agreed(); err != nil && !z.isOpen() {
+		return err
+	}
+	if err := s.insist(ctx, func() error { return s.find(ctx) }); err != nil {
+		return err
+	}
+	armed, err := s.firstLook(ctx)
+	if err != nil {
+		return err
+	}
+	s.goes(func(ctx context.Context) error { return s.follow(ctx, armed) })
+	s.goes(s.followRequests)
+	// From here on this member may be of use for reads.
+	if err := s.register(ctx); err != nil {
+		return err
+	}
+	s.goes(s.beat)
+	// Whoever opens a coordinator finds a lease, and knows whether it leads.
+	select {
+	case <-s.beaten:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	s.goes(s.elect)
+	return nil
+}
+
+// none is the value of requests that give none.
+type none = struct{}
+
+// find makes sure that the root and the cluster are there and are the right ones.
+func (s *session) find(ctx context.Context) error {
+	z := s.z
+	for i, r := range z.root {
+		if i > 0 && r == '/' {
+			if err := s.makeFolder(ctx, z.root[:i]); err != nil {
+				return err
+			}
+		}
+	}
+	if err := s.makeFolder(ctx, z.root); err != nil {
+		return err
+	}
+	// A root that may not be read is no hindrance; one that is itself a cluster is a chroot with a name too many.
+	if data, _, err := s.get(ctx, z.root); err == nil {
+		if id, ok := readIdentity(data); ok {
+			return fmt.Errorf("%w: %s is the cluster %q itself, and no folder for clusters: leave the last name out of the chroot", ErrOtherCluster, z.root, id.Cluster)
+		}
+	} else if interrupted(err) {
+		return err
+	}
+	data, stat, err := s.get(ctx, z.home)
+	switch {
+	case errors.Is(err, zk.ErrNoNode):
+		return s.found(ctx, nil)
+	case err != nil:
+		return err
+	case len(data) == 0 && stat.NumChildren == 0:
+		return s.found(ctx, stat) // prepared by an administrator, with an ACL of theirs
+	}
+	if err := s.recognise(data); err != nil {
+		return err
+	}
+	return s.complete(ctx)
+}
+
+// found founds the cluster: all of it or nothing. stat is that of an empty folder that is there already.
+func (s *session) found(ctx context.Context, stat *zk.Stat) error {
+	z := s.z
+	if known := z.identity.Load(); known != nil {
+		return fmt.Errorf("%w: %s is gone from ZooKeeper, with its State; restore it, or restart all members to found a new one", ErrOtherCluster, z.home)
+	}
+	if z.cfg.Identity != "" {
+		return fmt.Errorf("%w: there is no cluster at %s, and the one with identity %s is wanted", ErrOtherCluster, z.home, z.cfg.Identity)
+	}
+	random := make([]byte, 16)
+	if _, err := rand.Read(random); err != nil {
+		return fmt.Errorf("topology: make an identity: %w", err)
+	}
+	data, err := json.Marshal(identity{Format: Format, Cluster: z.cfg.Cluster, ID: hex.EncodeToString(random)})
+	if err != nil {
+		return fmt.Errorf("topology: encode the identity: %w", err)
+	}
+	var ops []any
+	if stat == nil {
+		ops = append(ops, &zk.CreateRequest{Path: z.home, Data: data, Acl: z.acl})
+	} else {
+		ops = append(ops, &zk.SetDataRequest{Path: z.home, Data: data, Version: stat.Version})
+	}
+	// The State begins empty, so that its version is never 0 when there is one.
+	for _, name := range append([]string{"state"}, folders...) {
+		ops = append(ops, &zk.CreateRequest{Path: z.path(name), Acl: z.acl})
+	}
+	_, err = call(ctx, s, z.home, func(c *zk.Conn) (none, error) { _, err := c.Multi(ops...); return none{}, err })
+	switch {
+	case err == nil:
+		z.cfg.Log.Info("cluster founded in ZooKeeper", "path", z.home)
+	case errors.Is(err, zk.ErrNodeExists), errors.Is(err, zk.ErrBadVersion), interrupted(err):
+		// Somebody else was faster, or perhaps it was this member.
+	default:
+		return err
+	}
+	data, _, err = s.get(ctx, z.home)
+	if err != nil {
+		return err
+	}
+	return s.recognise(data)
+}
+
+func readIdentity(data []byte) (identity, bool) {
+	var id identity
+	err := json.Unmarshal(data, &id)
+	return id, err == nil && id.Cluster != "" && id.ID != ""
+}
+
+// recognise refuses the data of a folder that does not hold this member's cluster.
+func (s *session) recognise(data []byte) error {
+	z := s.z
+	id, ok := readIdentity(data)
+	known := z.identity.Load()
+	switch {
+	case !ok:
+		return fmt.Errorf("%w: %s in ZooKeeper is not a cluster of Understudy: choose another chroot or cluster", ErrOtherCluster, z.home)
+	case id.Format > Format:
+		return fmt.Errorf("%w: %s has format %d, this version understands %d; start that version", ErrNewerFormat, z.home, id.Format, Format)
+	case id.Cluster != z.cfg.Cluster:
+		return fmt.Errorf("%w: %s holds the cluster %q, not %q: choose another chroot or cluster", ErrOtherCluster, z.home, id.Cluster, z.cfg.Cluster)
+	case z.cfg.Identity != "" && id.ID != z.cfg.Identity:
+		return fmt.Errorf("%w: the one at %s has the identity %s, and %s is wanted", ErrOtherCluster, z.home, id.ID, z.cfg.Identity)
+	case known != nil && *known != id.ID:
+		return fmt.Errorf("%w: the one at %s was replaced, its identity is %s and was %s; restart this member to join it", ErrOtherCluster, z.home, id.ID, *known)
+	}
+	z.identity.Store(&id.ID)
+	return nil
+}
+
+// complete makes folders of the cluster anew that somebody deleted. A State that was deleted is not made anew.
+func (s *session) complete(ctx context.Context) error {
+	z := s.z
+	names, err := call(ctx, s, z.home, func(c *zk.Conn) ([]string, error) { names, _, err := c.Children(z.home); return names, err })
+	if err != nil {
+		return err
+	}
+	if !slices.Contains(names, "state") {
+		return fmt.Errorf("%w: %s is missing in ZooKeeper; restore it, or delete all of %s to begin anew", ErrCorrupt, z.path("state"), z.home)
+	}
+	for _, name := range folders {
+		if slices.Contains(names, name) {
+			continue
+		}
+		if err := s.makeFolder(ctx, z.path(name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// makeFolder creates a persistent znode without data, unless it is there.
+func (s *session) makeFolder(ctx context.Context, path string) error {
+	// Who may not create it may still see that it is there.
+	there, err := s.isThere(ctx, path)
+	if err != nil || there {
+		return err
+	}
+	_, err = s.create(ctx, path, nil, 0)
+	if errors.Is(err, zk.ErrNodeExists) {
+		return nil
+	}
+	return err
+}
+
+func (s *session) get(ctx context.Context, path string) ([]byte, *zk.Stat, error) {
+	type znode struct {
+		data []byte
+		stat *zk.Stat
+	}
+	n, err := call(ctx, s, path, func(c *zk.Conn) (znode, error) {
+		data, stat, err := c.Get(path)
+		return znode{data, stat}, err
+	})
+	return n.data, n.stat, err
+}
+
+func (s *session) create(ctx context.Context, path string, data []byte, flags int32) (string, error) {
+	return call(ctx, s, path, func(c *zk.Conn) (string, error) { return c.Create(path, data, flags, s.z.acl) })
+}
+
+// register enters this member into members and registry. It waits as long as another process has the same id: that
+// one may be a predecessor that was killed, whose lease may not have ended; its znode goes after it has.
+func (s *session) register(ctx context.Context) error {
+	z := s.z
+	path := z.path("members/" + z.cfg.ID)
+	began, told := time.Now(), false
+	for {
+		data, number, _ := z.unwritten()
+		var owner int64
+		err := s.insist(ctx, func() (err error) {
+			if _, err = s.create(ctx, path, data, zk.FlagEphemeral); err == nil || !errors.Is(err, zk.ErrNodeExists) {
+				return err
+			}
+			var stat *zk.Stat
+			_, stat, err = s.get(ctx, path)
+			if err == nil {
+				owner = stat.EphemeralOwner
+			}
+			return err
+		})
+		switch {
+		case errors.Is(err, zk.ErrNoNode): // gone between the two
+			continue
+		case err != nil:
+			return err
+		case owner == 0:
+			z.noteWritten(data, number)
+			return s.enlist(ctx)
+		case owner == s.sessionID():
+			// By an attempt whose answer was lost, perhaps with older data.
+			z.forgetWritten()
+			return s.enlist(ctx)
+		}
+		z.opened()
+		if !told && time.Since(began) > z.cfg.SessionTimeout*3/2 {
+			told = true
+			z.cfg.Log.Error("another process has the id of this member; until it ends, this one neither writes nor leads: give each member an id of its own", "id", z.cfg.ID)
+		}
+		if err := rest(ctx, z.cfg.Heartbeat); err != nil {
+			return err
+		}
+	}
+}
+
+// enlist enters this member into the registry of those that may hold grants, where it stays when its session ends.
+func (s *session) enlist(ctx context.Context) error {
+	z := s.z
+	path := z.path("registry/" + z.cfg.ID)
+	t, _ := s.agreed() // without a lease there is none to tell of
+	data, err := json.Marshal(Registration{ID: z.cfg.ID, Addr: z.cfg.Addr, Lease: t.lease})
+	if err != nil {
+		return fmt.Errorf("topology: encode the registration: %w", err)
+	}
+	z.enlisted.Store(true)
+	return s.insist(ctx, func() error {
+		_, err := s.create(ctx, path, data, 0)
+		if errors.Is(err, zk.ErrNodeExists) {
+			_, err = call(ctx, s, path, func(c *zk.Conn) (*zk.Stat, error) { return c.Set(path, data, -1) })
+		}
+		return err
+	})
+}
+
+// leave takes this member off the registry: it will hold no grant any more.
+func (s *session) leave() {
+	if !s.z.enlisted.Load() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	path := s.z.path("registry/" + s.z.cfg.ID)
+	_, err := call(ctx, s, path, func(c *zk.Conn) (none, error) { return none{}, c.Delete(path, -1) })
+	if err != nil && !errors.Is(err, zk.ErrNoNode) {
+		s.z.cfg.Log.Warn("this member stays in the registry until the leader forgets it", "error", err)
+	}
+}
+
+// sessionID is what znodes of this session have as their owner.
+func (s *session) sessionID() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.id
+}
+
+// path is where a part of the cluster lies.
+func (z *ZooKeeper) path(name string) string { return z.home + "/" + strings.TrimPrefix(name, "/") }

@@ -1,0 +1,99 @@
+package topology
+
+import (
+	"math/rand/v2"
+	"testing"
+	"time"
+)
+
+func TestLeasesAreAsLongAsTheSessionAllows(t *testing.T) {
+	for _, c := range []struct{ session, heartbeat, tick, configured, want time.Duration }{
+		{10 * time.Second, time.Second, 2 * time.Second, 0, 6 * time.Second},
+		{6 * time.Second, 500 * time.Millisecond, 500 * time.Millisecond, 0, 3600 * time.Millisecond},
+		{6 * time.Second, 500 * time.Millisecond, 500 * time.Millisecond, 4 * time.Second, 4 * time.Second},
+		{2 * time.Second, 150 * time.Millisecond, 200 * time.Millisecond, 0, 1200 * time.Millisecond},
+		{4 * time.Second, 400 * time.Millisecond, 2 * time.Second, 0, 1400 * time.Millisecond}, // bounded by the tick
+		{10 * time.Second, time.Second, 2 * time.Second, 7 * time.Second, -1},                  // longer than is safe
+		{4 * time.Second, 800 * time.Millisecond, 2 * time.Second, 0, -1},                      // shorter than is of use
+		{2 * time.Second, 150 * time.Millisecond, 2 * time.Second, 0, -1},
+	} {
+		cfg := ZooKeeperConfig{SessionTimeout: c.session, Heartbeat: c.heartbeat, Tick: c.tick, Lease: c.configured}
+		got, err := newTerms(&cfg, c.session)
+		if c.want < 0 {
+			if err == nil || got.lease != 0 {
+				t.Errorf("%+v: a lease of %v", c, got.lease)
+			}
+			continue
+		}
+		if err != nil || got.lease != c.want {
+			t.Errorf("%+v: %v (%v)", c, got.lease, err)
+		}
+	}
+}
+
+// The model of the servers is that of their source: the server of a session tells the leader every half tick that it
+// was touched since; the leader counts the timeout from the moment it is told, and may lose touch with that server at
+// any moment after. The leader's clock runs up to 4 % faster than the member's.
+func TestNoLeaseOutlastsTheSessionWhateverTheRhythmOfHeartbeats(t *testing.T) {
+	const (
+		ms    = time.Millisecond
+		drift = 0.96
+	)
+	seed := rand.Uint64()
+	random := rand.New(rand.NewPCG(seed, 0))
+	cfg := ZooKeeperConfig{SessionTimeout: 10 * time.Second, Heartbeat: time.Second, Tick: 2 * time.Second}
+	agreed, err := newTerms(&cfg, cfg.SessionTimeout)
+	if err != nil {
+		t.Fatal(err)
+	}
+	begin := time.Now()
+	for run := range 20000 {
+		tch := touches{tick: cfg.Tick}
+		// In order, each one relative to begin: heartbeats in bursts, on time, and after long stalls.
+		var beats []time.Duration
+		at := time.Duration(0)
+		for range 3 + random.IntN(20) {
+			at += []time.Duration{ms, 10 * ms, 300 * ms, time.Second, time.Second, time.Second, 4500 * ms, 7 * time.Second}[random.IntN(8)] +
+				time.Duration(random.Int64N(int64(50*ms)))
+			beats = append(beats, at)
+		}
+		phase := time.Duration(random.Int64N(int64(cfg.Tick / 2))) // of the telling
+		for _, sent := range beats {
+			gap := tch.add(begin.Add(sent), begin)
+			until := agreed.until(begin.Add(sent), gap).Sub(begin)
+			// The server loses its leader right after this heartbeat. The last telling before it carried the newest touch
+			// that was before it.
+			told := time.Duration(0)
+			for tell := phase; tell <= sent; tell += cfg.Tick / 2 {
+				for _, b := range beats {
+					if b < tell {
+						told = max(told, b)
+					}
+				}
+			}
+			expiry := told + time.Duration(float64(cfg.SessionTimeout)*drift)
+			if until > sent && until >= expiry {
+				t.Fatalf("seed %d run %d: heartbeats at %v; the lease of the one at %v lasts until %v, the session until %v", seed, run, beats, sent, until, expiry)
+			}
+		}
+		if len(tch.at) > 16 {
+			t.Fatalf("%d touches are kept", len(tch.at))
+		}
+	}
+}
+
+func TestALeaseEndsByEitherClock(t *testing.T) {
+	now := time.Now()
+	l := &lease{epoch: 1, sent: now, wall: now.Round(0), until: now.Add(time.Second)}
+	if !l.holds(now) || !l.holds(now.Add(999*time.Millisecond)) || l.holds(now.Add(time.Second)) {
+		t.Error("by the monotonic clock")
+	}
+	// A machine that was suspended: the wall clock went on, the monotonic one did not.
+	suspended := &lease{epoch: 1, sent: now, wall: now.Round(0).Add(-time.Hour), until: now.Add(time.Second)}
+	if suspended.holds(now) {
+		t.Error("by the wall clock")
+	}
+	if (*lease)(nil).holds(now) {
+		t.Error("no lease holds")
+	}
+}

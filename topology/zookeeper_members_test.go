@@ -1,0 +1,115 @@
+package topology
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/understudy/understudy/internal/testcluster"
+)
+
+func TestTheRegistryForgetsThoseWhoAreGoneForLong(t *testing.T) {
+	t.Parallel()
+	servers := sharedZooKeeper(t)
+	through, ways := wire(t, servers)
+	cfg := memberConfig(t, servers, "a")
+	cfg.ForgetAfter = testSession
+	a := open(t, cfg)
+	b := open(t, memberConfig(t, through, "b"))
+	registered := func() string {
+		list, err := a.Registered(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var names []string
+		for _, r := range list {
+			names = append(names, fmt.Sprintf("%s %s %v", r.ID, r.Addr, r.Lease))
+		}
+		return strings.Join(names, ", ")
+	}
+	want := fmt.Sprintf("a 127.0.0.1:1a %v, b 127.0.0.1:1b %v", a.Lease(), b.Lease())
+	if got := registered(); got != want {
+		t.Fatalf("registered: %q, want %q", got, want)
+	}
+	ways.cut()
+	testcluster.WaitFor(t, "its absence", func() bool { return ids(t, a) == "a" })
+	if got := registered(); got != want {
+		t.Errorf("as soon as it is absent, registered is %q", got)
+	}
+	testcluster.WaitFor(t, "being forgotten", func() bool { return !strings.Contains(registered(), "b ") })
+	ways.heal()
+	testcluster.WaitFor(t, "being registered again", func() bool { return registered() == want })
+}
+
+func TestMembersAreWatchedByTheLeaderOnly(t *testing.T) {
+	servers := sharedZooKeeper(t)
+	a := open(t, memberConfig(t, servers, "a"))
+	b := open(t, memberConfig(t, servers, "b"))
+	c, root := operator(t, servers)
+	// Heartbeats alone change nothing that is watched.
+	_, before, err := c.Get(root + "/shop/members/b")
+	if err != nil {
+		t.Fatal(err)
+	}
+	drain := func(z *ZooKeeper) {
+		if _, err := z.Members(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case <-z.MembersChanged():
+		default:
+		}
+	}
+	drain(a)
+	drain(b)
+	sent := b.lease.Load().sent
+	testcluster.WaitFor(t, "five heartbeats", func() bool { return b.lease.Load().sent.Sub(sent) > 5*b.cfg.Heartbeat })
+	if _, after, err := c.Get(root + "/shop/members/b"); err != nil || after.Version != before.Version {
+		t.Errorf("heartbeats rewrote the znode: version %d after %d (%v)", after.Version, before.Version, err)
+	}
+	select {
+	case <-a.MembersChanged():
+		t.Error("the leader was woken for nothing")
+	default:
+	}
+	if err := a.Publish(t.Context(), []NodeView{{Addr: "x:1"}}); err != nil {
+		t.Fatal(err)
+	}
+	<-a.MembersChanged()
+	select {
+	case <-b.MembersChanged():
+		t.Error("a member that does not lead watches the others")
+	default:
+	}
+	// A member that leaves is told of, too.
+	drain(a)
+	if err := b.Close(); err != nil {
+		t.Fatal(err)
+	}
+	<-a.MembersChanged()
+	if got := ids(t, a); got != "a" {
+		t.Errorf("members %q", got)
+	}
+}
+
+func TestWhatASessionHasCreatedIsFoundAgain(t *testing.T) {
+	servers := sharedZooKeeper(t)
+	a, b := open(t, memberConfig(t, servers, "a")), open(t, memberConfig(t, servers, "b"))
+	for _, z := range []*ZooKeeper{a, b} {
+		s := z.session.Load()
+		testcluster.WaitFor(t, "its candidate", func() bool { return s.candidate.Load() != nil })
+		if found, err := s.findOwn(t.Context()); err != nil || found != *s.candidate.Load() {
+			t.Errorf("candidate %q (%v), and it is %q", found, err, *s.candidate.Load())
+		}
+		if err := s.register(t.Context()); err != nil {
+			t.Errorf("registering again: %v", err)
+		}
+	}
+	if err := b.Acknowledge(t.Context(), 5); err != nil {
+		t.Fatal(err)
+	}
+	list, err := a.Members(t.Context())
+	if err != nil || len(list) != 2 || list[1].Fenced != 5 {
+		t.Errorf("members %+v (%v)", list, err)
+	}
+}
