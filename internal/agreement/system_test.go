@@ -105,6 +105,11 @@ func reserve(t testing.TB) string {
 // end ends all members in order, which they must be able to do after whatever they went through.
 func (s *system) end() {
 	for _, m := range s.alive() {
+		if s.t.Failed() {
+			info, infoErr := m.info()
+			list, listErr := m.listed()
+			s.t.Logf("%s: %v (%v), members %v (%v)", m.id, info, infoErr, list, listErr)
+		}
 		if err := m.signal(syscall.SIGTERM); err != nil {
 			s.t.Error(err)
 		}
