@@ -56,6 +56,8 @@ type Pool struct {
 	groups map[Key]*Group
 	conns  map[*Conn]struct{}
 	held   []Waiter
+	// expecting says that a grant is looked for; see expectGrant.
+	expecting bool
 
 	grant    topology.Grant // as it was when last looked at
 	since    time.Time      // when the State's epoch became stable here
@@ -96,8 +98,33 @@ func (p *Pool) Group(key Key) *Group {
 // State returns the State that the loop routes under; nil before the first.
 func (p *Pool) State() *topology.State { return p.state }
 
-// Hold makes w wait until the State changes or the master may be tried again.
-func (p *Pool) Hold(w Waiter) { p.held = append(p.held, w) }
+// Hold makes w wait until the State changes, the master may be tried again, or a grant that was missing has come.
+func (p *Pool) Hold(w Waiter) {
+	p.held = append(p.held, w)
+	p.expectGrant()
+}
+
+// grantPoll is how often a loop with sessions that wait looks for a grant. A grant comes without a new State when the
+// coordinator can be reached again, and a moment after one when this member has yet to confirm it.
+const grantPoll = 2 * time.Millisecond
+
+// expectGrant wakes the sessions that wait when the grant comes that is missing.
+func (p *Pool) expectGrant() {
+	if p.expecting || p.state == nil || p.state.Phase != topology.Stable || p.Granted() {
+		return // they are woken by something else
+	}
+	p.expecting = true
+	p.loop.After(grantPoll, func() {
+		p.expecting = false
+		switch {
+		case len(p.held) == 0:
+		case p.Granted():
+			p.wake()
+		default:
+			p.expectGrant()
+		}
+	})
+}
 
 // Distrust says that the master of this State has answered as a replica does. Nothing more is sent to it under this
 // State, or for a moment if the State proves right after all.
