@@ -31,6 +31,8 @@ type Config struct {
 	Suspect func(addr string)
 	// Fenced is told once per epoch that nothing is in flight to the master which that epoch deposes. It must not block.
 	Fenced func(epoch uint64)
+	// Lease returns how long a grant lasts at most after it was confirmed, 0 for one without end. Nil: 0.
+	Lease func() time.Duration
 }
 
 // Waiter is a session that waits for a master.
@@ -140,9 +142,21 @@ func (p *Pool) Distrust() {
 	})
 }
 
-// Granted reports whether this member holds the grant of the State's epoch now. It is asked before a write is sent
-// and again when its reply has come.
-func (p *Pool) Granted() bool {
+// Granted reports whether this member holds the grant of the State's epoch now, and for long enough that the reply to
+// what is sent now can be expected within it. It is asked before a write is sent.
+func (p *Pool) Granted() bool { return p.granted(p.reserve()) }
+
+// reserve is how long before the end of its grant this member sends no more: a write that is answered after the end has
+// an unknown outcome, and every client has one in flight then.
+func (p *Pool) reserve() time.Duration {
+	if p.cfg.Lease == nil {
+		return 0
+	}
+	return p.cfg.Lease() / 10
+}
+
+// granted reports whether this member holds the grant of the State's epoch now and for that much longer.
+func (p *Pool) granted(longer time.Duration) bool {
 	if p.state == nil {
 		return false
 	}
@@ -150,7 +164,7 @@ func (p *Pool) Granted() bool {
 	if g.Epoch != 0 {
 		p.grant = g
 	}
-	return g.Permits(p.state.Epoch, p.loop.Now())
+	return g.Permits(p.state.Epoch, p.loop.Now().Add(longer))
 }
 
 // Answerable reports whether the reply to a write on c may be delivered as it is: nobody can have been promoted yet
@@ -163,7 +177,7 @@ func (p *Pool) Answerable(c *Conn) bool {
 	if p.fencing {
 		return p.grant.Permits(p.grant.Epoch, p.loop.Now())
 	}
-	return p.Granted()
+	return p.granted(0)
 }
 
 // Fresh reports whether the epoch became stable less than d ago.
