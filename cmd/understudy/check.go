@@ -75,7 +75,8 @@ func (c *checkCommand) options(s *streams) (*options, error) {
 
 // settings returns the part of the options that the nodes' settings are compared with.
 func (o *options) settings() checkup.Settings {
-	return checkup.Settings{StallAfter: o.StallAfter, HoldTimeout: o.HoldTimeout, NoFailover: o.NoFailover}
+	return checkup.Settings{StallAfter: o.StallAfter, HoldTimeout: o.HoldTimeout, NoFailover: o.NoFailover,
+		Coordinated: o.Zookeeper != ""}
 }
 
 // warn logs the problems that check would find.

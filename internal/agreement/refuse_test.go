@@ -26,7 +26,7 @@ func TestAMemberThatCannotJoinSaysWhyInOneSentence(t *testing.T) {
 		"denied":           {[]string{"--zookeeper=" + hosts + s.chroot}, 1, []string{"ZooKeeper denies access", s.chroot, "check user and password"}},
 		"a wrong password": {[]string{"--zookeeper=" + hosts + s.chroot, "--zookeeper-auth=understudy:guess"}, 1, []string{"ZooKeeper denies access", s.chroot, "check user and password"}},
 		"nodes of another cluster": {[]string{"--zookeeper=" + hosts + s.chroot, "--zookeeper-auth=understudy:secret", "--nodes=" + reserve(t)}, 1,
-			[]string{"is about the master " + node, "--cluster"}},
+			[]string{"is about the master " + node, "--cluster", "another chroot"}},
 		"a session too short": {[]string{"--zookeeper=" + hosts + "/short", "--zookeeper-session-timeout=500ms", "--zookeeper-heartbeat=100ms"}, 1,
 			[]string{"session of ZooKeeper is too short", "ask for a longer session"}},
 		"a heartbeat too slow": {[]string{"--zookeeper=" + hosts, "--zookeeper-heartbeat=5s"}, 2, []string{"heartbeat is 5s", "a fifth of the session timeout"}},

@@ -236,8 +236,8 @@ func (j *judge) rivals() {
 			sentinel = sentinel || strings.HasPrefix(name, "sentinel-")
 		}
 	}
-	if len(members) > 1 {
-		j.problem("several Understudies are connected to these nodes (%s): alone, each would promote a replica of its own; let one run",
+	if len(members) > 1 && !j.Coordinated {
+		j.problem("several Understudies are connected to these nodes (%s): alone, each would promote a replica of its own; let one run, or let all of them agree by --zookeeper",
 			list(slices.Sorted(maps.Keys(members))))
 	}
 	if sentinel {

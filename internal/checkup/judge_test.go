@@ -110,6 +110,15 @@ func policy(f *Facts, p string) {
 	}
 }
 
+func TestSeveralUnderstudiesThatAgreeAreNoProblem(t *testing.T) {
+	f, s := sound()
+	f.Nodes[1].Clients = []string{"understudy:shop:web-2"}
+	s.Coordinated = true
+	if found := Judge(f, s); len(found) > 0 {
+		t.Errorf("found %v", found)
+	}
+}
+
 func TestAMasterWithoutReplicasIsAProblem(t *testing.T) {
 	f, s := sound()
 	f.Nodes = f.Nodes[:1]
