@@ -32,7 +32,7 @@ run_id:cccc
 `, "\n", "\r\n"))
 	want := info{
 		RunID: "cccc", Mode: "standalone", Version: "7.0.15", Role: roleMaster, ReplID: "aaaa", ReplID2: "bbbb", SecondAt: 9,
-		Offset: 14, Priority: 100, Replicas: []string{"10.0.0.2:6379", "replica.example:6380", "[fe80::1]:6379"},
+		Offset: 14, Priority: 100, Failover: "no-failover", Replicas: []string{"10.0.0.2:6379", "replica.example:6380", "[fe80::1]:6379"},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v", got)

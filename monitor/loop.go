@@ -244,6 +244,9 @@ func (l *loop) take(r report) {
 
 // learn takes in what a node said of itself.
 func (l *loop) learn(addr string, rec *record, n info, at time.Time, latency time.Duration) {
+	if at.Before(rec.node.heard) {
+		return // a report that was overtaken by what a command has found out
+	}
 	if s := l.snapshot.State; s != nil && addr == s.Master.Addr && n.Role == roleMaster && n.ReplID == l.history &&
 		!restarted(s.Master, n) {
 		l.peak = max(l.peak, n.Offset)

@@ -116,7 +116,12 @@ func (s *situation) left() time.Duration {
 func (s *situation) beginSwitching() []action {
 	target := s.state.Failover.Target
 	n, ok := s.heard(target)
-	if !ok {
+	switch v := s.verdicts[target]; {
+	case v.down:
+		return s.giveUp(target + " went down: " + v.reason)
+	case !ok && s.left() > 0:
+		return nil // a leader that has just begun has not heard it yet
+	case !ok:
 		return s.giveUp(target + " does not answer any more")
 	}
 	next := s.state.Clone()

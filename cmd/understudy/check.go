@@ -75,8 +75,11 @@ func (c *checkCommand) options(s *streams) (*options, error) {
 
 // settings returns the part of the options that the nodes' settings are compared with.
 func (o *options) settings() checkup.Settings {
-	return checkup.Settings{StallAfter: o.StallAfter, HoldTimeout: o.HoldTimeout, NoFailover: o.NoFailover,
-		Coordinated: o.Zookeeper != ""}
+	s := checkup.Settings{StallAfter: o.StallAfter, HoldTimeout: o.HoldTimeout, NoFailover: o.NoFailover}
+	if o.Zookeeper != "" {
+		s.Coordinated = o.Cluster
+	}
+	return s
 }
 
 // warn logs the problems that check would find.

@@ -60,6 +60,7 @@ tcp-keepalive: 0s
 output-limit: 2mb
 loops: 2
 hold-timeout: 3s
+switchover-timeout: 1400ms
 ambiguous-writes: close
 read-after-write: 4s
 drain-timeout: 5s
@@ -90,6 +91,7 @@ fence-timeout: 13s
 	wantMonitor.Username, wantMonitor.Password = "user", "secret"
 	wantMonitor.MaxFailures, wantMonitor.DownAfter, wantMonitor.StallAfter, wantMonitor.ProbeInterval = 6, 7*time.Second, 8*time.Second, 9*time.Second
 	wantMonitor.MaxLagBytes, wantMonitor.MaxLagTime, wantMonitor.MaxLinkDown, wantMonitor.FenceTimeout = 2000, 11*time.Second, 12*time.Second, 13*time.Second
+	wantMonitor.SwitchoverTimeout = 1400 * time.Millisecond
 	if got := o.monitor(); !reflect.DeepEqual(got, wantMonitor) {
 		t.Errorf("monitor:\n%+v, want\n%+v", got, wantMonitor)
 	}
@@ -172,5 +174,13 @@ func TestTheStateIsKeptWhereTheSystemKeepsStates(t *testing.T) {
 	o.State = "/else/where.json"
 	if got, err := o.statePath(); got != o.State || err != nil {
 		t.Errorf("a named file gives %q, %v", got, err)
+	}
+}
+
+func TestASwitchoverMayTakeNoMoreThanHalfOfWhatClientsWait(t *testing.T) {
+	for hold, want := range map[string]time.Duration{"10s": 5 * time.Second, "3s": 1500 * time.Millisecond, "1m": 5 * time.Second, "0s": 5 * time.Second} {
+		if got := optionsOf(t, "--nodes", "a:1", "--hold-timeout", hold).monitor().SwitchoverTimeout; got != want {
+			t.Errorf("with a hold-timeout of %s a switchover may take %v, want %v", hold, got, want)
+		}
 	}
 }

@@ -20,7 +20,7 @@ type Settings struct {
 	StallAfter  time.Duration
 	HoldTimeout time.Duration
 	NoFailover  []string // nodes that are never promoted
-	Coordinated bool     // several Understudies agree with each other, through ZooKeeper
+	Coordinated string   // the cluster whose Understudies agree with each other, through ZooKeeper; "": this one is alone
 }
 
 // Judge returns what is to be said about a cluster, in an order that is always the same.
@@ -230,15 +230,20 @@ func (j *judge) rivals() {
 	sentinel := false
 	for i := range j.Nodes {
 		for _, name := range j.Nodes[i].Clients {
-			if strings.HasPrefix(name, "understudy:") {
+			agreed := j.Coordinated != "" && strings.HasPrefix(name, "understudy:"+j.Coordinated+":")
+			if strings.HasPrefix(name, "understudy:") && !agreed {
 				members[name] = true
 			}
 			sentinel = sentinel || strings.HasPrefix(name, "sentinel-")
 		}
 	}
-	if len(members) > 1 && !j.Coordinated {
-		j.problem("several Understudies are connected to these nodes (%s): alone, each would promote a replica of its own; let one run, or let all of them agree by --zookeeper",
-			list(slices.Sorted(maps.Keys(members))))
+	switch names := list(slices.Sorted(maps.Keys(members))); {
+	case j.Coordinated != "" && len(members) > 0:
+		j.problem("other Understudies are connected to these nodes (%s) and not agreed with this cluster's: they would promote a replica of "+
+			"their own; give all the same --zookeeper and --cluster", names)
+	case len(members) > 1:
+		j.problem("several Understudies are connected to these nodes (%s): alone, each would promote a replica of its own; let one run, "+
+			"or give all the same --zookeeper", names)
 	}
 	if sentinel {
 		j.problem("Sentinel looks after these nodes, too, and would promote a replica of its own: stop one of the two")

@@ -73,8 +73,12 @@ func TestEachDefectIsFoundAloneAndNamed(t *testing.T) {
 		"too many replicas asked for":  {spoil: func(f *Facts, s *Settings) { min2(f) }, words: []string{"min-replicas-to-write is 2"}},
 		"eviction by use":              {spoil: func(f *Facts, _ *Settings) { policy(f, "allkeys-lru") }, note: true, words: []string{"maxmemory-policy", "m:1, r:1, r:2"}},
 		"a replica that takes writes":  {spoil: set(2, "replica-read-only", "no"), words: []string{"replica-read-only", "r:2"}},
-		"a second Understudy":          {spoil: func(f *Facts, _ *Settings) { f.Nodes[1].Clients = []string{"understudy:shop:web-2"} }, words: []string{"web-1, ", "web-2"}},
-		"Sentinel":                     {spoil: func(f *Facts, _ *Settings) { f.Nodes[1].Clients = []string{"sentinel-1234-cmd"} }, words: []string{"Sentinel"}},
+		"members that agree and a stranger": {spoil: func(f *Facts, s *Settings) {
+			s.Coordinated = "shop"
+			f.Nodes[1].Clients = []string{"understudy:shop:web-2", "understudy:other:web-3"}
+		}, words: []string{"(understudy:other:web-3)", "--zookeeper"}},
+		"a second Understudy": {spoil: func(f *Facts, _ *Settings) { f.Nodes[1].Clients = []string{"understudy:shop:web-2"} }, words: []string{"web-1, ", "web-2"}},
+		"Sentinel":            {spoil: func(f *Facts, _ *Settings) { f.Nodes[1].Clients = []string{"sentinel-1234-cmd"} }, words: []string{"Sentinel"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f, s := sound()
@@ -107,15 +111,6 @@ func min2(f *Facts) {
 func policy(f *Facts, p string) {
 	for i := range f.Nodes {
 		f.Nodes[i].Config["maxmemory-policy"] = p
-	}
-}
-
-func TestSeveralUnderstudiesThatAgreeAreNoProblem(t *testing.T) {
-	f, s := sound()
-	f.Nodes[1].Clients = []string{"understudy:shop:web-2"}
-	s.Coordinated = true
-	if found := Judge(f, s); len(found) > 0 {
-		t.Errorf("found %v", found)
 	}
 }
 

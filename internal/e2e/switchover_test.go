@@ -11,6 +11,7 @@ import (
 
 	"github.com/understudy/understudy/internal/testcluster"
 	"github.com/understudy/understudy/monitor"
+	"github.com/understudy/understudy/proxy"
 	"github.com/understudy/understudy/topology"
 )
 
@@ -104,38 +105,44 @@ func TestASwitchoverToATargetThatHangsIsGivenUpWithoutAnError(t *testing.T) {
 	}
 }
 
-func TestAScriptThatOutlastsTheTimeoutEndsTheSwitchoverAndNotItself(t *testing.T) {
+func TestARequestThatIsNotAnsweredEndsTheSwitchoverAndNotItself(t *testing.T) {
 	s := start(t, options{replicas: 1, monitor: func(c *monitor.Config) { c.SwitchoverTimeout = 300 * time.Millisecond }})
 	epoch, master := s.epoch(), s.master()
-	script := s.dial()
-	must(t, script.Send("EVAL", "local t = redis.call('TIME')[1] while redis.call('TIME')[1] - t < 3 do end return redis.call('INCR', 'a')", 0))
-	must(t, script.Flush())
-	testcluster.WaitFor(t, "the script to run", func() bool {
-		c, err := redis.Dial("tcp", master.Addr, redis.DialReadTimeout(50*time.Millisecond))
-		if err != nil {
-			return true
+	testcluster.WaitFor(t, "the monitor to have heard every node", func() bool {
+		heard := 0
+		for _, n := range s.monitor.Status().Nodes {
+			if !n.Heard.IsZero() {
+				heard++
+			}
 		}
-		defer c.Close()
-		_, err = c.Do("PING")
-		return err != nil
+		return heard == len(s.cluster.Nodes)
 	})
+	slow := s.dial()
+	if _, err := slow.Do("SET", "a", 0); err != nil {
+		t.Fatal(err)
+	}
+	must(t, master.Pause()) // as in a long script
+	must(t, slow.Send("INCR", "a"))
+	must(t, slow.Flush())
 	id, err := s.coord.Submit(t.Context(), topology.Request{Kind: topology.Switchover, By: "a test"})
 	must(t, err)
 	testcluster.WaitFor(t, "the answer", func() bool {
 		for _, r := range s.coord.Requests() {
 			if r.ID == id && r.Answer != "" {
-				if r.Answer == topology.Done {
-					t.Errorf("a switchover took place during a script: %s", r.Text)
+				if r.Answer != topology.Failed || !strings.Contains(r.Text, "goes on as master") {
+					t.Errorf("the switchover is answered %s: %s", r.Answer, r.Text)
 				}
 				return true
 			}
 		}
 		return false
 	})
-	if n, err := redis.Int(script.Receive()); n != 1 || err != nil {
-		t.Errorf("the script answers %d, %v", n, err)
+	must(t, master.Resume())
+	if n, err := redis.Int(slow.Receive()); n != 1 || err != nil {
+		t.Errorf("INCR answers %d, %v", n, err)
 	}
-	if s.master() != master {
+	s.do("SET", "b", 1)
+	if s.master() != master || s.epoch() <= epoch {
 		t.Errorf("epoch %d after %d, master %s", s.epoch(), epoch, s.master().Addr)
 	}
 }
@@ -266,4 +273,66 @@ func BenchmarkPauseOfASwitchover(b *testing.B) {
 			b.Fatal(err)
 		}
 	})
+}
+
+func TestWhoMayNotSendFailoverToTheServersMayNotChangeTheCluster(t *testing.T) {
+	s := start(t, options{replicas: 1})
+	for _, n := range s.cluster.Nodes {
+		if _, err := n.Do("ACL", "SETUSER", "app", "on", ">secret", "~*", "&*", "+@all", "-failover"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	conn := s.dial()
+	if _, err := conn.Do("AUTH", "app", "secret"); err != nil {
+		t.Fatal(err)
+	}
+	for _, words := range [][]any{{"PROXY", "FAILOVER"}, {"PROXY", "PAUSE"}, {"PROXY", "RESUME"}, {"FAILOVER"}, {"FAILOVER", "ABORT"}} {
+		_, err := conn.Do(words[0].(string), words[1:]...)
+		var e redis.Error
+		if !errors.As(err, &e) || !strings.HasPrefix(string(e), "NOPERM") {
+			t.Errorf("%v: %v, want NOPERM", words, err)
+		}
+	}
+	if _, err := conn.Do("PROXY", "EVENTS"); err != nil {
+		t.Errorf("PROXY EVENTS: %v", err)
+	}
+	if st := s.coord.Snapshot().State; len(s.coord.Requests()) > 0 || st.Epoch != 1 {
+		t.Errorf("requests %v, epoch %d", s.coord.Requests(), st.Epoch)
+	}
+}
+
+func TestBlockingClientsOfServersWithAPasswordLiveThroughASwitchover(t *testing.T) {
+	const password = "secret"
+	s := start(t, options{replicas: 1, args: []string{"--requirepass", password, "--masterauth", password},
+		monitor: func(c *monitor.Config) { c.Password = password }, proxy: func(c *proxy.Config) { c.Password = password }})
+	dial := func() redis.Conn {
+		conn := s.dial()
+		if _, err := conn.Do("AUTH", password); err != nil {
+			t.Fatal(err)
+		}
+		return conn
+	}
+	blocked, operator := dial(), dial()
+	must(t, blocked.Send("BLPOP", "list", 0))
+	must(t, blocked.Flush())
+	isBlocked := func() bool {
+		info, err := redis.String(operator.Do("INFO", "clients"))
+		return err == nil && strings.Contains(info, "\r\nblocked_clients:1\r\n")
+	}
+	testcluster.WaitFor(t, "the client to be blocked", isBlocked)
+	for range 3 {
+		began := time.Now()
+		if _, err := operator.Do("PROXY", "FAILOVER"); err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("the switchover took %v", time.Since(began))
+		s.waitReplicas(1)
+		testcluster.WaitFor(t, "the client to be blocked again", isBlocked)
+	}
+	if _, err := operator.Do("RPUSH", "list", "element"); err != nil {
+		t.Fatal(err)
+	}
+	if r, err := redis.Strings(blocked.Receive()); err != nil || len(r) != 2 || r[1] != "element" {
+		t.Errorf("BLPOP answers %v, %v", r, err)
+	}
 }

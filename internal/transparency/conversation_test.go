@@ -52,7 +52,6 @@ func TestWhatIsRefusedSaysWhy(t *testing.T) {
 	c.expect("-ERR REPLCONF is not available through Understudy. A replica has to connect to the node itself", "REPLCONF", "ACK", "1")
 	c.expect("-ERR CLIENT PAUSE is not supported through Understudy", "CLIENT", "PAUSE", "100")
 	c.expect("-ERR CLIENT UNBLOCK is not supported through Understudy", "CLIENT", "UNBLOCK", "1")
-	c.expect("-ERR this is HTTP, not the Redis protocol", "POST", "/", "HTTP/1.1")
 
 	c.expect("+OK", "MULTI")
 	c.expect("+QUEUED", "SET", "a", "1")

@@ -135,9 +135,17 @@ func TestHelpNamesEverySubcommand(t *testing.T) {
 	if v.Kind != '*' {
 		t.Fatalf("PROXY HELP has the type %q", v.Kind)
 	}
-	for _, sub := range []string{"HELP", "INFO", "NODES"} {
-		if !slices.ContainsFunc(v.Array, func(line resp.Value) bool { return line.Kind == '+' && string(line.Str) == sub }) {
+	for _, sub := range []string{"HELP", "INFO", "NODES", "MEMBERS", "EVENTS", "FAILOVER", "PAUSE", "RESUME"} {
+		named := func(line resp.Value) bool {
+			word, _, _ := strings.Cut(string(line.Str), " ")
+			return line.Kind == '+' && word == sub
+		}
+		if !slices.ContainsFunc(v.Array, named) {
 			t.Errorf("PROXY HELP does not name %s", sub)
+		}
+		switch sub {
+		case "FAILOVER", "PAUSE", "RESUME": // wait for a leader
+			continue
 		}
 		if v := ask(t, a, 2, sub); v.IsError() {
 			t.Errorf("PROXY %s answers %s", sub, v.Str)

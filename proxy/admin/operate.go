@@ -91,7 +91,7 @@ func serverFailover(args []string) (topology.Request, error) {
 	case abort:
 		r.Kind = topology.Abort
 	case r.Force && r.Target == "":
-		return r, errors.New("ERR FAILOVER with force option requires both a timeout and target HOST and IP.")
+		return r, errors.New("ERR FAILOVER with force option requires a target HOST and PORT")
 	}
 	return r, nil
 }

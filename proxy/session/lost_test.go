@@ -60,6 +60,25 @@ func TestAReplyOfAMasterThatMayBeDeposedIsNotBelieved(t *testing.T) {
 	c.gets(unknownResult + "$1\r\n1\r\n")
 }
 
+func TestAReplyIsBelievedAlsoIfTheFenceComesWhileItIsRead(t *testing.T) {
+	w := newWorld(t)
+	c := w.client()
+	c.sends("INCR a")
+	m := w.link("m")
+	m.getsRequests("INCR a")
+	w.onGrant = func() { // another goroutine replaces the State after the loop has looked at it
+		s := *w.snapshot.State
+		s.Epoch, s.Phase, s.Failover = 2, topology.Fencing, &topology.Failover{Planned: true}
+		w.snapshot = topology.Snapshot{State: &s, Version: w.snapshot.Version + 1}
+		w.grant = topology.Grant{}
+	}
+	m.says(":1\r\n")
+	c.gets(":1\r\n")
+	if w.onGrant != nil {
+		t.Fatal("the fence was not raised")
+	}
+}
+
 func TestRepliesOfAMasterThatIsBeingReplacedInOrderAreBelieved(t *testing.T) {
 	w := newWorld(t)
 	c := w.client()

@@ -22,6 +22,7 @@ import (
 // world is everything around a session, without sockets and with a clock of its own: a test plays client, nodes,
 // coordinator and time. It is the eventloop.Loop of all of them.
 type world struct {
+	onGrant  func() // called once, when the grant is asked for next
 	t        *testing.T
 	now      time.Time
 	posted   []func()
@@ -100,7 +101,13 @@ func (w *world) state(epoch uint64, phase topology.Phase, master string, replica
 }
 
 func (w *world) Snapshot() topology.Snapshot { return w.snapshot }
-func (w *world) Grant() topology.Grant       { return w.grant }
+func (w *world) Grant() topology.Grant {
+	if f := w.onGrant; f != nil {
+		w.onGrant = nil
+		f()
+	}
+	return w.grant
+}
 
 func (w *world) Run() error     { return nil }
 func (w *world) Stop()          {}

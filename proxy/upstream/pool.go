@@ -177,7 +177,12 @@ func (p *Pool) Answerable(c *Conn) bool {
 	if p.fencing {
 		return p.grant.Permits(p.grant.Epoch, p.loop.Now())
 	}
-	return p.granted(0)
+	if p.granted(0) {
+		return true
+	}
+	// A fence may have been raised since this loop last looked, in the middle of its work, and then there is no grant any
+	// more. Nobody is promoted before this loop has seen and acknowledged it, or the lease has ended.
+	return p.coord.Snapshot().Version != p.version && p.grant.Permits(p.state.Epoch, p.loop.Now())
 }
 
 // Fresh reports whether the epoch became stable less than d ago.
