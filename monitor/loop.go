@@ -42,12 +42,14 @@ type loop struct {
 	changedAt  time.Time
 	members    []topology.Member
 	listed     time.Time
-	published  []topology.NodeView
-	reading    *reading
-	tried      map[step]attempt
-	holdWrites time.Time // no write before: the last one failed
-	alarms     map[string]bool
-	failovers  chronicle
+	// membersChanged says that members has changed since it was last asked for.
+	membersChanged bool
+	published      []topology.NodeView
+	reading        *reading
+	tried          map[step]attempt
+	holdWrites     time.Time // no write before: the last one failed
+	alarms         map[string]bool
+	failovers      chronicle
 
 	lastTurn time.Time
 	reported time.Time // when Status was made
@@ -98,7 +100,6 @@ func (l *loop) run(ctx context.Context) {
 	for {
 		var r report
 		var outcome func()
-		membersChanged := false
 		select {
 		case <-ctx.Done():
 			return
@@ -106,7 +107,7 @@ func (l *loop) run(ctx context.Context) {
 		case outcome = <-l.outcomes:
 		case <-l.changed:
 		case <-l.coord.MembersChanged():
-			membersChanged = true
+			l.membersChanged = true
 		case <-l.coord.Suspicions():
 			l.suspect()
 		case <-tick.C:
@@ -122,7 +123,7 @@ func (l *loop) run(ctx context.Context) {
 			outcome()
 		}
 		l.judge(now)
-		if l.coord.Leading() && (membersChanged || l.listed.Before(l.phaseSince) || now.Sub(l.listed) > l.cfg.ProbeInterval) {
+		if l.coord.Leading() && (l.membersChanged || l.listed.Before(l.phaseSince) || now.Sub(l.listed) > l.cfg.ProbeInterval) {
 			l.listMembers()
 		}
 		l.decide(now)
@@ -314,7 +315,7 @@ func (l *loop) unsettled(addr string) bool {
 // listMembers refreshes the list of members.
 func (l *loop) listMembers() {
 	began := time.Now()
-	l.task("members", func(ctx context.Context) func() {
+	begun := l.task("members", func(ctx context.Context) func() {
 		members, err := l.coord.Members(ctx)
 		return func() {
 			if err != nil {
@@ -324,6 +325,9 @@ func (l *loop) listMembers() {
 			l.members, l.listed = members, began
 		}
 	})
+	if begun { // or else what is under way may have read before the change, and the next turn asks again
+		l.membersChanged = false
+	}
 }
 
 // task runs f in a goroutine, unless one with the same key is under way, and then the function that it returns in the

@@ -16,6 +16,7 @@ type Coordinator interface {
 	Snapshot() topology.Snapshot
 	Watch(f func(topology.Snapshot)) (stop func())
 	Grant() topology.Grant
+	Lease() time.Duration
 	Acknowledge(ctx context.Context, epoch uint64) error
 	Suspect(addr string)
 }

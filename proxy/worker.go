@@ -39,6 +39,7 @@ func newWorker(p *Proxy, index int) (*worker, error) {
 		Password:     p.cfg.Password,
 		DrainTimeout: p.cfg.DrainTimeout,
 		Suspect:      p.coord.Suspect,
+		Lease:        p.coord.Lease,
 		Fenced:       func(epoch uint64) { p.fences.done(index, len(p.workers), epoch) },
 	}, loop, p.coord, bytes, p.log)
 	w.env = &session.Env{

@@ -39,7 +39,7 @@ func serve(ctx context.Context, o *options, log *slog.Logger, ready func([]net.A
 		return err
 	}
 	defer func() { err = errors.Join(err, coord.Close()) }()
-	if err := sameCluster(coord.Snapshot().State, o.Nodes, path); err != nil {
+	if err := sameCluster(coord.Snapshot().State, o, path); err != nil {
 		return err
 	}
 	mon, err := monitor.New(o.monitor(), coord, log)
@@ -158,12 +158,16 @@ func together(ctx context.Context, front *proxy.Proxy, mon *monitor.Monitor, met
 
 // sameCluster refuses a State that has no node in common with the configured ones: it would send this cluster's
 // clients to another.
-func sameCluster(state *topology.State, nodes []string, path string) error {
-	if state == nil || slices.ContainsFunc(nodes, func(addr string) bool { _, ok := state.Node(addr); return ok }) {
+func sameCluster(state *topology.State, o *options, path string) error {
+	if state == nil || slices.ContainsFunc(o.Nodes, func(addr string) bool { _, ok := state.Node(addr); return ok }) {
 		return nil
 	}
-	return fmt.Errorf("the state in %s is about the master %s, and none of nodes (%s) is in it: give this cluster a name of its own (--cluster) "+
-		"or another file (--state); if it is the same cluster at new addresses, remove the file", path, state.Master.Addr, strings.Join(nodes, ", "))
+	what := "or another file (--state); if it is the same cluster at new addresses, remove the file"
+	if o.Zookeeper != "" {
+		what = "or another chroot (--zookeeper), or one of that cluster's nodes (--nodes)"
+	}
+	return fmt.Errorf("the state in %s is about the master %s, and none of nodes (%s) is in it: give this cluster a name of its own (--cluster) %s",
+		path, state.Master.Addr, strings.Join(o.Nodes, ", "), what)
 }
 
 // explainListen says what to do about an address that cannot be listened on.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/understudy/understudy/proxy/upstream"
 	"github.com/understudy/understudy/resp"
+	"github.com/understudy/understudy/topology"
 )
 
 func TestAPipelineThatHoldsAWriteGoesToTheMasterAsAWhole(t *testing.T) {
@@ -198,6 +199,40 @@ func TestInputIsNotReadWhileItCannotBeTaken(t *testing.T) {
 	if c.paused {
 		t.Error("it is still not read from")
 	}
+}
+
+func TestARequestThatWaitsForAGrantGoesOnWhenItComesWithoutANewState(t *testing.T) {
+	w := newWorld(t)
+	c := w.client()
+	m := w.link("m")
+	w.grant = topology.Grant{}
+	c.sends("SET a 1")
+	w.wait(100 * time.Millisecond)
+	m.getsRequests()
+	w.grant = topology.Grant{Epoch: 1}
+	w.wait(10 * time.Millisecond)
+	m.getsRequests("SET a 1")
+	m.says("+OK\r\n")
+	c.gets("+OK\r\n")
+}
+
+func TestNothingIsSentSoLateInALeaseThatItsReplyMayComeAfterIt(t *testing.T) {
+	w := newWorld(t)
+	w.lease = time.Second
+	w.grant = topology.Grant{Epoch: 1, Until: w.now.Add(w.lease)}
+	c := w.client()
+	m := w.link("m")
+	w.wait(850 * time.Millisecond)
+	c.sends("SET a 1")
+	m.getsRequests("SET a 1")
+	w.wait(100 * time.Millisecond)
+	m.says("+OK\r\n")
+	c.gets("+OK\r\n") // the lease lasts
+	c.sends("SET a 2")
+	m.getsRequests()
+	w.grant.Until = w.now.Add(w.lease)
+	w.wait(10 * time.Millisecond)
+	m.getsRequests("SET a 2")
 }
 
 func TestALargeRequestIsReadToItsEndWhateverIsOutstanding(t *testing.T) {

@@ -32,6 +32,7 @@ type world struct {
 	links    []*fakeConn // to nodes, in the order of connecting
 	snapshot topology.Snapshot
 	grant    topology.Grant
+	lease    time.Duration
 	suspects []string
 	fenced   []uint64
 	env      *Env
@@ -77,6 +78,7 @@ func (w *world) poolConfig() upstream.Config {
 	return upstream.Config{
 		ClientName:   "test",
 		DrainTimeout: time.Second,
+		Lease:        func() time.Duration { return w.lease },
 		Suspect:      func(addr string) { w.suspects = append(w.suspects, addr) },
 		Fenced:       func(epoch uint64) { w.fenced = append(w.fenced, epoch) },
 	}

@@ -31,6 +31,8 @@ type Config struct {
 	Suspect func(addr string)
 	// Fenced is told once per epoch that nothing is in flight to the master which that epoch deposes. It must not block.
 	Fenced func(epoch uint64)
+	// Lease returns how long a grant lasts at most after it was confirmed, 0 for one without end. Nil: 0.
+	Lease func() time.Duration
 }
 
 // Waiter is a session that waits for a master.
@@ -56,6 +58,8 @@ type Pool struct {
 	groups map[Key]*Group
 	conns  map[*Conn]struct{}
 	held   []Waiter
+	// expecting says that a grant is looked for; see expectGrant.
+	expecting bool
 
 	grant    topology.Grant // as it was when last looked at
 	since    time.Time      // when the State's epoch became stable here
@@ -97,8 +101,33 @@ func (p *Pool) Group(key Key) *Group {
 // State returns the State that the loop routes under; nil before the first.
 func (p *Pool) State() *topology.State { return p.state }
 
-// Hold makes w wait until the State changes or the master may be tried again.
-func (p *Pool) Hold(w Waiter) { p.held = append(p.held, w) }
+// Hold makes w wait until the State changes, the master may be tried again, or a grant that was missing has come.
+func (p *Pool) Hold(w Waiter) {
+	p.held = append(p.held, w)
+	p.expectGrant()
+}
+
+// grantPoll is how often a loop with sessions that wait looks for a grant. A grant comes without a new State when the
+// coordinator can be reached again, and a moment after one when this member has yet to confirm it.
+const grantPoll = 2 * time.Millisecond
+
+// expectGrant wakes the sessions that wait when the grant comes that is missing.
+func (p *Pool) expectGrant() {
+	if p.expecting || p.state == nil || p.state.Phase != topology.Stable || p.Granted() {
+		return // they are woken by something else
+	}
+	p.expecting = true
+	p.loop.After(grantPoll, func() {
+		p.expecting = false
+		switch {
+		case len(p.held) == 0:
+		case p.Granted():
+			p.wake()
+		default:
+			p.expectGrant()
+		}
+	})
+}
 
 // Distrust says that the master of this State has answered as a replica does. Nothing more is sent to it under this
 // State, or for a moment if the State proves right after all.
@@ -114,9 +143,21 @@ func (p *Pool) Distrust() {
 	})
 }
 
-// Granted reports whether this member holds the grant of the State's epoch now. It is asked before a write is sent
-// and again when its reply has come.
-func (p *Pool) Granted() bool {
+// Granted reports whether this member holds the grant of the State's epoch now, and for long enough that the reply to
+// what is sent now can be expected within it. It is asked before a write is sent.
+func (p *Pool) Granted() bool { return p.granted(p.reserve()) }
+
+// reserve is how long before the end of its grant this member sends no more: a write that is answered after the end has
+// an unknown outcome, and every client has one in flight then.
+func (p *Pool) reserve() time.Duration {
+	if p.cfg.Lease == nil {
+		return 0
+	}
+	return p.cfg.Lease() / 10
+}
+
+// granted reports whether this member holds the grant of the State's epoch now and for that much longer.
+func (p *Pool) granted(longer time.Duration) bool {
 	if p.state == nil {
 		return false
 	}
@@ -124,7 +165,7 @@ func (p *Pool) Granted() bool {
 	if g.Epoch != 0 {
 		p.grant = g
 	}
-	return g.Permits(p.state.Epoch, p.loop.Now())
+	return g.Permits(p.state.Epoch, p.loop.Now().Add(longer))
 }
 
 // Answerable reports whether the reply to a write on c may be delivered as it is: nobody can have been promoted yet
@@ -137,7 +178,7 @@ func (p *Pool) Answerable(c *Conn) bool {
 	if p.fencing {
 		return p.grant.Permits(p.grant.Epoch, p.loop.Now())
 	}
-	if p.Granted() {
+	if p.granted(0) {
 		return true
 	}
 	// A fence may have been raised since this loop last looked, in the middle of its work, and then there is no grant any

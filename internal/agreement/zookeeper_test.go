@@ -1,0 +1,144 @@
+package agreement
+
+import (
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/understudy/understudy/internal/testcluster"
+	"github.com/understudy/understudy/topology"
+)
+
+func TestClientsSeeNothingWhenAFollowerAndThenTheLeaderOfZooKeeperIsKilled(t *testing.T) {
+	ensemble := testcluster.NewEnsemble(t, 3)
+	s := start(t, options{ensemble: ensemble})
+	l := startLoad(s)
+	l.progress(stage, s.members...)
+	before := s.agree()
+	for _, leads := range []bool{false, true} {
+		server := zooKeeperThat(t, ensemble, leads)
+		must(t, server.Kill())
+		l.until(time.Now().Add(2*lease), s.members...) // whoever writes then has a lease that was renewed since
+		if after := s.agree(); after != before {
+			t.Errorf("epoch %d with master %s led by %s, after %d with %s led by %s", after.epoch, after.master.Addr, after.leader.id,
+				before.epoch, before.master.Addr, before.leader.id)
+		}
+		must(t, server.Restart(t.Context()))
+	}
+	l.end(0)
+}
+
+// zooKeeperThat returns the server of an ensemble that leads, or one that does not.
+func zooKeeperThat(t *testing.T, e *testcluster.Ensemble, leads bool) *testcluster.ZooKeeper {
+	t.Helper()
+	leader, err := e.Leader()
+	must(t, err)
+	for _, z := range e.Servers {
+		if (z == leader) == leads {
+			return z
+		}
+	}
+	t.Fatal("there is no such server")
+	return nil
+}
+
+func TestWithoutZooKeeperReadsGoOnAndWritesAreHeldUntilItIsBack(t *testing.T) {
+	ensemble := testcluster.NewEnsemble(t, 3)
+	s := start(t, options{ensemble: ensemble, args: append([]string{"--hold-timeout=30s"}, swift...)})
+	l := startLoad(s)
+	l.progress(stage, s.members...)
+	before := s.agree()
+	gone := time.Now()
+	for _, z := range ensemble.Servers {
+		must(t, z.Kill())
+	}
+	s.awaitHeld(s.members...)
+	held := time.Now()
+	l.progressOf(10*stage, isReader)
+	for _, m := range s.members {
+		// An answer may take a moment; what was sent after the lease would come later than that.
+		if last := l.lastWrite(m); last.Sub(gone) > lease+500*time.Millisecond || last.After(held) {
+			t.Errorf("a write through %s was answered %v after ZooKeeper was gone, and all were held after %v", m.id, last.Sub(gone), held.Sub(gone))
+		}
+	}
+	var starting sync.WaitGroup
+	for _, z := range ensemble.Servers {
+		starting.Go(func() {
+			if err := z.Restart(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	starting.Wait()
+	l.progress(stage, s.members...)
+	back := s.agree()
+	if back.epoch != before.epoch || back.master != before.master {
+		t.Errorf("epoch %d with master %s, after %d with %s", back.epoch, back.master.Addr, before.epoch, before.master.Addr)
+	}
+	l.end(0)
+
+	l = startLoad(s)
+	l.progress(stage, s.members...)
+	must(t, back.master.Kill())
+	l.progress(stage, s.members...)
+	if after := s.agree(); after.epoch != back.epoch+1 {
+		t.Errorf("epoch %d after %d", after.epoch, back.epoch)
+	}
+	l.end(1)
+}
+
+// awaitHeld waits until these members hold the writes of all clients of a load.
+func (s *system) awaitHeld(members ...*member) {
+	s.t.Helper()
+	for _, m := range members {
+		testcluster.WaitFor(s.t, "the writes through "+m.id+" to be held", func() bool {
+			info, err := m.info()
+			return err == nil && info["clients_held"] == strconv.Itoa(writers)
+		})
+	}
+}
+
+func TestAMemberThatIsCutFromZooKeeperHoldsItsWritesBeforeAnotherMasterIsMade(t *testing.T) {
+	for name, choose := range map[string]func(*system, truth) *member{
+		"the leader": func(_ *system, now truth) *member { return now.leader },
+		"a follower": func(s *system, now truth) *member { return s.without(now.leader)[0] },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := start(t, options{relays: true, args: append([]string{"--hold-timeout=30s"}, swift...)})
+			h := s.watch()
+			l := startLoad(s)
+			l.progress(stage, s.members...)
+			before := s.agree()
+			victim := choose(s, before)
+			others := s.without(victim)
+			seen := h.length()
+			cut := time.Now()
+			for _, r := range victim.relays {
+				r.Freeze(testcluster.BothWays)
+			}
+			// The old master lives, so nothing but the end of the lease keeps the one that is cut off from writing to it.
+			s.do(others[0], "PROXY", "FAILOVER")
+			made := h.await("the new master", seen, func(st *topology.State) bool {
+				return st.Epoch > before.epoch && st.Phase == topology.Promoting
+			})
+			s.awaitHeld(victim)
+			if last := l.lastWrite(victim); !last.Before(made.at) {
+				t.Errorf("a write through the one that is cut off was answered %v after the cut, %v after the choice", last.Sub(cut), last.Sub(made.at))
+			} else {
+				t.Logf("after the cut: last write %v, choice of the new master %v", last.Sub(cut), made.at.Sub(cut))
+			}
+			l.progress(stage, others...)
+			l.progressOf(stage, func(c *client) bool { return isReader(c) && c.member == victim })
+			after := s.agreeing(others)
+			for _, r := range victim.relays {
+				r.Heal()
+			}
+			l.progress(stage, s.members...)
+			if now := s.agree(); now != after {
+				t.Errorf("it is back, and now %s is master in epoch %d led by %s", now.master.Addr, now.epoch, now.leader.id)
+			}
+			l.end(0)
+		})
+	}
+}
