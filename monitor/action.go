@@ -29,6 +29,7 @@ type action struct {
 	epoch uint64
 	next  *topology.State // of a write
 	why   string          // of a write: one sentence for the log; of an alarm: the alarm
+	loss  string          // of the write of a choice: which data it gives up, in one sentence; "" if none
 	addr  string          // the node commanded
 	from  string          // the node that addr is to follow
 	host  string          // from, as other nodes reach it
@@ -44,6 +45,9 @@ type action struct {
 func (a action) String() string {
 	switch a.deed {
 	case deedWrite:
+		if a.loss != "" {
+			return "write state " + describe(a.next) + " although " + a.loss
+		}
 		return "write state " + describe(a.next)
 	case deedRead:
 		return "read offsets of " + strings.Join(a.nodes, ",")

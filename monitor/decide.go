@@ -146,11 +146,9 @@ func (s *situation) fencing() []action {
 	next.Phase = topology.Promoting
 	next.Failover.Choice = best.addr
 	recordRun(next, best.addr, s.reading.nodes[best.addr].RunID)
-	why := fmt.Sprintf("%s is chosen at offset %d, priority %d", best.addr, best.position, best.priority)
-	if others := append(addresses(fit[1:]), unfit...); len(others) > 0 {
-		why += "; behind it: " + strings.Join(others, "; ")
-	}
-	return []action{s.write(next, why)}
+	chosen := s.write(next, s.preference(fit, unfit))
+	chosen.loss = s.forfeit(best, s.reading.nodes)
+	return []action{chosen}
 }
 
 // recordRun makes the process that was judged fit the one that is promoted: if it is another one by then, the

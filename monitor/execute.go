@@ -156,6 +156,9 @@ func (l *loop) tellWrite(was *topology.State, a action, took, phase time.Duratio
 		if len(late) > 0 {
 			log.Warn("failover: members did not acknowledge the fence in time", "members", strings.Join(late, ","))
 		}
+		if a.loss != "" {
+			log.Warn("failover: data is given up: "+a.loss, "choice", s.Failover.Choice)
+		}
 		log.Info("failover: candidate chosen", "choice", s.Failover.Choice, "why", a.why, "fence", phase)
 	case was.Phase != topology.Stable:
 		log.Warn("failover: complete", "master", s.Master.Addr, "was", was.Master.Addr, "promotion", phase,
