@@ -17,21 +17,22 @@ func (l *loop) decide(now time.Time) {
 		l.begin(now)
 		return
 	}
-	if !l.coord.Leading() || l.busy[string(deedWrite)] || len(l.members) == 0 {
+	if !l.coord.Leading() {
+		clear(l.alarms) // they are the leader's business
+		return
+	}
+	if l.busy[string(deedWrite)] || len(l.members) == 0 {
 		return
 	}
 	// The State may have changed since this turn began; what is decided about an old one is void.
 	if l.coord.Snapshot().Version != l.snapshot.Version {
 		return
 	}
-	standing := make(map[string]bool)
-	for _, a := range decide(l.situation(now)) {
+	actions := decide(l.situation(now))
+	l.tellAlarms(actions, l.snapshot.State)
+	for _, a := range actions {
 		switch a.deed {
-		case deedAlarm:
-			standing[a.why] = true
-			if !l.alarms[a.why] {
-				l.log.Error("operator needed", "epoch", a.epoch, "alarm", a.why)
-			}
+		case deedAlarm: // told
 		case deedWrite:
 			if now.After(l.holdWrites) {
 				l.write(a, now)
@@ -46,7 +47,6 @@ func (l *loop) decide(now time.Time) {
 			l.command(a)
 		}
 	}
-	l.alarms = standing
 }
 
 // begin makes the first State when this member has come to lead and there is none still.

@@ -45,8 +45,8 @@ type loop struct {
 	published  []topology.NodeView
 	reading    *reading
 	tried      map[step]attempt
-	holdWrites time.Time // no write before: the last one failed
-	alarms     map[string]bool
+	holdWrites time.Time        // no write before: the last one failed
+	alarms     map[string]alarm // by subject
 	failovers  chronicle
 
 	lastTurn time.Time
@@ -67,7 +67,7 @@ func newLoop(ctx context.Context, m *Monitor) *loop {
 		announced: make(map[string]string),
 		trail:     newTrail(m.cfg.MaxLagTime),
 		tried:     make(map[step]attempt),
-		alarms:    make(map[string]bool),
+		alarms:    make(map[string]alarm),
 		lastTurn:  time.Now(),
 	}
 	unwatch := m.coord.Watch(func(topology.Snapshot) { poke(l.changed) })
@@ -178,7 +178,6 @@ func (l *loop) follow(now time.Time) {
 	if was.State == nil || was.State.Epoch != is.State.Epoch || was.State.Phase != is.State.Phase {
 		l.phaseSince = now
 		l.reading = nil
-		clear(l.alarms)
 	}
 	l.failovers.follow(was.State, is.State, now)
 	for _, n := range nodesOf(is.State) {
