@@ -72,7 +72,7 @@ func (c *demoCommand) show(ctx context.Context, d *demo.Demo, s *streams) (err e
 		}
 		break
 	}
-	return err
+	return explainListen(err, "--port")
 }
 
 // play serves on one port and plays until ctx ends.

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/understudy/understudy/monitor"
 )
 
 // Finding is one thing that was found, in a sentence that says what to do about it.
@@ -88,7 +90,7 @@ func (f *Facts) late() []string {
 
 func (j *judge) reachable() {
 	for _, addr := range slices.Sorted(maps.Keys(j.Unreachable)) {
-		j.problem("%s cannot be reached (%v): start it, correct its address, or take it out of nodes", addr, j.Unreachable[addr])
+		j.problem("%s cannot be reached (%s): start it, correct its address, or take it out of nodes", addr, monitor.Reason(j.Unreachable[addr]))
 	}
 	if blind := j.where(func(n *Node) bool { return n.Config == nil }); len(blind) > 0 {
 		j.note("CONFIG GET is not allowed on %s: their settings could not be checked", list(blind))
