@@ -116,6 +116,7 @@ A master and two replicas behind one port:
 
   connect   redis-cli -p %[1]s
   load      redis-benchmark -p %[1]s -t set,get,incr -c 50 -P 16 -q
+            (it ends at the first error, so at the -UNKNOWNRESULT of a write that a kill interrupts; start it again)
   look      %[2]s nodes --addr :%[1]s
 `, port, os.Args[0])
 	if !c.Chaos {
