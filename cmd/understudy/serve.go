@@ -6,11 +6,14 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
 	"runtime"
 	"slices"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/alecthomas/kong"
 
 	"github.com/understudy/understudy/monitor"
 	"github.com/understudy/understudy/proxy"
@@ -23,11 +26,13 @@ type runCommand struct {
 }
 
 // Run serves until a signal ends ctx.
-func (r *runCommand) Run(ctx context.Context, s *streams) error {
+func (r *runCommand) Run(ctx context.Context, parser *kong.Kong, s *streams) error {
+	log := r.logger(s)
+	warnOfStrangers(os.Environ(), variables(parser), log)
 	if err := r.validate(); err != nil {
 		return err
 	}
-	return explainListen(serve(ctx, &r.options, r.logger(s), func([]net.Addr) {}), "--listen")
+	return explainListen(serve(ctx, &r.options, log, func([]net.Addr) {}), "--listen")
 }
 
 // serve is one Understudy from start to end: it finds out who is master, calls ready with the addresses it listens on,
