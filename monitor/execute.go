@@ -164,7 +164,12 @@ func (l *loop) tellWrite(was *topology.State, a action, took, phase time.Duratio
 		log.Warn("failover: complete", "master", s.Master.Addr, "was", was.Master.Addr, "promotion", phase,
 			"duration", time.Since(l.failovers.began()))
 	default:
-		log.Info("state: "+a.why, "state", describe(s))
+		level := slog.LevelInfo
+		if serving(was) > 0 && serving(s) == 0 {
+			level = slog.LevelWarn // no replica is left to take over
+		}
+		log.Log(l.ctx, level, "state: "+a.why)
+		log.Debug("state written", "state", describe(s))
 	}
 }
 
@@ -247,6 +252,9 @@ func (l *loop) command(a action) {
 	if a.deed == deedSwap {
 		l.swap(a, c)
 		return
+	}
+	if a.force {
+		r.cutAt = time.Now()
 	}
 	l.task(a.key(), func(ctx context.Context) func() {
 		began := time.Now()
