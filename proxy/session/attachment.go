@@ -119,7 +119,7 @@ func (s *Session) besideAttachment(cmd *command.Command, class command.Class, ar
 	case strings.HasPrefix(cmd.Name, "CLIENT"):
 		return s.client(cmd, args, request)
 	case class == command.Proxy:
-		return s.operate(args)
+		return s.operate(args, request)
 	default:
 		s.emit(errorReply("ERR " + cmd.Name + " is not supported on a connection with subscriptions or tracking through Understudy"))
 	}
@@ -209,6 +209,7 @@ func (a *attachment) deliver(s *Session, frame []byte) {
 		return
 	}
 	s.draining = false
+	s.conn.Flush() // what waited for this goes on
 	if a.lasting() || a.live != [2]int64{} {
 		return
 	}

@@ -22,6 +22,24 @@ type redo struct {
 	reply   []byte
 }
 
+// inOrder keeps the list from doing things in another order than the client asked for: when it is not known whether a
+// write was applied, a request in front of it that is sent now would come behind it. A read could see what the write
+// has made. So those are unknown as well.
+func inOrder(items []redo) []redo {
+	for i := len(items) - 1; i >= 0; i-- {
+		if string(items[i].reply) != unknownResult {
+			continue
+		}
+		for j := range i {
+			if items[j].reply == nil {
+				items[j] = redo{reply: items[i].reply}
+			}
+		}
+		break
+	}
+	return items
+}
+
 // take takes requests from the redo list and then from buf, as far as they can be dealt with now, and returns how
 // many bytes of buf that was.
 func (s *Session) take(buf []byte) int {
@@ -136,7 +154,7 @@ func (s *Session) takeBatch(buf []byte) int {
 			break
 		}
 		cmd, class := table.Classify(args)
-		if !s.ordinary(cmd, class) || s.parser.Reencode {
+		if !s.ordinary(cmd, class) || s.parser.Reencode || n >= largeRequest {
 			if size == 0 {
 				return s.takeSingle(cmd, class, args, buf, n)
 			}
@@ -206,13 +224,17 @@ func (s *Session) tookAhead() int {
 
 // handle deals with one request of whatever class. It returns false when that is not possible yet.
 func (s *Session) handle(cmd *command.Command, class command.Class, args [][]byte, request, ahead []byte) bool {
-	if s.ordinary(cmd, class) {
+	dest := route(class, s.policy, s.sticky())
+	if s.ordinary(cmd, class) && (dest != toMaster || len(request) < largeRequest) {
 		one := [1]planned{{len(request), kindOf(cmd, class)}}
-		return s.dispatch(route(class, s.policy, s.sticky()), request, one[:])
+		return s.dispatch(dest, request, one[:])
 	}
 	if s.outstanding > 0 {
 		s.draining = true
 		return false
+	}
+	if s.ordinary(cmd, class) {
+		return s.sendLarge(cmd, class, request)
 	}
 	if cmd.Name == "POST" || cmd.Name == "HOST:" {
 		// A browser was tricked into talking to this port. A server hangs up before it comes to the body, which may
@@ -239,7 +261,7 @@ func (s *Session) handle(cmd *command.Command, class command.Class, args [][]byt
 	case command.Info:
 		return s.infoCommand(args, request)
 	case command.Proxy, command.Failover:
-		return s.operate(args)
+		return s.operate(args, request)
 	case command.Transaction:
 		return s.begin(cmd, request, ahead)
 	case command.Blocking:

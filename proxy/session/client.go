@@ -166,18 +166,21 @@ func (s *Session) whenAsked(ask func(done func(reply []byte))) bool {
 
 // whenPermitted does something that concerns all clients, if the server lets the client do what request says: it knows
 // the permissions, the users and the syntax. request changes nothing there. The replies of all nodes are the same.
-func (s *Session) whenPermitted(request []byte, do func()) bool {
+func (s *Session) whenPermitted(asked, request []byte, do func()) bool {
 	c := s.choose(toReplica)
 	if c == nil {
 		return s.declined()
 	}
-	s.ask(c, upstream.Repeatable, request, 1, &await{reply: func(_ *upstream.Conn, frame []byte) {
-		if frame[0] == '-' {
-			s.emit(frame)
-			return
-		}
-		do()
-	}})
+	s.ask(c, upstream.Repeatable, request, 1, &await{
+		again: bytes.Clone(asked),
+		reply: func(_ *upstream.Conn, frame []byte) {
+			if frame[0] == '-' {
+				s.emit(frame)
+				return
+			}
+			do()
+		},
+	})
 	return true
 }
 
@@ -195,7 +198,7 @@ func (s *Session) clientList(args [][]byte, request []byte) bool {
 			match = func(i *Info) bool { return ids[strconv.FormatUint(i.ID, 10)] }
 		}
 	}
-	return s.whenPermitted(request, func() {
+	return s.whenPermitted(request, request, func() {
 		s.whenAsked(func(done func([]byte)) {
 			s.env.Directory.Infos(s, func(infos []Info) {
 				var b strings.Builder
@@ -233,11 +236,8 @@ func (s *Session) clientKill(args [][]byte) bool {
 		ask = append(ask, args[2:]...)
 	}
 	ask = append(ask, nobody...)
-	kept := make([][]byte, len(args)) // the input they lie in is gone when the server has answered
-	for i, a := range args {
-		kept[i] = bytes.Clone(a)
-	}
-	return s.whenPermitted(resp.AppendRequest(nil, ask...), func() { s.kill(kept, old) })
+	kept := keep(args)
+	return s.whenPermitted(resp.AppendRequest(nil, args...), resp.AppendRequest(nil, ask...), func() { s.kill(kept, old) })
 }
 
 // kill closes the clients that CLIENT KILL with these arguments means. The server has accepted them.

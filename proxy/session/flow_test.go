@@ -204,7 +204,7 @@ func TestALargeRequestIsReadToItsEndWhateverIsOutstanding(t *testing.T) {
 	w := newWorld(t)
 	c := w.client()
 	c.sends("SET a 1")
-	value := strings.Repeat("v", 5<<20)
+	value := strings.Repeat("v", largeRequest-100)
 	request := fmt.Sprintf("*3\r\n$3\r\nSET\r\n$1\r\nb\r\n$%d\r\n%s\r\n", len(value), value)
 	m := w.link("m")
 	m.getsRequests("SET a 1")

@@ -26,7 +26,7 @@ func (s *Session) Resume() {
 	if s.closed {
 		return
 	}
-	s.held, s.gaveUp = false, false
+	s.held, s.heldBlocking, s.gaveUp = false, false, false
 	s.proceed()
 }
 
@@ -46,7 +46,7 @@ func (s *Session) answered() {
 // giveUp ends the patience of a session that has waited for too long: what needs a master and was not sent is declined.
 func (s *Session) giveUp() {
 	s.heldSince, s.holdTimer = time.Time{}, nil
-	s.held, s.gaveUp = false, true
+	s.held, s.heldBlocking, s.gaveUp = false, false, true
 	s.proceed()
 }
 

@@ -24,14 +24,15 @@ func (s *Session) infoCommand(args [][]byte, request []byte) bool {
 		}
 	}
 	if !ours {
-		return s.askMaster(request, s.emit)
+		return s.askMaster(request, request, s.emit)
 	}
 	if len(sections) == 0 && len(args) > 1 {
-		s.emit(resp.AppendVerbatim(nil, s.key.Proto, "txt", s.env.Admin.Info()))
-		return true
+		return s.ifMayInfo(request, func() {
+			s.emit(resp.AppendVerbatim(nil, s.key.Proto, "txt", s.env.Admin.Info()))
+		})
 	}
-	request = resp.AppendRequestStrings(nil, slices.Concat([]string{"INFO"}, sections)...)
-	return s.askMaster(request, func(frame []byte) {
+	ask := resp.AppendRequestStrings(nil, slices.Concat([]string{"INFO"}, sections)...)
+	return s.askMaster(request, ask, func(frame []byte) {
 		text, ok := bulkText(frame)
 		if !ok { // an error
 			s.emit(frame)
@@ -40,6 +41,16 @@ func (s *Session) infoCommand(args [][]byte, request []byte) bool {
 		all := append(bytes.Clone(text), "\r\n"+s.env.Admin.Info()...)
 		s.emit(resp.AppendVerbatim(nil, s.key.Proto, "txt", string(all)))
 	})
+}
+
+// ifMayInfo does what tells of the cluster and its clients, if the server lets the client's user have INFO. Where
+// there are no users it asks nobody: INFO understudy must be had without a master.
+func (s *Session) ifMayInfo(request []byte, do func()) bool {
+	if s.key.User == "" {
+		do()
+		return true
+	}
+	return s.whenPermitted(request, resp.AppendRequestStrings(nil, "INFO", "keyspace"), do)
 }
 
 // bulkText returns the payload of a bulk or verbatim string.

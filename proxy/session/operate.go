@@ -11,12 +11,19 @@ import (
 // permissionProbe is what a server answers with a syntax error, and changes nothing for, if the user may send FAILOVER.
 var permissionProbe = resp.AppendRequestStrings(nil, "FAILOVER", "UNDERSTUDY-ASKS-FOR-PERMISSION")
 
-// operate answers PROXY and FAILOVER. What changes the cluster is for those only whom the servers let do it.
-func (s *Session) operate(args [][]byte) bool {
+// keep copies arguments that are needed when the input they lie in is gone.
+func keep(args [][]byte) [][]byte {
 	kept := make([][]byte, len(args))
 	for i, a := range args {
 		kept[i] = bytes.Clone(a)
 	}
+	return kept
+}
+
+// operate answers PROXY and FAILOVER. What tells of the cluster is for those who may have INFO, what changes it for
+// those only whom the servers let do it.
+func (s *Session) operate(args [][]byte, request []byte) bool {
+	kept := keep(args)
 	by := addrString(s.conn.RemoteAddr())
 	if s.info.Name != "" {
 		by = s.info.Name + " at " + by
@@ -27,8 +34,7 @@ func (s *Session) operate(args [][]byte) bool {
 		})
 	}
 	if !s.env.Admin.Changes(kept) {
-		answer()
-		return true
+		return s.ifMayInfo(request, answer)
 	}
 	if s.attach != nil {
 		s.emit(errorReply("ERR a connection with subscriptions or tracking cannot change the cluster"))

@@ -10,8 +10,13 @@ import (
 // block runs a blocking command on a pin, for as long as it blocks. A pop that was sent and not answered may have
 // taken an element, so it is not sent again; a blocking read may be.
 func (s *Session) block(cmd *command.Command, args [][]byte, request []byte) bool {
+	if s.peerDone { // nobody would get what it takes
+		s.quit(ByPeer)
+		return true
+	}
 	c := s.choosePin()
 	if c == nil {
+		s.heldBlocking = s.held
 		return s.declined()
 	}
 	kind := upstream.Write
@@ -35,6 +40,21 @@ func (s *Session) wait(request []byte) bool {
 		s.emit(reply)
 	})
 	s.await.again = bytes.Clone(request)
+	return true
+}
+
+// largeRequest is the size from which a request for the master gets a connection of its own: others would wait behind
+// it on the lane, and a server whose proto-max-bulk-len it exceeds closes the connection that it came on.
+const largeRequest = 1 << 20
+
+// sendLarge sends an ordinary request on a pin.
+func (s *Session) sendLarge(cmd *command.Command, class command.Class, request []byte) bool {
+	c := s.choosePin()
+	if c == nil {
+		return s.declined()
+	}
+	s.occupy(c, kindOf(cmd, class), request, 1, func(_ *upstream.Conn, frames []byte) { s.emit(frames) })
+	c.Blocking = false
 	return true
 }
 

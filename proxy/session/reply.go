@@ -160,6 +160,9 @@ func (s *Session) Stream(c *upstream.Conn, e *upstream.Entry, part []byte, last 
 	if last {
 		s.streaming = false
 		s.outstanding--
+		if e.Kind != upstream.Repeatable {
+			s.wroteAt = s.env.Loop.Now()
+		}
 		s.replySize = max(s.replySize, 1<<20)
 		s.conn.Flush()
 	} else if s.out.Len() > softOutput && s.lanePaused == nil && c.Pause() {

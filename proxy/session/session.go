@@ -23,6 +23,8 @@ const (
 	startOutstanding = 64
 	maxOutstanding   = 1024
 	maxReplyBytes    = 16 << 20
+	// roomForReading is what a loop reads at a time.
+	roomForReading = 128 << 10
 )
 
 // Session is one client's conversation. It is the eventloop.Handler of the client's connection. All methods run on
@@ -62,19 +64,20 @@ type Session struct {
 	tx        *transaction
 	attach    *attachment // the pin for life: subscriptions and the like
 
-	held        bool // in the pool's list of those that wait for a master
-	heldSince   time.Time
-	holdTimer   eventloop.Timer
-	gaveUp      bool // the hold has timed out: what needs a master is declined until one is there
-	wroteAt     time.Time
-	readPaused  bool
-	lanePaused  *upstream.Conn
-	peerDone    bool // the client sends nothing more
-	closeAfter  bool // close when the output is sent
-	closeReason CloseReason
-	closed      bool
-	dropStream  bool // the reply that is being streamed is not delivered
-	silence     silence
+	held         bool // in the pool's list of those that wait for a master
+	heldBlocking bool // with a blocking command
+	heldSince    time.Time
+	holdTimer    eventloop.Timer
+	gaveUp       bool // the hold has timed out: what needs a master is declined until one is there
+	wroteAt      time.Time
+	readPaused   bool
+	lanePaused   *upstream.Conn
+	peerDone     bool // the client sends nothing more
+	closeAfter   bool // close when the output is sent
+	closeReason  CloseReason
+	closed       bool
+	dropStream   bool // the reply that is being streamed is not delivered
+	silence      silence
 
 	info  Info
 	since time.Time
@@ -119,10 +122,10 @@ func (s *Session) Data(p []byte) {
 	}
 }
 
-// reserve makes room for the rest of a request whose size is known, so that a large one is not copied each time the
-// buffer grows. No more than a client has already sent is believed.
+// reserve makes room for the rest of a request whose size is known, when there is no room for another reading. No more
+// than a client has already sent is believed, so the buffer doubles and copying stays linear.
 func (s *Session) reserve() {
-	if miss := min(s.parser.Missing(), max(len(s.in), 64<<10)); miss > cap(s.in)-len(s.in) {
+	if miss := min(s.parser.Missing(), max(len(s.in), 64<<10)); cap(s.in)-len(s.in) < min(miss, roomForReading) {
 		s.in = append(make([]byte, 0, len(s.in)+miss), s.in...)
 	}
 }
@@ -158,7 +161,7 @@ func (s *Session) proceed() {
 		s.heard()
 	}
 	if len(s.recovered) > 0 && s.outstanding == 0 {
-		s.redo = append(s.recovered, s.redo...)
+		s.redo = append(inOrder(s.recovered), s.redo...)
 		s.recovered = nil
 		s.env.Stats.Redone++
 	}
@@ -267,7 +270,7 @@ func (s *Session) Flush() {
 
 // HalfClosed implements eventloop.Handler. What was asked before is still answered, as long as it does not block.
 func (s *Session) HalfClosed(unread bool) {
-	if s.blocking() || s.attach != nil {
+	if s.blocking() || s.attach != nil || s.heldBlocking {
 		s.close(ByPeer)
 		return
 	}

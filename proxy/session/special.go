@@ -1,6 +1,8 @@
 package session
 
 import (
+	"bytes"
+
 	"github.com/understudy/understudy/proxy/upstream"
 	"github.com/understudy/understudy/resp"
 )
@@ -30,13 +32,17 @@ func (s *Session) ask(c *upstream.Conn, kind upstream.Kind, request []byte, repl
 	s.sentOn(c, 1, writes)
 }
 
-// askMaster sends a special request on the lane to the master. It returns false when there is none.
-func (s *Session) askMaster(request []byte, reply func(frame []byte)) bool {
+// askMaster sends a special request on the lane to the master, in place of the one that the client sent. It returns
+// false when there is no lane.
+func (s *Session) askMaster(asked, request []byte, reply func(frame []byte)) bool {
 	c := s.choose(toMaster)
 	if c == nil {
 		return s.declined()
 	}
-	s.ask(c, upstream.Repeatable, request, 1, &await{reply: func(_ *upstream.Conn, f []byte) { reply(f) }})
+	s.ask(c, upstream.Repeatable, request, 1, &await{
+		again: bytes.Clone(asked),
+		reply: func(_ *upstream.Conn, f []byte) { reply(f) },
+	})
 	return true
 }
 
@@ -86,6 +92,9 @@ func (s *Session) replySpecial(c *upstream.Conn, e *upstream.Entry, frame []byte
 		return
 	}
 	s.answered()
+	if e.Kind != upstream.Repeatable {
+		s.wroteAt = s.env.Loop.Now()
+	}
 	if e.Kind != upstream.Repeatable && !s.env.Pool.Answerable(c) {
 		a.frames = append(a.frames[:a.final], unknownResult...)
 		s.env.Stats.Unknown++
@@ -136,6 +145,9 @@ func (s *Session) Push(_ *upstream.Conn, frame []byte) {
 	if s.attach != nil {
 		s.attach.deliver(s, frame)
 	}
+	if !s.closed && s.lanePaused == nil && s.out.Len() > hardOutput && s.attach != nil && s.attach.pin != nil && s.attach.pin.Pause() {
+		s.lanePaused = s.attach.pin // from here on the server's own limit for subscribers counts
+	}
 	if s.out.Len() > s.env.Config.OutputLimit {
 		s.close(ByOutputLimit)
 	}
@@ -159,6 +171,11 @@ func (s *Session) PinLost(c *upstream.Conn) {
 }
 
 // blocking reports whether a blocking command of the session is under way.
-func (s *Session) blocking() bool { return s.await != nil && s.pin != nil && s.tx == nil }
+func (s *Session) blocking() bool {
+	if s.tx != nil {
+		return s.tx.blocking && s.outstanding > 0
+	}
+	return s.await != nil && s.pin != nil && s.pin.Blocking
+}
 
 func errorReply(text string) []byte { return resp.AppendError(nil, text) }

@@ -30,6 +30,7 @@ type transaction struct {
 	selects []selected // SELECTs among what was queued
 	db      int        // that a SELECT outside of MULTI moves to, once it is answered
 
+	blocking bool // the last command sent, outside of MULTI, may block
 	broken   bool // the pin is gone
 	moved    bool // the pin is in another database than it was lent in
 	declined bool // the request at the front of the pin was declined: nothing of it was applied
@@ -201,6 +202,7 @@ func (s *Session) sendQueued(cmd *command.Command, args [][]byte, request []byte
 		}
 		tx.keep(request)
 	}
+	tx.blocking = !tx.multi && cmd.Class == command.Blocking
 	s.pin.Send(s, kind, tagQueued, request, 1)
 	s.sentOn(s.pin, 1, 0)
 	if kind != upstream.Repeatable {
@@ -246,6 +248,9 @@ func (s *Session) replyQueued(c *upstream.Conn, e *upstream.Entry, frame []byte)
 		db, over = tx.turn(turned, frame, db)
 	case frame[0] == '-' && tx.multi:
 		tx.dirty = true
+	}
+	if e.Kind != upstream.Repeatable {
+		s.wroteAt = s.env.Loop.Now()
 	}
 	if e.Kind != upstream.Repeatable && !s.env.Pool.Answerable(c) {
 		s.unknown()

@@ -45,6 +45,7 @@ type Conn struct {
 	shake    handshake
 	patience eventloop.Timer // ends a handshake that is not answered
 	ready    bool
+	probe    bool // ends when it is ready: it was opened to hear what the server says to strangers
 	retired  bool // takes no more requests; ends when the last is answered
 	ended    bool
 

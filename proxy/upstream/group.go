@@ -14,6 +14,9 @@ type Key struct {
 	Password string
 }
 
+// anonymous reports whether clients with this key have not authenticated.
+func (k Key) anonymous() bool { return k.User == "" && k.Password == "" }
+
 // Group is the connections of one Key: a lane to each node and a stock of pins to the master.
 type Group struct {
 	pool     *Pool
@@ -63,6 +66,9 @@ func (g *Group) Replica() *Conn {
 	p := g.pool
 	now := p.loop.Now()
 	n := len(p.replicas)
+	if p.authRequired && g.key.anonymous() {
+		return nil // the master tells them so, even if a replica would let them in
+	}
 	if n == 0 {
 		return nil
 	}

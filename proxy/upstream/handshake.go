@@ -10,7 +10,8 @@ import (
 
 // handshake is what a new connection says before it carries requests, all in one write, and what each answer means.
 type handshake struct {
-	steps []step
+	steps    []step
+	answered bool // at least one of them was
 }
 
 // step is one command of the handshake, by what its failure means.
@@ -68,7 +69,9 @@ func (c *Conn) introduced(frame []byte) {
 		return
 	}
 	s := c.shake.steps[0]
-	if len(c.shake.steps) == cap(c.shake.steps) && bytes.HasPrefix(frame, []byte("-ERR max number of clients")) {
+	first := !c.shake.answered
+	c.shake.answered = true
+	if first && bytes.HasPrefix(frame, []byte("-ERR max number of clients")) {
 		c.end(fmt.Errorf("handshake: %s", bytes.TrimSpace(frame[1:])), true)
 		return
 	}
@@ -77,8 +80,11 @@ func (c *Conn) introduced(frame []byte) {
 		c.refused(frame)
 		return
 	}
-	if key := c.group.key; s == stepOptional && key.User == "" && key.Password == "" {
-		c.group.pool.authRequired = bytes.HasPrefix(frame, []byte("-NOAUTH"))
+	if s == stepOptional && c.group.key.anonymous() {
+		c.heardOfAuth(frame)
+		if c.ended {
+			return
+		}
 	}
 	if s == stepNumber && frame[0] == ':' {
 		c.id = string(bytes.TrimSpace(frame[1:]))
@@ -92,8 +98,25 @@ func (c *Conn) introduced(frame []byte) {
 		c.patience.Stop()
 		c.ready = true
 		c.node.connected()
+		if c.probe {
+			c.end(errRetired, false)
+			return
+		}
 		c.net.Flush()
 		c.settle()
+	}
+}
+
+// heardOfAuth learns from the answer to a connection without credentials whether the cluster wants them. The master
+// decides; a replica that wants a password while the master does not is passed over.
+func (c *Conn) heardOfAuth(frame []byte) {
+	required := bytes.HasPrefix(frame, []byte("-NOAUTH"))
+	switch pool := c.group.pool; {
+	case c.node.master:
+		pool.requireAuth(required)
+	case required && !pool.authRequired:
+		c.group.refusedBy(c.node, frame)
+		c.end(errRetired, false)
 	}
 }
 
@@ -111,6 +134,9 @@ func (c *Conn) refused(frame []byte) {
 				}
 			}
 			c.answer()
+		}
+		if c.Passthrough && c.Listener != nil && !c.ended {
+			c.Listener.Push(c, frame) // nothing is queued there
 		}
 		c.end(errRetired, false)
 		return

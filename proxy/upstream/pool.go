@@ -66,6 +66,7 @@ type Pool struct {
 	// interrupting says that blocked pins are being unblocked; it is asked again after a moment.
 	interrupting bool
 
+	askedAuth    time.Time
 	authRequired bool // a connection without credentials was told to authenticate first
 	rng          *rand.PCG
 }
@@ -154,9 +155,37 @@ func (p *Pool) Doubt(c *Conn) {
 }
 
 const (
+	// authInterval is how long a password that is set while clients are served may go unnoticed by those who come
+	// without one.
+	authInterval = 2 * time.Second
 	replicaDoubt = 200 * time.Millisecond
 	masterDoubt  = 50 * time.Millisecond
 )
+
+// requireAuth takes in whether the master wants credentials. When it begins to, connections that it let in without
+// any are used no more.
+func (p *Pool) requireAuth(required bool) {
+	was := p.authRequired
+	p.authRequired = required
+	if !required || was {
+		return
+	}
+	for c := range p.conns {
+		if c.group.key.anonymous() && c.ready && !c.Passthrough && (!c.pin || c.Listener == nil) {
+			c.retire()
+		}
+	}
+}
+
+// askAuth opens a connection without credentials, to learn whether the master still lets strangers in.
+func (p *Pool) askAuth() {
+	if !p.writable() || !p.master.available(p.loop.Now()) {
+		return
+	}
+	g := p.Group(Key{Proto: 2})
+	g.Release()
+	p.open(g, p.master, true).probe = true
+}
 
 // AuthRequired reports whether a connection without credentials was last told to authenticate first.
 func (p *Pool) AuthRequired() bool { return p.authRequired }
@@ -322,6 +351,10 @@ func (p *Pool) settled() {
 // Tend closes what has been idle for long and keeps the rest alive. The loop calls it every few seconds.
 func (p *Pool) Tend() {
 	now := p.loop.Now()
+	if now.Sub(p.askedAuth) >= authInterval {
+		p.askedAuth = now
+		p.askAuth()
+	}
 	for c := range p.conns {
 		idle := now.Sub(c.lastUse)
 		if !c.ready || c.queue.n > 0 || c.Passthrough {
