@@ -29,12 +29,17 @@ type action struct {
 	epoch uint64
 	next  *topology.State // of a write
 	why   string          // of a write: one sentence for the log; of an alarm: the alarm
+	loss  string          // of the write of a choice: which data it gives up, in one sentence; "" if none
 	addr  string          // the node commanded
 	from  string          // the node that addr is to follow
 	host  string          // from, as other nodes reach it
 	force bool            // cut the clients that addr has: it was a master, and they must notice
 	nodes []string        // whose offsets are read
 	limit time.Duration   // of a swap: how long it may take
+
+	subject string   // of an alarm: what it is about, which stays when its words change
+	cause   string   // of an alarm about rivals: what comes of them
+	rivals  []string // and who they are
 
 	request string          // whose answer it is
 	answer  topology.Answer // of the request; why is its text
@@ -44,6 +49,9 @@ type action struct {
 func (a action) String() string {
 	switch a.deed {
 	case deedWrite:
+		if a.loss != "" {
+			return "write state " + describe(a.next) + " although " + a.loss
+		}
 		return "write state " + describe(a.next)
 	case deedRead:
 		return "read offsets of " + strings.Join(a.nodes, ",")

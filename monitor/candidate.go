@@ -57,7 +57,7 @@ func compareBool(a, b bool) int {
 	return 1
 }
 
-// candidates returns those of nodes that may become master, best first, and of the others why not.
+// candidates returns those of nodes that may become master, best first, and of every other node of State why not.
 func (s *situation) candidates(nodes map[string]node) (fit []candidate, unfit []string) {
 	consider := func(addr string, judge func(node) (candidate, string)) {
 		n, ok := nodes[addr]
@@ -86,6 +86,12 @@ func (s *situation) candidates(nodes map[string]node) (fit []candidate, unfit []
 	}
 	if len(fit) == 0 {
 		fit = s.lastResort(nodes)
+	}
+	for _, known := range s.state.Unavailable {
+		chosen := slices.ContainsFunc(fit, func(c candidate) bool { return c.addr == known.Addr })
+		if !chosen && s.spelled(known.Addr) == known.Addr {
+			unfit = append(unfit, known.Addr+" "+s.outsider(known, nodes[known.Addr]))
+		}
 	}
 	slices.SortFunc(fit, better)
 	return fit, unfit

@@ -13,6 +13,7 @@ const (
 	channelPrefix   = "understudy:"          // of each member's own channel
 	commonChannel   = "understudy"           // that every member subscribes to, whatever its cluster is called
 	sentinelChannel = "__sentinel__:hello"   // that every Sentinel subscribes to on the nodes it watches
+	rivalSentinel   = "a Sentinel"           // how rivals names every Sentinel
 	lookInterval    = 2 * time.Second        // between two looks for company
 	lookAgain       = 500 * time.Millisecond // while there is some
 )
@@ -78,7 +79,7 @@ func (l *loop) rivals(now time.Time) []string {
 			continue
 		}
 		if r.company.sentinels {
-			names = append(names, "a Sentinel")
+			names = append(names, rivalSentinel)
 		}
 		if l.coord.Shared() {
 			continue

@@ -24,7 +24,7 @@ func TestTwoMembersWithoutSharedCoordinationDoNotPromoteAndSaySo(t *testing.T) {
 	cfg := testConfig(c.Addrs()[0])
 	cfg.ID, cfg.Cluster = "b", "other"
 	b := start(t, cfg, "")
-	a.alarmed(t, "the Understudy other:b", "ZooKeeper")
+	a.alarmed(t, "the Understudy other:b", "the same --zookeeper")
 	b.alarmed(t, "the Understudy test:a")
 	must(t, c.Nodes[0].Kill())
 	a.alarmed(t, "is down", "other:b")

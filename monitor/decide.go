@@ -44,8 +44,7 @@ func (s *situation) stable() []action {
 		return nil
 	}
 	if len(fit) == 0 {
-		alarm := fmt.Sprintf("%s, and no node can take over: %s", cause, strings.Join(unfit, "; "))
-		return append(s.bury(), s.alarm(alarm))
+		return append(s.bury(), s.nobody(fmt.Sprintf("%s, and no node can take over: %s", cause, strings.Join(unfit, "; "))))
 	}
 	next := s.state.Clone()
 	next.Epoch++
@@ -87,8 +86,39 @@ func (s *situation) unheard() bool {
 
 // rivalry is the alarm that two parties look after the same nodes, each of which could promote another one.
 func (s *situation) rivalry(consequence string) action {
-	return s.alarm(consequence + ": " + strings.Join(s.rivals, " and ") +
-		" looks after the same nodes and does not coordinate with this process; stop it, or coordinate all members by ZooKeeper")
+	verbs := "looks after the same nodes and does not coordinate with this process"
+	if len(s.rivals) > 1 {
+		verbs = "look after the same nodes and do not coordinate with this process"
+	}
+	const agree = "give every Understudy of these nodes the same --zookeeper and --cluster"
+	var remedy string
+	switch sentinel := slices.Contains(s.rivals, rivalSentinel); {
+	case sentinel && len(s.rivals) == 1:
+		remedy = "stop it"
+	case sentinel:
+		remedy = "stop Sentinel, and stop all Understudies but one or " + agree
+	default:
+		remedy = "stop all but one, or " + agree
+	}
+	a := s.alarm(consequence + ": " + conjoin(s.rivals) + " " + verbs + "; " + remedy)
+	a.subject, a.cause, a.rivals = subjectRivals, consequence, s.rivals
+	return a
+}
+
+// conjoin lists names as a sentence does.
+func conjoin(names []string) string {
+	if len(names) < 2 {
+		return strings.Join(names, "")
+	}
+	last := len(names) - 1
+	return strings.Join(names[:last], ", ") + " and " + names[last]
+}
+
+// nobody is the alarm that there is no master and none can be made.
+func (s *situation) nobody(text string) action {
+	a := s.alarm(text)
+	a.subject = subjectNobody
+	return a
 }
 
 // witness returns a replica that has received something from the master since we have doubted it: the master lives,
@@ -139,18 +169,16 @@ func (s *situation) fencing() []action {
 	}
 	fit, unfit := s.candidates(s.reading.nodes)
 	if len(fit) == 0 {
-		return []action{s.alarm("no node can become master: " + strings.Join(unfit, "; "))}
+		return []action{s.nobody("no node can become master: " + strings.Join(unfit, "; "))}
 	}
 	best := fit[0]
 	next := s.state.Clone()
 	next.Phase = topology.Promoting
 	next.Failover.Choice = best.addr
 	recordRun(next, best.addr, s.reading.nodes[best.addr].RunID)
-	why := fmt.Sprintf("%s is chosen at offset %d, priority %d", best.addr, best.position, best.priority)
-	if others := append(addresses(fit[1:]), unfit...); len(others) > 0 {
-		why += "; behind it: " + strings.Join(others, "; ")
-	}
-	return []action{s.write(next, why)}
+	chosen := s.write(next, s.preference(fit, unfit))
+	chosen.loss = s.forfeit(best, s.reading.nodes)
+	return []action{chosen}
 }
 
 // recordRun makes the process that was judged fit the one that is promoted: if it is another one by then, the
@@ -284,7 +312,7 @@ func (s *situation) write(next *topology.State, why string) action {
 }
 
 func (s *situation) alarm(text string) action {
-	return action{deed: deedAlarm, epoch: s.state.Epoch, why: text}
+	return action{deed: deedAlarm, epoch: s.state.Epoch, why: text, subject: text}
 }
 
 func addresses(list []candidate) []string {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -219,11 +220,22 @@ func (d *discovery) refusals() error {
 	return nil
 }
 
+// Reason says in a few words why a node in Discovery.Unreachable could not be asked.
+func Reason(err error) string {
+	switch {
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return "it closes the connection without an answer, which a redis-server does not do"
+	case strings.Contains(err.Error(), "redigo: "): // what the library says when it cannot read a reply
+		return "what answers there is no redis-server"
+	}
+	return brief(err)
+}
+
 // failures lists what went wrong where.
 func (d *discovery) failures() string {
 	var parts []string
 	for _, addr := range slices.Sorted(maps.Keys(d.errs)) {
-		parts = append(parts, fmt.Sprintf("%s (%s)", addr, brief(d.errs[addr])))
+		parts = append(parts, fmt.Sprintf("%s (%s)", addr, Reason(d.errs[addr])))
 	}
 	return strings.Join(parts, ", ")
 }
@@ -234,7 +246,7 @@ func (d *discovery) roles() string {
 	for _, addr := range slices.Sorted(maps.Keys(d.answers)) {
 		part := addr + " is a replica of " + d.answers[addr].Master
 		if err := d.errs[d.cfg.reachable(d.answers[addr].Master)]; err != nil {
-			part += " (" + brief(err) + ")"
+			part += " (" + Reason(err) + ")"
 		}
 		parts = append(parts, part)
 	}

@@ -17,21 +17,22 @@ func (l *loop) decide(now time.Time) {
 		l.begin(now)
 		return
 	}
-	if !l.coord.Leading() || l.busy[string(deedWrite)] || len(l.members) == 0 {
+	if !l.coord.Leading() {
+		clear(l.alarms) // they are the leader's business
+		return
+	}
+	if l.busy[string(deedWrite)] || len(l.members) == 0 {
 		return
 	}
 	// The State may have changed since this turn began; what is decided about an old one is void.
 	if l.coord.Snapshot().Version != l.snapshot.Version {
 		return
 	}
-	standing := make(map[string]bool)
-	for _, a := range decide(l.situation(now)) {
+	actions := decide(l.situation(now))
+	l.tellAlarms(actions, l.snapshot.State)
+	for _, a := range actions {
 		switch a.deed {
-		case deedAlarm:
-			standing[a.why] = true
-			if !l.alarms[a.why] {
-				l.log.Error("operator needed", "epoch", a.epoch, "alarm", a.why)
-			}
+		case deedAlarm: // told
 		case deedWrite:
 			if now.After(l.holdWrites) {
 				l.write(a, now)
@@ -46,7 +47,6 @@ func (l *loop) decide(now time.Time) {
 			l.command(a)
 		}
 	}
-	l.alarms = standing
 }
 
 // begin makes the first State when this member has come to lead and there is none still.
@@ -156,12 +156,20 @@ func (l *loop) tellWrite(was *topology.State, a action, took, phase time.Duratio
 		if len(late) > 0 {
 			log.Warn("failover: members did not acknowledge the fence in time", "members", strings.Join(late, ","))
 		}
+		if a.loss != "" {
+			log.Warn("failover: data is given up: "+a.loss, "choice", s.Failover.Choice)
+		}
 		log.Info("failover: candidate chosen", "choice", s.Failover.Choice, "why", a.why, "fence", phase)
 	case was.Phase != topology.Stable:
 		log.Warn("failover: complete", "master", s.Master.Addr, "was", was.Master.Addr, "promotion", phase,
 			"duration", time.Since(l.failovers.began()))
 	default:
-		log.Info("state: "+a.why, "state", describe(s))
+		level := slog.LevelInfo
+		if serving(was) > 0 && serving(s) == 0 {
+			level = slog.LevelWarn // no replica is left to take over
+		}
+		log.Log(l.ctx, level, "state: "+a.why)
+		log.Debug("state written", "state", describe(s))
 	}
 }
 
@@ -244,6 +252,9 @@ func (l *loop) command(a action) {
 	if a.deed == deedSwap {
 		l.swap(a, c)
 		return
+	}
+	if a.force {
+		r.cutAt = time.Now()
 	}
 	l.task(a.key(), func(ctx context.Context) func() {
 		began := time.Now()

@@ -2,6 +2,7 @@ package monitor
 
 import (
 	"context"
+	"log/slog"
 	"maps"
 	"slices"
 	"sync"
@@ -15,6 +16,8 @@ const (
 	turnInterval = 20 * time.Millisecond
 	// settleTime is how long nodes are asked more often after a change of State.
 	settleTime = 5 * time.Second
+	// cutTime is how long after a command that disconnects a node's clients the loss of our own connection is its work.
+	cutTime = time.Second
 )
 
 // loop is the one owner of everything the monitor knows. Its methods are called by the goroutine of run only; what
@@ -47,8 +50,8 @@ type loop struct {
 	published      []topology.NodeView
 	reading        *reading
 	tried          map[step]attempt
-	holdWrites     time.Time // no write before: the last one failed
-	alarms         map[string]bool
+	holdWrites     time.Time        // no write before: the last one failed
+	alarms         map[string]alarm // by subject
 	failovers      chronicle
 
 	lastTurn time.Time
@@ -69,7 +72,7 @@ func newLoop(ctx context.Context, m *Monitor) *loop {
 		announced: make(map[string]string),
 		trail:     newTrail(m.cfg.MaxLagTime),
 		tried:     make(map[step]attempt),
-		alarms:    make(map[string]bool),
+		alarms:    make(map[string]alarm),
 		lastTurn:  time.Now(),
 	}
 	unwatch := m.coord.Watch(func(topology.Snapshot) { poke(l.changed) })
@@ -179,7 +182,6 @@ func (l *loop) follow(now time.Time) {
 	if was.State == nil || was.State.Epoch != is.State.Epoch || was.State.Phase != is.State.Phase {
 		l.phaseSince = now
 		l.reading = nil
-		clear(l.alarms)
 	}
 	l.failovers.follow(was.State, is.State, now)
 	for _, n := range nodesOf(is.State) {
@@ -225,7 +227,7 @@ func (l *loop) take(r report) {
 	if r.sign == signLife {
 		rec.lost = false
 	}
-	if r.lost != nil && !rec.lost && !rec.vitality.down && l.ours(r.from.addr) {
+	if r.lost != nil && !rec.lost && !rec.vitality.down && l.ours(r.from.addr) && r.at.Sub(rec.cutAt) > cutTime {
 		rec.lost = true
 		l.log.Info("watch connection lost", "node", r.from.addr, "error", brief(r.lost))
 	}
@@ -274,7 +276,11 @@ func (l *loop) judge(now time.Time) {
 			continue // a name that is not known to be a node yet
 		}
 		if r.vitality.down && !was {
-			l.log.Info("node is down", "node", addr, "reason", r.vitality.reason, "after", now.Sub(r.vitality.since))
+			level := slog.LevelInfo
+			if l.essential(addr) {
+				level = slog.LevelWarn
+			}
+			l.log.Log(l.ctx, level, "node is down", "node", addr, "reason", r.vitality.reason, "after", now.Sub(r.vitality.since))
 		} else if r.node.down && !r.vitality.down {
 			l.log.Info("node answers again", "node", addr)
 		}
@@ -300,6 +306,19 @@ func (l *loop) judge(now time.Time) {
 // ours reports whether addr is a node that is configured or in the State.
 func (l *loop) ours(addr string) bool {
 	return slices.Contains(l.cfg.Nodes, addr) || l.snapshot.State != nil && inState(l.snapshot.State, addr)
+}
+
+// essential reports whether a node is the master, or the last replica that is not down.
+func (l *loop) essential(addr string) bool {
+	s := l.snapshot.State
+	if s == nil || addr == s.Master.Addr {
+		return s != nil
+	}
+	_, replica := s.Replica(addr)
+	return replica && !slices.ContainsFunc(s.Replicas, func(r topology.Replica) bool {
+		other := l.records[r.Addr]
+		return r.Addr != addr && other != nil && !other.vitality.down
+	})
 }
 
 // unsettled reports whether a node's part in the State is about to change.

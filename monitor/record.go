@@ -15,6 +15,7 @@ type record struct {
 	named    time.Time // when another node last named this one
 	told     bool      // err was logged
 	lost     bool      // the loss of the watch connection was logged, and nothing was heard since
+	cutAt    time.Time // when we had the node disconnect its clients, us among them; zero: never
 	noFile   bool      // it was logged that the node has no configuration file
 }
 

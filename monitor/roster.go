@@ -20,7 +20,7 @@ func (s *situation) keep() []action {
 	}
 	var actions []action
 	if next := s.roster(s.recognised()); !next.Equal(s.state) {
-		actions = append(actions, s.write(next, "the replicas have changed"))
+		actions = append(actions, s.write(next, s.changes(next)))
 	}
 	if len(s.rivals) > 0 {
 		return append(actions, s.rivalry("no failover will take place and no node is moved"))
@@ -43,7 +43,7 @@ func (s *situation) bury() []action {
 	if len(next.Replicas) == len(s.state.Replicas) {
 		return nil
 	}
-	return []action{s.write(next, "a replica is down")}
+	return []action{s.write(next, s.changes(next))}
 }
 
 // recognised is State with what its living master says of itself.

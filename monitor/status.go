@@ -94,8 +94,8 @@ func (l *loop) report(now time.Time) {
 	}
 	l.reported = now
 	s := &Status{At: now, Leading: l.coord.Leading(), Failovers: slices.Clone(l.failovers.records)}
-	for text := range l.alarms {
-		s.Alarms = append(s.Alarms, text)
+	for _, a := range l.alarms {
+		s.Alarms = append(s.Alarms, a.text)
 	}
 	slices.Sort(s.Alarms)
 	for addr, r := range l.records {

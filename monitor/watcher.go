@@ -22,7 +22,7 @@ type report struct {
 	info    *info
 	latency time.Duration
 	err     error // an error reply: the node lives but does not let us in
-	lost    error // why the watch connection ended
+	lost    error // why a watch connection that was up ended
 	company *company
 }
 
@@ -92,14 +92,18 @@ func (w *watcher) tell(ctx context.Context, r report) {
 func (w *watcher) wait(ctx context.Context) {
 	for ctx.Err() == nil {
 		began := time.Now()
-		err := w.subscribed(ctx)
+		connected, err := w.subscribed(ctx)
 		if ctx.Err() != nil {
 			return
 		}
 		if diagnose(err) == answered {
 			w.tell(ctx, report{observation: observation{sign: signLife, began: began}, err: err})
 		} else {
-			w.tell(ctx, report{observation: observation{sign: signLost, began: began}, lost: err})
+			r := report{observation: observation{sign: signLost, began: began}}
+			if connected {
+				r.lost = err
+			}
+			w.tell(ctx, r)
 			w.doubt()
 		}
 		select {
@@ -110,18 +114,18 @@ func (w *watcher) wait(ctx context.Context) {
 	}
 }
 
-// subscribed holds one watch connection until it is lost, and returns why.
-func (w *watcher) subscribed(ctx context.Context) error {
+// subscribed holds one watch connection until it is lost, and returns why and whether it was ever up.
+func (w *watcher) subscribed(ctx context.Context) (connected bool, err error) {
 	l, err := w.dialer.openLink(ctx, w.addr, w.replyLimit())
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer l.Close()
 	if err := l.Send("SUBSCRIBE", w.cfg.channel(), commonChannel); err != nil {
-		return err
+		return false, err
 	}
 	if err := l.Flush(); err != nil {
-		return err
+		return false, err
 	}
 	beating, stop := context.WithCancel(ctx)
 	var beats sync.WaitGroup
@@ -133,8 +137,9 @@ func (w *watcher) subscribed(ctx context.Context) error {
 		began := time.Now()
 		_, err := l.receive(2 * w.cfg.StallAfter)
 		if diagnose(err) != answered {
-			return err
+			return connected, err
 		}
+		connected = true
 		// An error is an answer: a user who may not subscribe still has a connection to wait on.
 		w.tell(ctx, report{observation: observation{sign: signLife, began: began}})
 	}

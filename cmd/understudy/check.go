@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"github.com/understudy/understudy/internal/checkup"
 )
@@ -82,9 +83,12 @@ func (o *options) settings() checkup.Settings {
 	return s
 }
 
+// settleTime is how long replicas may take at a start to come into sync before that is called a problem.
+const settleTime = 10 * time.Second
+
 // warn logs the problems that check would find.
 func warn(ctx context.Context, o *options, log *slog.Logger) {
-	facts, err := checkup.Gather(ctx, o.monitor())
+	facts, err := checkup.GatherSettled(ctx, o.monitor(), settleTime)
 	if err != nil {
 		log.Debug("the nodes' settings could not be checked", "error", err)
 		return

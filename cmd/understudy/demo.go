@@ -72,7 +72,7 @@ func (c *demoCommand) show(ctx context.Context, d *demo.Demo, s *streams) (err e
 		}
 		break
 	}
-	return err
+	return explainListen(err, "--port")
 }
 
 // play serves on one port and plays until ctx ends.
@@ -116,6 +116,7 @@ A master and two replicas behind one port:
 
   connect   redis-cli -p %[1]s
   load      redis-benchmark -p %[1]s -t set,get,incr -c 50 -P 16 -q
+            (it ends at the first error, so at the -UNKNOWNRESULT of a write that a kill interrupts; start it again)
   look      %[2]s nodes --addr :%[1]s
 `, port, os.Args[0])
 	if !c.Chaos {

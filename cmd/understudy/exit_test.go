@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/understudy/understudy/internal/testcluster"
@@ -32,6 +33,39 @@ func write(t *testing.T, text string) string {
 	return path
 }
 
+// webServer returns the address of a server that does not speak Redis's protocol.
+func webServer(t *testing.T) string {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var serving sync.WaitGroup
+	t.Cleanup(func() { ln.Close(); serving.Wait() })
+	serving.Go(func() {
+		for {
+			conn, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			if _, err := conn.Read(make([]byte, 1024)); err == nil {
+				_, _ = conn.Write([]byte("HTTP/1.1 400 Bad Request\r\n\r\n")) // who has hung up need not read it
+			}
+			conn.Close()
+		}
+	})
+	return ln.Addr().String()
+}
+
+func port(t *testing.T, addr string) string {
+	t.Helper()
+	_, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return port
+}
+
 func TestEveryFailureEndsWithItsStatusAndOneSentence(t *testing.T) {
 	closed := closedPort(t)
 	redis := testcluster.NewRedis(t)
@@ -43,6 +77,8 @@ func TestEveryFailureEndsWithItsStatusAndOneSentence(t *testing.T) {
 	list := write(t, "- a\n- b\n")
 	broken := write(t, "nodes: [\n")
 	nothing := write(t, "nodes:\n")
+	unitless := write(t, "nodes: [127.0.0.1:1]\nhold-timeout: 3\n")
+	web := webServer(t)
 	nested := write(t, "loops: [1, 2]\n")
 
 	for name, c := range map[string]struct {
@@ -80,16 +116,27 @@ func TestEveryFailureEndsWithItsStatusAndOneSentence(t *testing.T) {
 		"check of a bad file":      {nil, []string{"check", stranger}, 2, []string{stranger, "line 3"}},
 		"a negative length":        {nil, []string{"demo", "--for=-1s"}, 2, []string{"for is -1s"}},
 
-		"no node answers":    {nil, []string{"run", "--nodes", closed}, 1, []string{closed, "connection refused", "check the addresses"}},
-		"two masters":        {nil, []string{"run", "--nodes", redis.Addr + "," + second.Addr}, 1, []string{redis.Addr, second.Addr, "REPLICAOF"}},
-		"a password missing": {nil, []string{"run", "--nodes", guarded.Addr}, 1, []string{guarded.Addr, "password"}},
-		"an address in use":  {nil, []string{"run", "--nodes", redis.Addr, "--listen", second.Addr}, 1, []string{second.Addr, "--listen"}},
-		"check of no node":   {[]string{"UNDERSTUDY_NODES=" + closed}, []string{"check"}, 1, []string{closed}},
-		"status of nobody":   {nil, []string{"status", "--addr", closed}, 1, []string{closed, "--addr"}},
-		"nodes of nobody":    {[]string{"UNDERSTUDY_ADDR=" + closed}, []string{"nodes"}, 1, []string{closed, "--addr"}},
-		"status of a server": {nil, []string{"status", "--addr", redis.Addr}, 1, []string{redis.Addr, "not an Understudy"}},
-		"nodes of a server":  {nil, []string{"nodes", "--addr", redis.Addr}, 1, []string{redis.Addr, "not an Understudy"}},
-		"a wrong password":   {nil, []string{"status", "--addr", guarded.Addr, "--password", "x"}, 1, []string{guarded.Addr, "--password"}},
+		"no node answers":   {nil, []string{"run", "--nodes", closed}, 1, []string{closed, "connection refused", "check the addresses"}},
+		"a negative number": {nil, []string{"run", "--nodes", closed, "--loops", "-1"}, 2, []string{"loops is -1", "from 1 to 64"}},
+		"a duration without unit in the file": {nil, []string{"run", "--config", unitless}, 2,
+			[]string{unitless, "line 2: hold-timeout", `"3"`, "has a unit"}},
+		"a port that is no address": {nil, []string{"status", "--addr", "14001"}, 2, []string{`addr is "14001"`, "host:port, :port or unix:/path"}},
+		"no folder for the state": {nil, []string{"run", "--nodes", redis.Addr, "--state", filepath.Join(missing, "state.json")}, 1,
+			[]string{"create the folder " + missing, "--state"}},
+		"no address of this machine": {nil, []string{"run", "--nodes", redis.Addr, "--listen", "192.0.2.1:1"}, 1,
+			[]string{"cannot listen on 192.0.2.1:1", "no address of this machine", "--listen"}},
+		"a port of the demonstration in use": {nil, []string{"demo", "--port", port(t, redis.Addr)}, 1, []string{redis.Addr, "--port"}},
+		"check of another server":            {[]string{"UNDERSTUDY_NODES=" + web}, []string{"check"}, 1, []string{web, "no redis-server"}},
+		"status of another server":           {nil, []string{"status", "--addr", web}, 1, []string{web, "not an Understudy", "--addr"}},
+		"two masters":                        {nil, []string{"run", "--nodes", redis.Addr + "," + second.Addr}, 1, []string{redis.Addr, second.Addr, "REPLICAOF"}},
+		"a password missing":                 {nil, []string{"run", "--nodes", guarded.Addr}, 1, []string{guarded.Addr, "password"}},
+		"an address in use":                  {nil, []string{"run", "--nodes", redis.Addr, "--listen", second.Addr}, 1, []string{second.Addr, "--listen"}},
+		"check of no node":                   {[]string{"UNDERSTUDY_NODES=" + closed}, []string{"check"}, 1, []string{closed}},
+		"status of nobody":                   {nil, []string{"status", "--addr", closed}, 1, []string{closed, "--addr"}},
+		"nodes of nobody":                    {[]string{"UNDERSTUDY_ADDR=" + closed}, []string{"nodes"}, 1, []string{closed, "--addr"}},
+		"status of a server":                 {nil, []string{"status", "--addr", redis.Addr}, 1, []string{redis.Addr, "not an Understudy"}},
+		"nodes of a server":                  {nil, []string{"nodes", "--addr", redis.Addr}, 1, []string{redis.Addr, "not an Understudy"}},
+		"a wrong password":                   {nil, []string{"status", "--addr", guarded.Addr, "--password", "x"}, 1, []string{guarded.Addr, "--password"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -97,7 +144,12 @@ func TestEveryFailureEndsWithItsStatusAndOneSentence(t *testing.T) {
 			if status != c.status {
 				t.Errorf("the status is %d, want %d", status, c.status)
 			}
-			if stdout != "" {
+			for _, prefix := range []string{"proxy: ", "topology: ", "monitor: ", "redigo: "} {
+				if strings.Contains(stderr, "understudy: "+prefix) {
+					t.Errorf("standard error names a package: %q", stderr)
+				}
+			}
+			if stdout != "" && c.args[0] != "demo" {
 				t.Errorf("standard output has %q", stdout)
 			}
 			lines := strings.Split(strings.TrimSuffix(stderr, "\n"), "\n")

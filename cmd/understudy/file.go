@@ -15,8 +15,16 @@ import (
 // fileResolver gives the parser the options of the file that --config or UNDERSTUDY_CONFIG names.
 type fileResolver struct {
 	read   bool
-	err    error             // of reading the file; the parser would blame it on an option
-	values map[string]string // by the name of the option, as the flag would be given
+	err    error // of reading the file; the parser would blame it on an option
+	path   string
+	values map[string]fileValue // by the name of the option
+	used   map[string]bool      // by the name of the option: its value was taken from the file
+}
+
+// fileValue is what the file says about one option.
+type fileValue struct {
+	text string // as the flag would be given
+	line int
 }
 
 var _ kong.Resolver = (*fileResolver)(nil)
@@ -36,6 +44,7 @@ func (r *fileResolver) Resolve(ctx *kong.Context, parent *kong.Path, flag *kong.
 		if path == "" {
 			return nil, nil
 		}
+		r.path, r.used = path, make(map[string]bool)
 		r.values, r.err = readOptions(path, parent.Flags)
 	}
 	if fromEnvironment(flag) {
@@ -45,7 +54,18 @@ func (r *fileResolver) Resolve(ctx *kong.Context, parent *kong.Path, flag *kong.
 	if !ok || named(parent.Flags, "config") == nil {
 		return nil, nil // not in the file, or not an option of the command that has read it
 	}
-	return value, nil
+	r.used[flag.Name] = true
+	return value.text, nil
+}
+
+// locate says where a value comes from that the parser refuses, if it is from the file.
+func (r *fileResolver) locate(err error) error {
+	for name := range r.used {
+		if rest, ok := strings.CutPrefix(err.Error(), "--"+name+": "); ok {
+			return fmt.Errorf("%s: line %d: %s: %s", r.path, r.values[name].line, name, explainValue(rest))
+		}
+	}
+	return errors.New(explainValue(err.Error()))
 }
 
 func named(flags []*kong.Flag, name string) *kong.Flag {
@@ -62,7 +82,10 @@ func parse(parser *kong.Kong, file *fileResolver, args []string) (*kong.Context,
 	if file.err != nil {
 		return nil, file.err
 	}
-	return ctx, err
+	if err != nil {
+		return nil, file.locate(err)
+	}
+	return ctx, nil
 }
 
 // fromEnvironment reports whether the environment sets the option; the parser has taken the value from there already.
@@ -71,10 +94,10 @@ func fromEnvironment(flag *kong.Flag) bool {
 }
 
 // readOptions reads a file of options: one YAML mapping, whose keys are the long names of flags.
-func readOptions(path string, flags []*kong.Flag) (map[string]string, error) {
+func readOptions(path string, flags []*kong.Flag) (map[string]fileValue, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, fmt.Errorf("read the configuration: %w", err)
+		return nil, fmt.Errorf("read the configuration: %w; name a file that can be read with --config", err)
 	}
 	defer f.Close()
 	var root yaml.Node
@@ -88,7 +111,7 @@ func readOptions(path string, flags []*kong.Flag) (map[string]string, error) {
 	if mapping.Kind != yaml.MappingNode {
 		return nil, fmt.Errorf("%s: line %d: there must be options as name: value", path, mapping.Line)
 	}
-	values := map[string]string{}
+	values := map[string]fileValue{}
 	for i := 0; i < len(mapping.Content); i += 2 {
 		key, node := mapping.Content[i], mapping.Content[i+1]
 		flag := named(flags, key.Value)
@@ -102,7 +125,7 @@ func readOptions(path string, flags []*kong.Flag) (map[string]string, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: line %d: %s %w", path, node.Line, key.Value, err)
 		}
-		values[key.Value] = value
+		values[key.Value] = fileValue{value, node.Line}
 	}
 	return values, nil
 }

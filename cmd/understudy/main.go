@@ -61,7 +61,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 				}
 			}
 		}()
-		command, err = parse(parser, file, args)
+		command, err = parse(parser, file, joinNegatives(args))
 	}()
 	if exited {
 		return status
@@ -120,11 +120,6 @@ func fail(stderr io.Writer, err error) int {
 		return exitBadUsage
 	}
 	return exitFailed
-}
-
-// sentence makes one line of an error that may be several.
-func sentence(err error) string {
-	return strings.ReplaceAll(strings.TrimSpace(err.Error()), "\n", "; ")
 }
 
 // helpCommand exists because people type "understudy help".

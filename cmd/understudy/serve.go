@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
 	"runtime"
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
+
+	"github.com/alecthomas/kong"
 
 	"github.com/understudy/understudy/monitor"
 	"github.com/understudy/understudy/proxy"
@@ -24,11 +26,13 @@ type runCommand struct {
 }
 
 // Run serves until a signal ends ctx.
-func (r *runCommand) Run(ctx context.Context, s *streams) error {
+func (r *runCommand) Run(ctx context.Context, parser *kong.Kong, s *streams) error {
+	log := r.logger(s)
+	warnOfStrangers(os.Environ(), variables(parser), log)
 	if err := r.validate(); err != nil {
 		return err
 	}
-	return serve(ctx, &r.options, r.logger(s), func([]net.Addr) {})
+	return explainListen(serve(ctx, &r.options, log, func([]net.Addr) {}), "--listen")
 }
 
 // serve is one Understudy from start to end: it finds out who is master, calls ready with the addresses it listens on,
@@ -64,7 +68,7 @@ func serve(ctx context.Context, o *options, log *slog.Logger, ready func([]net.A
 	defer answers.Close()
 	front, err := proxy.New(cfg, coord, answers, log)
 	if err != nil {
-		return explainListen(err)
+		return listenError{err}
 	}
 	meter := proxy.NewMeter(front)
 	answers.Count(meter)
@@ -97,7 +101,7 @@ func coordinator(ctx context.Context, o *options, log *slog.Logger) (coord topol
 	}
 	local, err := topology.OpenLocal(topology.LocalConfig{Cluster: o.Cluster, ID: o.ID, Path: path})
 	if err != nil {
-		return nil, "", err
+		return nil, "", explainState(err, path)
 	}
 	return local, path, nil
 }
@@ -168,17 +172,6 @@ func sameCluster(state *topology.State, o *options, path string) error {
 	}
 	return fmt.Errorf("the state in %s is about the master %s, and none of nodes (%s) is in it: give this cluster a name of its own (--cluster) %s",
 		path, state.Master.Addr, strings.Join(o.Nodes, ", "), what)
-}
-
-// explainListen says what to do about an address that cannot be listened on.
-func explainListen(err error) error {
-	switch {
-	case errors.Is(err, syscall.EADDRINUSE):
-		return fmt.Errorf("%w: stop the process that has it, or choose another address with --listen", err)
-	case errors.Is(err, syscall.EACCES):
-		return fmt.Errorf("%w: choose an address with --listen that this user may use", err)
-	}
-	return err
 }
 
 func addresses(addrs []net.Addr) string {

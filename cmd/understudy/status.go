@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -20,9 +22,14 @@ type target struct {
 
 // ask connects, has f ask, and says what to do about an error.
 func (t *target) ask(f func(*client.Client) error) error {
+	if _, port, err := net.SplitHostPort(t.Addr); !strings.HasPrefix(t.Addr, "unix:/") && (err != nil || !isPort(port)) {
+		return badUsage{fmt.Errorf("addr is %q: it must be host:port, :port or unix:/path", t.Addr)}
+	}
 	c, err := client.Dial(t.Addr, t.Username, t.Password)
 	if err == nil {
-		err = errors.Join(f(c), c.Close())
+		if err = f(c); err == nil {
+			err = c.Close()
+		}
 	}
 	switch {
 	case err == nil:
@@ -34,7 +41,15 @@ func (t *target) ask(f func(*client.Client) error) error {
 	case errors.Is(err, client.ErrStranger):
 		return fmt.Errorf("%s: %w; name its address with --addr", t.Addr, err)
 	}
+	if errors.Is(err, io.EOF) || strings.Contains(err.Error(), "redigo: ") { // what the library says when it cannot read a reply
+		return fmt.Errorf("%s: %w: it does not speak Redis's protocol; name another address with --addr", t.Addr, client.ErrStranger)
+	}
 	return fmt.Errorf("%s does not answer as an Understudy does: %w", t.Addr, err)
+}
+
+func isPort(s string) bool {
+	n, err := strconv.Atoi(s)
+	return err == nil && n >= 1 && n <= 65535
 }
 
 type statusCommand struct {

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/understudy/understudy/monitor"
 )
 
 // Finding is one thing that was found, in a sentence that says what to do about it.
@@ -66,9 +68,29 @@ func (j *judge) where(is func(*Node) bool) []string {
 
 func list(addrs []string) string { return strings.Join(addrs, ", ") }
 
+// subject is a list of nodes as the subject of a sentence, with the verb that agrees with it.
+func subject(addrs []string, one, several string) string {
+	last := len(addrs) - 1
+	if last == 0 {
+		return addrs[0] + " " + one
+	}
+	return list(addrs[:last]) + " and " + addrs[last] + " " + several
+}
+
+// late lists the replicas that are not in sync.
+func (f *Facts) late() []string {
+	var addrs []string
+	for _, n := range f.Nodes {
+		if !n.Master && !n.InSync {
+			addrs = append(addrs, n.Addr)
+		}
+	}
+	return addrs
+}
+
 func (j *judge) reachable() {
 	for _, addr := range slices.Sorted(maps.Keys(j.Unreachable)) {
-		j.problem("%s cannot be reached (%v): start it, correct its address, or take it out of nodes", addr, j.Unreachable[addr])
+		j.problem("%s cannot be reached (%s): start it, correct its address, or take it out of nodes", addr, monitor.Reason(j.Unreachable[addr]))
 	}
 	if blind := j.where(func(n *Node) bool { return n.Config == nil }); len(blind) > 0 {
 		j.note("CONFIG GET is not allowed on %s: their settings could not be checked", list(blind))
@@ -81,8 +103,8 @@ func (j *judge) successors() {
 		j.problem("%s has no replica: nothing can take over when it fails; start a replica of it", j.Nodes[0].Addr)
 		return
 	}
-	if late := j.where(func(n *Node) bool { return !n.Master && !n.InSync }); len(late) > 0 {
-		j.problem("%s is not in sync with the master now: see the log there for why", list(late))
+	if late := j.late(); len(late) > 0 {
+		j.problem("%s not in sync with the master now: see the log there for why", subject(late, "is", "are"))
 	}
 	able := j.where(func(n *Node) bool { return !n.Master && n.Priority > 0 && !slices.Contains(j.NoFailover, n.Addr) })
 	if len(able) == 0 {
@@ -96,17 +118,17 @@ func (j *judge) persistence() {
 		return n.Config != nil && n.Config["save"] == "" && n.Config["appendonly"] != "yes"
 	})
 	if len(forgetful) > 0 {
-		j.problem("%s keeps nothing on disk (save is empty, appendonly is no): as master, restarted by a supervisor within a second of a crash, "+
-			"it comes back empty and its replicas may copy that before one of them is promoted; set appendonly yes, or have the supervisor wait some seconds",
-			list(forgetful))
+		j.problem("%s nothing on disk (save is empty, appendonly is no): a master like that, restarted by a supervisor within a second of a crash, "+
+			"comes back empty and its replicas may copy that before one of them is promoted; set appendonly yes, or have the supervisor wait some seconds",
+			subject(forgetful, "keeps", "keep"))
 	}
 }
 
 // rewrite looks for nodes that forget their role with a restart.
 func (j *judge) rewrite() {
 	if fileless := j.where(func(n *Node) bool { return n.File == "" && n.Version != "" }); len(fileless) > 0 {
-		j.problem("%s runs without a configuration file, so CONFIG REWRITE fails there: restarted after a failover it begins in its old role, "+
-			"until Understudy has corrected that; start redis-server with a file that it may write", list(fileless))
+		j.problem("%s without a configuration file, so CONFIG REWRITE fails there: a node restarted after a failover begins in its old role, "+
+			"until Understudy has corrected that; start redis-server with a file that it may write", subject(fileless, "runs", "run"))
 	}
 }
 
@@ -203,7 +225,7 @@ func (j *judge) minReplicas() {
 	for i := range j.Nodes {
 		n := &j.Nodes[i]
 		if want, err := strconv.Atoi(n.Config["min-replicas-to-write"]); err == nil && want > max(left, 0) && len(j.Nodes) > 1 {
-			j.problem("min-replicas-to-write is %d on %s: after a failover there are %d replicas until the old master is back, and it would refuse writes; "+
+			j.problem("min-replicas-to-write is %d on %s: after a failover the number of replicas is %d until the old master is back, and it would refuse writes; "+
 				"lower it or add replicas", want, n.Addr, left)
 		}
 	}

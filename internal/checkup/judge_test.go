@@ -47,7 +47,11 @@ func TestEachDefectIsFoundAloneAndNamed(t *testing.T) {
 			words: []string{"r:3", "connection refused"},
 		},
 		"CONFIG forbidden":      {spoil: func(f *Facts, _ *Settings) { f.Nodes[1].Config = nil }, note: true, words: []string{"r:1", "CONFIG GET"}},
-		"a replica out of sync": {spoil: func(f *Facts, _ *Settings) { f.Nodes[2].InSync = false }, words: []string{"r:2", "not in sync"}},
+		"a replica out of sync": {spoil: func(f *Facts, _ *Settings) { f.Nodes[2].InSync = false }, words: []string{"r:2 is not in sync"}},
+		"two replicas out of sync": {
+			spoil: func(f *Facts, _ *Settings) { f.Nodes[1].InSync, f.Nodes[2].InSync = false, false },
+			words: []string{"r:1 and r:2 are not in sync"},
+		},
 		"nobody may be promoted": {
 			spoil: func(f *Facts, s *Settings) { f.Nodes[1].Priority, s.NoFailover = 0, []string{"r:2"} },
 			words: []string{"replica-priority", "no-failover"},

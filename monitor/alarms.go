@@ -1,0 +1,59 @@
+package monitor
+
+import (
+	"slices"
+
+	"github.com/understudy/understudy/topology"
+)
+
+// Subjects of alarms. An alarm whose words change while its subject stays is still the same trouble.
+const (
+	subjectNobody = "no node can take over"
+	subjectRivals = "others look after the nodes"
+)
+
+// alarm is one that stands.
+type alarm struct {
+	text   string
+	cause  string   // of subjectRivals: what comes of them
+	rivals []string // and who they are
+}
+
+// tellAlarms logs what has changed since the last decision: an alarm that is new or says something new, and one that is
+// over. While the State is being looked into or replaced, which says nothing about them, the alarms of before stand.
+func (l *loop) tellAlarms(actions []action, state *topology.State) {
+	standing := make(map[string]alarm)
+	undecided := false
+	for _, a := range actions {
+		switch a.deed {
+		case deedAlarm:
+			standing[a.subject] = alarm{a.why, a.cause, a.rivals}
+		case deedRead, deedWrite:
+			undecided = true
+		}
+	}
+	if undecided && len(standing) == 0 {
+		return
+	}
+	for subject, now := range standing {
+		was, stood := l.alarms[subject]
+		switch {
+		case stood && was.text == now.text:
+		case !stood, was.cause != now.cause, !fewer(now.rivals, was.rivals):
+			l.log.Error("operator needed", "epoch", state.Epoch, "alarm", now.text)
+		default:
+			l.log.Info("operator still needed", "epoch", state.Epoch, "alarm", now.text)
+		}
+	}
+	for subject, was := range l.alarms {
+		if _, stands := standing[subject]; !stands {
+			l.log.Warn("operator no longer needed", "epoch", state.Epoch, "alarm", was.text)
+		}
+	}
+	l.alarms = standing
+}
+
+// fewer reports whether all of now were there before, and more.
+func fewer(now, before []string) bool {
+	return len(now) < len(before) && !slices.ContainsFunc(now, func(name string) bool { return !slices.Contains(before, name) })
+}

@@ -1,0 +1,59 @@
+package monitor
+
+import (
+	"bytes"
+	"log/slog"
+	"strings"
+	"testing"
+
+	"github.com/understudy/understudy/topology"
+)
+
+func TestAnAlarmIsLoggedOnceAndWhenItIsOver(t *testing.T) {
+	var out bytes.Buffer
+	l := &loop{Monitor: &Monitor{log: slog.New(slog.NewTextHandler(&out, nil))}, alarms: make(map[string]alarm)}
+	s := situation{state: &topology.State{Epoch: 1}}
+	rivals := func(consequence string, names ...string) action {
+		s.rivals = names
+		return s.rivalry(consequence)
+	}
+	for _, step := range []struct {
+		what    string
+		actions []action
+		want    string // the level and the message of the one line logged; "" for none
+	}{
+		{"nobody can take over", []action{s.nobody("m is down")}, `level=ERROR msg="operator needed"`},
+		{"again", []action{s.nobody("m is down")}, ""},
+		{"while offsets are read", []action{{deed: deedRead}}, ""},
+		{"for another reason", []action{s.nobody("m is down; r1 is loading")}, `level=ERROR msg="operator needed"`},
+		{"it is over", nil, `level=WARN msg="operator no longer needed"`},
+		{"rivals", []action{rivals("nothing is moved", "x", "y")}, `level=ERROR msg="operator needed"`},
+		{"one of them has gone", []action{rivals("nothing is moved", "y")}, `level=INFO msg="operator still needed"`},
+		{"another one has come", []action{rivals("nothing is moved", "y", "z")}, `level=ERROR msg="operator needed"`},
+		{"it has got worse", []action{rivals("m is down", "y")}, `level=ERROR msg="operator needed"`},
+		{"they have gone", []action{}, `level=WARN msg="operator no longer needed"`},
+	} {
+		out.Reset()
+		l.tellAlarms(step.actions, s.state)
+		if got := out.String(); (step.want == "") != (got == "") || strings.Count(got, "\n") > 1 || !strings.Contains(got, step.want) {
+			t.Errorf("%s: logged %q, want %q", step.what, got, step.want)
+		}
+	}
+}
+
+func TestAnAlarmAboutRivalsIsASentence(t *testing.T) {
+	for _, c := range []struct {
+		rivals []string
+		want   string
+	}{
+		{[]string{rivalSentinel}, "a Sentinel looks after the same nodes and does not coordinate with this process; stop it"},
+		{[]string{"the Understudy x"}, "the Understudy x looks after the same nodes and does not coordinate with this process; stop all but one, or give"},
+		{[]string{rivalSentinel, "the Understudy x", "the Understudy y"},
+			"a Sentinel, the Understudy x and the Understudy y look after the same nodes and do not coordinate with this process; stop Sentinel, and"},
+	} {
+		s := situation{state: &topology.State{}, rivals: c.rivals}
+		if got := s.rivalry("nothing is moved").why; !strings.HasPrefix(got, "nothing is moved: "+c.want) {
+			t.Errorf("%q, want %q", got, c.want)
+		}
+	}
+}
