@@ -13,7 +13,7 @@ import (
 
 const (
 	// turnInterval is how often the loop looks at the clock when nothing happens.
-	turnInterval = 20 * time.Millisecond
+	turnInterval = 100 * time.Millisecond
 	// settleTime is how long nodes are asked more often after a change of State.
 	settleTime = 5 * time.Second
 	// cutTime is how long after a command that disconnects a node's clients the loss of our own connection is its work.
