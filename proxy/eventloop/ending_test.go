@@ -316,7 +316,12 @@ func TestAConnectionWithoutAHandlerGetsWhatWasWrittenAndEnds(t *testing.T) {
 		})
 		peer := f.peer()
 		peer.Write(noise(10 << 10)) // which nobody reads, so that it may fail
-		if got, err := io.ReadAll(peer); err != nil || string(got) != "-ERR no\r\n" {
+		// The kernel resets a connection whose input arrives when nobody holds it any more; what was written came before.
+		got, err := io.ReadAll(peer)
+		if errors.Is(err, syscall.ECONNRESET) {
+			err = nil
+		}
+		if err != nil || string(got) != "-ERR no\r\n" {
 			t.Errorf("the peer received %q, %v", got, err)
 		}
 	})
