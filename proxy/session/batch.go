@@ -289,6 +289,7 @@ func (s *Session) takeRedo() bool {
 			s.draining = true
 			return false
 		}
+		s.due -= min(s.due, len(item.reply))
 		s.emit(item.reply)
 	case item.block > 0:
 		if s.outstanding > 0 {
@@ -316,7 +317,7 @@ func (s *Session) takeRedo() bool {
 	}
 	s.redo[0] = redo{}
 	if s.redo = s.redo[1:]; len(s.redo) == 0 {
-		s.redo = nil
+		s.redo, s.due = nil, 0
 	}
 	return true
 }

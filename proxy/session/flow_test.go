@@ -179,6 +179,71 @@ func TestAClientThatDoesNotReadHoldsBackItselfOnly(t *testing.T) {
 	}
 }
 
+func TestAClientThatDoesNotReadIsNotCutOffBecauseAnotherWaitsBehindItsReplies(t *testing.T) {
+	for name, size := range map[string]int{"whole": 100_000, "in parts": 1_500_000} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.env.Config.OutputLimit = 16 << 20
+			w.state(1, topology.Stable, "m", "r1")
+			slow, quick := w.client(), w.client()
+			for range 2000 { // teaches the session that replies are small
+				slow.sends("GET s")
+				r := w.asked()
+				r.getsRequests("GET s")
+				r.says("$1\r\nx\r\n")
+				slow.gets("$1\r\nx\r\n")
+			}
+			slow.room = 0
+			value := fmt.Sprintf("$%d\r\n%s\r\n", size, strings.Repeat("v", size))
+			n := 2*w.env.Config.OutputLimit/size + 1
+			want := strings.Repeat(value, n)
+			slow.sends(strings.Split(strings.Repeat(",GET a", n), ",")[1:]...)
+			quick.sends("GET b")
+			r := w.link("r1")
+			if !strings.HasSuffix(r.received, encoded("GET b")) {
+				t.Fatal("the other's request does not wait behind those of the slow client")
+			}
+			unread := map[*fakeConn]string{} // of the reply under way
+			answer := func() {
+				for _, link := range w.links {
+					for !link.closed && !link.paused && (link.received != "" || unread[link] != "") {
+						if rest, ok := strings.CutPrefix(link.received, encoded("GET a")); ok && unread[link] == "" {
+							link.received, unread[link] = rest, value
+						}
+						if part := unread[link]; part != "" {
+							unread[link] = part[min(len(part), size/2):]
+							link.says(part[:min(len(part), size/2)])
+							continue
+						}
+						link.received = strings.TrimPrefix(link.received, encoded("GET b"))
+						link.says("$1\r\nb\r\n")
+					}
+				}
+			}
+			answer()
+			quick.gets("$1\r\nb\r\n")
+			if size := slow.session.out.Len(); size > hardOutput+len(value) {
+				t.Errorf("%d bytes were kept for a client that does not read them", size)
+			}
+			for i := 0; i < 2000 && len(slow.received) < len(want); i++ {
+				if slow.closed {
+					t.Fatalf("closed after %d bytes", len(slow.received))
+				}
+				slow.takes(len(value))
+				quick.sends("GET b")
+				for len(w.dials) > 0 {
+					w.accept(w.dials[0].addr)
+				}
+				answer()
+				quick.gets("$1\r\nb\r\n")
+			}
+			if slow.received != want {
+				t.Errorf("the slow client got %d bytes of %d", len(slow.received), len(want))
+			}
+		})
+	}
+}
+
 func TestInputIsNotReadWhileItCannotBeTaken(t *testing.T) {
 	w := newWorld(t)
 	c := w.client()

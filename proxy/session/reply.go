@@ -41,6 +41,10 @@ func (s *Session) Reply(c *upstream.Conn, e *upstream.Entry, frame []byte) {
 		s.recover(redo{request: c.Request(nil)})
 		return
 	}
+	if e.Kind == upstream.Repeatable && s.swamped(c) {
+		s.recover(redo{request: c.Request(nil)})
+		return
+	}
 	if len(s.recovered) == 0 {
 		s.answered()
 	}
@@ -73,6 +77,14 @@ func (s *Session) relieve(c *upstream.Conn) {
 	if c.Pause() {
 		s.lanePaused = c
 	}
+}
+
+// swamped reports whether there is no room for another reply that comes on c, because the client does not read and
+// others wait behind its replies, so that reading from c cannot stop. What can be asked again is, once there is room:
+// a client that reads slowly is not to be closed for the company it is in.
+func (s *Session) swamped(c *upstream.Conn) bool {
+	s.relieve(c)
+	return s.out.Len() >= hardOutput && s.lanePaused == nil
 }
 
 // retry reports whether an error reply only says that this node cannot do it now, nothing was applied, and another
@@ -119,6 +131,10 @@ func (s *Session) doubt(c *upstream.Conn) {
 // recover adds to what will be done again once nothing is outstanding.
 func (s *Session) recover(item redo) {
 	s.recovered = append(s.recovered, item)
+	if s.due += len(item.reply); s.due+s.out.Len() > s.env.Config.OutputLimit {
+		s.close(ByOutputLimit)
+		return
+	}
 	s.conn.Flush()
 }
 
@@ -139,6 +155,13 @@ func (s *Session) unknown() {
 // Stream implements upstream.Owner.
 func (s *Session) Stream(c *upstream.Conn, e *upstream.Entry, part []byte, last bool) {
 	if s.closed {
+		return
+	}
+	if e.Tag == tagPlain && e.Kind == upstream.Repeatable && !s.streaming && !s.passing && (len(s.recovered) > 0 || s.swamped(c)) {
+		s.passing = true
+	}
+	if s.passing {
+		s.passOver(c, last)
 		return
 	}
 	if e.Tag != tagPlain || len(s.recovered) > 0 || s.gathered != nil {
@@ -173,6 +196,16 @@ func (s *Session) Stream(c *upstream.Conn, e *upstream.Entry, part []byte, last 
 	}
 }
 
+// passOver handles a part of a large reply that will be asked for again.
+func (s *Session) passOver(c *upstream.Conn, last bool) {
+	if last {
+		s.passing = false
+		s.outstanding--
+		s.replySize = max(s.replySize, 1<<20)
+		s.recover(redo{request: c.Request(nil)})
+	}
+}
+
 // gather puts a large reply together that cannot be passed on in parts, because something must look at it whole.
 func (s *Session) gather(c *upstream.Conn, e *upstream.Entry, part []byte, last bool) {
 	s.gathered = append(s.gathered, part...)
@@ -188,7 +221,7 @@ func (s *Session) Lost(c *upstream.Conn, e *upstream.Entry, request []byte, sent
 	if s.closed {
 		return
 	}
-	s.gathered = nil
+	s.gathered, s.passing = nil, false
 	switch e.Tag {
 	case tagSpecial:
 		s.lostSpecial(c, e, request, sent)

@@ -51,6 +51,7 @@ type Session struct {
 
 	redo      []redo // requests to send again and replies that are due, before any input
 	recovered []redo // the same, still being gathered: becomes redo when nothing is outstanding
+	due       int    // bytes of the replies in both
 
 	draining bool // the next request waits until nothing is outstanding
 	ahead    int  // bytes behind the request being handled that were taken with it
@@ -61,6 +62,7 @@ type Session struct {
 	later     func()          // what is left to do when the reply that is being dealt with has been taken off its connection
 	gathered  []byte          // a large reply that something must look at whole
 	streaming bool            // a large reply is being passed on in parts
+	passing   bool            // a large reply is passed over, to be asked for again
 	tx        *transaction
 	attach    *attachment // the pin for life: subscriptions and the like
 
