@@ -5,7 +5,6 @@ import (
 	"slices"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/understudy/understudy/internal/testcluster"
 	"github.com/understudy/understudy/topology"
@@ -30,6 +29,7 @@ type seat struct {
 	changed chan struct{}
 	present bool
 	absent  chan struct{} // closed when the parliament has thrown this member out
+	asked   int           // how often the member wanted to know whether it leads: a few times in every turn of its loop
 }
 
 func (p *parliament) enter(id string) *seat {
@@ -98,6 +98,7 @@ func (s *seat) TakeSuspicions() []string        { return nil }
 func (s *seat) Leading() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.asked++
 	return s.leads()
 }
 
@@ -130,6 +131,25 @@ func (s *seat) acknowledge(epoch uint64) {
 	defer s.mu.Unlock()
 	s.fenced = epoch
 	s.tellAll()
+}
+
+// ponders waits until the member has had many turns in which to do something.
+func (s *seat) ponders(t *testing.T) {
+	t.Helper()
+	asked := func() int {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.asked
+	}
+	began := asked()
+	testcluster.WaitFor(t, "many turns of the loop", func() bool { return asked() >= began+100 })
+}
+
+// latest is the newest State.
+func (p *parliament) latest() *topology.State {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.current.State
 }
 
 // attend runs the monitor of a member.
@@ -183,11 +203,9 @@ func TestTheLeaderWaitsForEveryMembersAcknowledgement(t *testing.T) {
 	must(t, c.Nodes[0].Kill())
 	p.await(t, "the fence", func(s *topology.State) bool { return s.Phase == topology.Fencing })
 	a.acknowledge(2)
-	// b has not: for many turns of the loop nothing may happen.
-	for deadline := time.Now().Add(20 * turnInterval); time.Now().Before(deadline); time.Sleep(turnInterval) {
-		if s := a.Snapshot().State; s.Phase != topology.Fencing || roleOf(c.Nodes[1]) != "slave" {
-			t.Fatalf("state %+v before b has acknowledged", s)
-		}
+	a.ponders(t)
+	if s := p.latest(); s.Phase != topology.Fencing || roleOf(c.Nodes[1]) != "slave" {
+		t.Fatalf("state %+v before b has acknowledged", s)
 	}
 	b.acknowledge(2)
 	p.await(t, "the new master", func(s *topology.State) bool { return online(s, c.Addrs()[1]) && s.Epoch == 2 })
@@ -234,10 +252,9 @@ func TestOneMemberWhoCannotSeeTheMasterDeposesNobody(t *testing.T) {
 	testcluster.WaitFor(t, "three views of the master", func() bool { _, views := downs(); return views == 3 })
 	relay.Cut()
 	testcluster.WaitFor(t, "the leader to hold the master down", func() bool { down, _ := downs(); return down == 1 })
-	for deadline := time.Now().Add(20 * turnInterval); time.Now().Before(deadline); time.Sleep(turnInterval) {
-		if s := seats[0].Snapshot().State; s.Epoch != 1 {
-			t.Fatalf("one view of three deposed the master: %+v", s)
-		}
+	seats[0].ponders(t)
+	if s := p.latest(); s.Epoch != 1 {
+		t.Fatalf("one view of three deposed the master: %+v", s)
 	}
 	must(t, c.Nodes[0].Kill())
 	p.await(t, "the fence when all agree", func(s *topology.State) bool { return s.Phase == topology.Fencing && s.Epoch == 2 })
