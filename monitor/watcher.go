@@ -11,6 +11,9 @@ import (
 // being replaced to take over the port, short against everything a client notices.
 const probePause = 3 * time.Millisecond
 
+// restlessPause is the time between two INFO of a node that is changing its part.
+const restlessPause = 10 * time.Millisecond
+
 // longestPause is the time between attempts at a node that has been down for long.
 const longestPause = time.Second
 
@@ -168,7 +171,7 @@ func (w *watcher) poll(ctx context.Context) {
 		n, latency, err := w.control.info(ctx, w.replyLimit())
 		pause := w.cfg.ProbeInterval
 		if w.restless.Load() {
-			pause = max(pause/10, time.Millisecond)
+			pause = min(pause, restlessPause)
 		}
 		o := observation{began: began, at: time.Now()}
 		switch diagnose(err) {
