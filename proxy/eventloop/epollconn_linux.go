@@ -65,7 +65,8 @@ func (c *epollConn) ready(events uint32) {
 }
 
 func (c *epollConn) read() {
-	n, _, e := unix.RawSyscall(unix.SYS_READ, uintptr(c.fd), uintptr(unsafe.Pointer(&c.loop.buf[0])), readSize)
+	// Receiving spares the kernel what reading does for files: some percent of the two calls that a request costs.
+	n, _, e := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(c.fd), uintptr(unsafe.Pointer(&c.loop.buf[0])), readSize, 0, 0, 0)
 	switch {
 	case e == 0 && n > 0:
 		c.handler.Data(c.loop.buf[:n])
