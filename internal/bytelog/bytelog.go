@@ -172,9 +172,16 @@ func (l *Log) Clear() {
 }
 
 // Front appends the first n bytes to dst, n at most Len.
-func (l *Log) Front(dst []byte, n int) []byte {
-	off := l.off
+func (l *Log) Front(dst []byte, n int) []byte { return l.Range(dst, 0, n) }
+
+// Range appends n bytes to dst that begin skip bytes behind the front; skip + n is at most Len.
+func (l *Log) Range(dst []byte, skip, n int) []byte {
+	off := l.off + skip
 	for c := l.head; n > 0; c = c.next {
+		if off >= len(c.buf) {
+			off -= len(c.buf)
+			continue
+		}
 		k := min(n, len(c.buf)-off)
 		dst = append(dst, c.buf[off:off+k]...)
 		n -= k

@@ -24,7 +24,11 @@ type attachment struct {
 	stateful bool     // there is something else to it than subscriptions and tracking
 	spoiled  bool     // the pin is no longer as it was lent, even without all that
 	opaque   bool     // replies cannot be told from what the server sends by itself: MONITOR
+	large    *large   // the frame that is arriving in parts
 }
+
+// large is what a frame that arrives in parts was found to be at its beginning.
+type large struct{ push, ours bool }
 
 // topic is something subscribed to.
 type topic struct {
@@ -78,9 +82,14 @@ func (s *Session) handleAttached(cmd *command.Command, class command.Class, args
 		return s.besideAttachment(cmd, class, args, request)
 	}
 	if !s.env.Pool.Granted() {
-		s.hold()
+		if s.hold(); s.gaveUp && len(a.expected) == 0 {
+			s.decline()
+			return true
+		}
+		s.draining = s.gaveUp
 		return false
 	}
+	s.release()
 	s.passOn(cmd, args, request)
 	return true
 }
@@ -197,15 +206,41 @@ func (a *attachment) deliver(s *Session, frame []byte) {
 		key.DB = answered.db
 		s.regroup(key)
 	}
+	a.emit(s, frame, push, answered.ours)
+	a.delivered(s)
+}
+
+// emit passes a frame or a part of one on.
+func (a *attachment) emit(s *Session, part []byte, push, ours bool) {
 	switch {
-	case answered.ours:
+	case ours:
 	case push:
-		s.out.Append(frame) // also to a client that CLIENT REPLY has silenced
+		s.out.Append(part) // also to a client that CLIENT REPLY has silenced
 		s.conn.Flush()
 	default:
-		s.emit(frame)
+		s.emit(part)
 	}
-	if len(a.expected) > 0 {
+}
+
+// deliverPart passes a part of a large frame on: a message, or a reply that only a plain request can have.
+func (a *attachment) deliverPart(s *Session, part []byte, last bool) {
+	if a.large == nil {
+		a.large = &large{}
+		if !a.opaque {
+			push, answered := a.match(part, s.key.Proto)
+			a.large.push, a.large.ours = push, answered.ours
+		}
+	}
+	a.emit(s, part, a.large.push, a.large.ours)
+	if last {
+		a.large = nil
+		a.delivered(s)
+	}
+}
+
+// delivered goes on after a frame: a session without anything that needs a pin leaves it.
+func (a *attachment) delivered(s *Session) {
+	if a.opaque || len(a.expected) > 0 {
 		return
 	}
 	s.draining = false
@@ -267,6 +302,10 @@ func shard(word string) int {
 // lost is called when the pin has ended.
 func (a *attachment) lost(s *Session) {
 	a.pin = nil
+	if a.large != nil {
+		s.close(ByBrokenReply)
+		return
+	}
 	if a.opaque || a.stateful || a.tracking {
 		s.close(ByLostPin)
 		return

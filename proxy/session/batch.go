@@ -19,20 +19,30 @@ type redo struct {
 	request []byte
 	block   int  // the request is a MULTI ... EXEC of that many commands
 	last    bool // of which only the reply to EXEC is due
-	reply   []byte
+	// otherwise is the reply that the request got the first time, an error with which it was declined or a value read:
+	// the client's, if it cannot be done again in order.
+	otherwise []byte
+	behind    *delivery // what the client has got of its reply
+
+	reply  []byte
+	effect bool // the reply is that of a write, which was or may have been applied
 }
 
-// inOrder keeps the list from doing things in another order than the client asked for: when it is not known whether a
-// write was applied, a request in front of it that is sent now would come behind it. A read could see what the write
-// has made. So those are unknown as well.
+// inOrder keeps the list from doing things in another order than the client asked for: what stands in front of a write
+// that was applied, or may have been, is not sent now, behind it. A write would overwrite what came later, and a read
+// could see it. Such a request gets the reply that it had, or else its outcome is unknown.
 func inOrder(items []redo) []redo {
 	for i := len(items) - 1; i >= 0; i-- {
-		if string(items[i].reply) != unknownResult {
+		if !items[i].effect {
 			continue
 		}
 		for j := range i {
-			if items[j].reply == nil {
-				items[j] = redo{reply: items[i].reply}
+			switch item := &items[j]; {
+			case item.reply != nil:
+			case item.otherwise != nil:
+				item.reply = item.otherwise
+			default:
+				item.reply = []byte(unknownResult)
 			}
 		}
 		break
@@ -300,6 +310,16 @@ func (s *Session) takeRedo() bool {
 			return false
 		}
 	default:
+		if item.behind != nil {
+			if s.gaveUp { // an error would be the rest of another reply
+				s.close(ByBrokenReply)
+				return false
+			}
+			if s.outstanding > 0 {
+				s.draining = true
+				return false
+			}
+		}
 		parser := resp.RequestParser{Limits: resp.DefaultLimits}
 		if n, err := parser.Parse(item.request); n != len(item.request) || err != nil {
 			panic("session: a request on the redo list is not one request") // it was parsed before it was sent
@@ -314,6 +334,7 @@ func (s *Session) takeRedo() bool {
 		if !handled {
 			return false
 		}
+		s.behind = item.behind
 	}
 	s.redo[0] = redo{}
 	if s.redo = s.redo[1:]; len(s.redo) == 0 {
@@ -356,6 +377,7 @@ func (s *Session) dispatch(dest destination, requests []byte, plan []planned) bo
 			writes++
 		}
 	}
+	s.writes += writes
 	s.sentOn(lane, len(plan), writes)
 	return true
 }
@@ -382,7 +404,7 @@ func (s *Session) sentOn(c *upstream.Conn, n, writes int) {
 func (s *Session) choose(dest destination) *upstream.Conn {
 	if s.outstanding > 0 {
 		if s.lane.Master() {
-			if s.lane.Usable() && s.group.Master() == s.lane {
+			if s.lane.Usable() && (s.group.Master() == s.lane || s.lane == s.apart && s.group.Writable()) {
 				return s.lane
 			}
 		} else if dest != toMaster && s.lane.Usable() {
@@ -393,12 +415,12 @@ func (s *Session) choose(dest destination) *upstream.Conn {
 	}
 	if dest != toMaster {
 		if c := s.group.Replica(); c != nil {
-			return c
+			return s.instead(c)
 		}
 	}
 	if c := s.group.Master(); c != nil {
 		s.release()
-		return c
+		return s.instead(c)
 	}
 	s.hold()
 	return nil

@@ -49,8 +49,8 @@ func (s *Session) sendBlock(request []byte, commands int, last bool) bool {
 		}
 		return s.gaveUp
 	}
-	s.ask(c, upstream.Block, request, commands, &await{block: commands, last: last, reply: func(_ *upstream.Conn, frames []byte) {
-		if last {
+	s.ask(c, upstream.Block, request, commands, &await{block: commands, last: last, passes: true, reply: func(_ *upstream.Conn, frames []byte) {
+		if last && len(frames) > 0 {
 			frames = lastFrame(frames, commands-1)
 		}
 		s.emit(frames)

@@ -221,6 +221,10 @@ func TestAClientThatDoesNotReadIsNotCutOffBecauseAnotherWaitsBehindItsReplies(t 
 				}
 			}
 			answer()
+			for len(w.dials) > 0 {
+				w.accept(w.dials[0].addr)
+			}
+			answer()
 			quick.gets("$1\r\nb\r\n")
 			if size := slow.session.out.Len(); size > hardOutput+len(value) {
 				t.Errorf("%d bytes were kept for a client that does not read them", size)

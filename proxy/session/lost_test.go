@@ -164,32 +164,107 @@ func TestNoReplicasIsAnAnswerUnlessThePromotionWasJustNow(t *testing.T) {
 	c.gets(text)
 }
 
-func TestALargeReplyThatBreaksOffEndsTheClientOnlyIfItWasBegun(t *testing.T) {
+func TestAReplyThatBreaksOffGoesOnFromAnotherNode(t *testing.T) {
 	for _, size := range []int{1000, 100 << 10, 3 << 20} {
 		w := newWorld(t)
 		c := w.client()
 		c.sends("GET a")
 		r := w.asked()
 		r.getsRequests("GET a")
-		value := strings.Repeat("v", size)
-		header := fmt.Sprintf("$%d\r\n", size)
-		r.says(header + value[:size/2])
-		begun := c.received != ""
-		r.dies()
-		if c.closed != begun {
-			t.Errorf("%d bytes: begun %v, closed %v", size, begun, c.closed)
-		}
-		if begun != (size > 1<<20) {
+		reply := fmt.Sprintf("$%d\r\n%s\r\n", size, strings.Repeat("v", size))
+		r.says(reply[:size/2])
+		if begun := c.received != ""; begun != (size > 1<<20) {
 			t.Errorf("%d bytes: passed on in parts: %v", size, begun)
 		}
-		if begun {
-			continue
-		}
+		r.dies()
 		r = w.asked()
 		r.getsRequests("GET a")
-		r.says(header + value + "\r\n")
-		c.gets(header + value + "\r\n")
+		r.says(reply[:size/3]) // and that one dies before it comes to anything new
+		r.dies()
+		w.wait(time.Second)
+		for len(w.dials) > 0 {
+			w.accept(w.dials[0].addr)
+		}
+		r = nil
+		for _, link := range w.links {
+			if !link.closed && link.received != "" {
+				r = link
+			}
+		}
+		r.getsRequests("GET a")
+		r.says(reply[:len(reply)-5])
+		r.says(reply[len(reply)-5:])
+		c.gets(reply)
 	}
+}
+
+func TestAReplyThatBreaksOffAndIsAnotherByNowEndsTheClient(t *testing.T) {
+	for name, second := range map[string]string{
+		"another value": fmt.Sprintf("$%d\r\n%s\r\n", 3<<20, strings.Repeat("w", 3<<20)),
+		"a shorter one": "$1\r\nv\r\n",
+		"an error":      "-WRONGTYPE Operation against a key holding the wrong kind of value\r\n",
+	} {
+		w := newWorld(t)
+		c := w.client()
+		c.sends("GET a")
+		r := w.asked()
+		r.getsRequests("GET a")
+		first := fmt.Sprintf("$%d\r\n%s\r\n", 3<<20, strings.Repeat("v", 3<<20))
+		r.says(first[:2<<20])
+		c.gets(first[:2<<20])
+		r.dies()
+		r = w.asked()
+		r.getsRequests("GET a")
+		r.says(second)
+		if c.gets(""); !c.closed {
+			t.Errorf("%s: the client remains", name)
+		}
+	}
+}
+
+func TestARequestThatWasDeclinedIsNotDoneBehindALaterWrite(t *testing.T) {
+	const declined = "-READONLY You can't write against a read only replica.\r\n"
+	w := newWorld(t)
+	c := w.client()
+	c.sends("SET a 1", "GET a", "SET a 2", "GET a")
+	m := w.link("m")
+	m.getsRequests("SET a 1", "GET a", "SET a 2", "GET a")
+	m.says(declined + "$1\r\n0\r\n+OK\r\n$1\r\n2\r\n") // it became master in between
+	w.wait(time.Second)
+	if m = w.link("m"); strings.Contains(m.received, "SET") {
+		t.Fatalf("asked again: %q", m.received)
+	}
+	if m.received != "" { // the last read, which nothing stands behind
+		m.getsRequests("GET a")
+		m.says("$1\r\n2\r\n")
+	}
+	c.gets(declined + "$1\r\n0\r\n+OK\r\n$1\r\n2\r\n")
+}
+
+func TestAReadInFrontOfAWriteIsNotAskedAgainForASlowReader(t *testing.T) {
+	w := newWorld(t)
+	slow, quick := w.client(), w.client()
+	for range 300 { // teaches the session that replies are small
+		slow.sends("INCR s")
+		w.link("m").getsRequests("INCR s")
+		w.link("m").says(":1\r\n")
+		slow.gets(":1\r\n")
+	}
+	slow.room = 0
+	value := fmt.Sprintf("$%d\r\n%s\r\n", 100_000, strings.Repeat("v", 100_000))
+	want := ""
+	for range 100 {
+		slow.sends("GET a", "SET a x")
+		want += value + "+OK\r\n"
+	}
+	quick.sends("INCR b")
+	m := w.link("m")
+	m.getsRequests(append(strings.Split(strings.Repeat("GET a,SET a x,", 100), ",")[:200], "INCR b")...)
+	m.says(want)
+	m.says(":1\r\n")
+	quick.gets(":1\r\n")
+	slow.takes(1 << 30)
+	slow.gets(want)
 }
 
 func TestALostBlockAnswersEveryOneOfItsCommands(t *testing.T) {

@@ -24,6 +24,7 @@ func (s *Session) block(cmd *command.Command, args [][]byte, request []byte) boo
 		kind = upstream.Repeatable
 	}
 	s.occupy(c, kind, request, 1, func(_ *upstream.Conn, frames []byte) { s.emit(frames) })
+	s.await.passes = true
 	return true
 }
 
@@ -54,6 +55,7 @@ func (s *Session) sendLarge(cmd *command.Command, class command.Class, request [
 		return s.declined()
 	}
 	s.occupy(c, kindOf(cmd, class), request, 1, func(_ *upstream.Conn, frames []byte) { s.emit(frames) })
+	s.await.passes = true
 	c.Blocking = false
 	return true
 }

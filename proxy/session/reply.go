@@ -35,14 +35,21 @@ func (s *Session) Reply(c *upstream.Conn, e *upstream.Entry, frame []byte) {
 		s.replyQueued(c, e, frame)
 		return
 	}
-	s.outstanding--
+	s.settle(e)
 	s.measure(len(frame))
-	if frame[0] == '-' && s.retry(c, e, frame) {
-		s.recover(redo{request: c.Request(nil)})
+	switch {
+	case frame[0] == '-' && s.retry(c, e, frame):
+		s.again(c.Request(nil), bytes.Clone(frame))
 		return
-	}
-	if e.Kind == upstream.Repeatable && s.swamped(c) {
-		s.recover(redo{request: c.Request(nil)})
+	case e.Kind == upstream.Repeatable && len(s.recovered) > 0: // it is asked again behind what comes before it
+		var otherwise []byte
+		if s.writes > 0 {
+			otherwise = bytes.Clone(frame)
+		}
+		s.again(c.Request(nil), otherwise)
+		return
+	case s.mayAskAgain(e) && s.swamped(c):
+		s.again(c.Request(nil), nil)
 		return
 	}
 	if len(s.recovered) == 0 {
@@ -56,35 +63,54 @@ func (s *Session) Reply(c *upstream.Conn, e *upstream.Entry, frame []byte) {
 		}
 	}
 	if len(s.recovered) > 0 { // an earlier request is to be sent again, and its reply comes before this one
-		if e.Kind == upstream.Repeatable {
-			s.recover(redo{request: c.Request(nil)})
-		} else {
-			s.recover(redo{reply: bytes.Clone(frame)})
-		}
+		s.recover(redo{reply: bytes.Clone(frame), effect: true})
 		return
 	}
-	s.emit(frame)
-	s.relieve(c)
+	s.yielded = 0
+	if s.emitPart(frame, true) {
+		s.relieve(c)
+	}
 }
 
-// relieve stops the replies on c from piling up in front of a client that does not read. Others must not wait for
-// that client, so c takes no more requests; once it serves nobody else, nothing is read from it.
-func (s *Session) relieve(c *upstream.Conn) {
-	if s.out.Len() < hardOutput || s.lanePaused != nil {
-		return
+// settle keeps the books when an ordinary request is over.
+func (s *Session) settle(e *upstream.Entry) {
+	s.outstanding--
+	if e.Kind != upstream.Repeatable {
+		s.writes--
 	}
-	c.Retire()
-	if c.Pause() {
+}
+
+// mayAskAgain reports whether a request that is over may be sent again although it was answered: a read, unless a write
+// stands behind it, whose effect it would see.
+func (s *Session) mayAskAgain(e *upstream.Entry) bool {
+	return e.Kind == upstream.Repeatable && s.writes == 0
+}
+
+// relieve stops the replies on c from piling up in front of a client that does not read.
+func (s *Session) relieve(c *upstream.Conn) {
+	if s.out.Len() >= hardOutput && s.lanePaused == nil && c.Pause() {
 		s.lanePaused = c
 	}
 }
 
 // swamped reports whether there is no room for another reply that comes on c, because the client does not read and
-// others wait behind its replies, so that reading from c cannot stop. What can be asked again is, once there is room:
-// a client that reads slowly is not to be closed for the company it is in.
+// writes of others wait behind its replies, so that reading from c cannot stop. What can be asked again is, once there
+// is room: a client that reads slowly is not to be closed for the company it is in.
 func (s *Session) swamped(c *upstream.Conn) bool {
 	s.relieve(c)
 	return s.out.Len() >= hardOutput && s.lanePaused == nil
+}
+
+// Yields implements upstream.Owner.
+func (s *Session) Yields(e *upstream.Entry) bool {
+	return !s.closed && e.Tag == tagPlain && s.writes == 0
+}
+
+// Yield implements upstream.Owner.
+func (s *Session) Yield(_ *upstream.Conn, e *upstream.Entry, request []byte) {
+	s.settle(e)
+	s.yielded++
+	s.again(request, nil)
 }
 
 // retry reports whether an error reply only says that this node cannot do it now, nothing was applied, and another
@@ -128,10 +154,18 @@ func (s *Session) doubt(c *upstream.Conn) {
 	}
 }
 
+// again has a request sent once more when nothing is outstanding. otherwise is the reply that it got, if it is known:
+// see redo.
+func (s *Session) again(request, otherwise []byte) {
+	behind := s.behind
+	s.behind, s.repeated = nil, nil
+	s.recover(redo{request: request, otherwise: otherwise, behind: behind})
+}
+
 // recover adds to what will be done again once nothing is outstanding.
 func (s *Session) recover(item redo) {
 	s.recovered = append(s.recovered, item)
-	if s.due += len(item.reply); s.due+s.out.Len() > s.env.Config.OutputLimit {
+	if s.due += len(item.reply) + len(item.otherwise); s.due+s.out.Len() > s.env.Config.OutputLimit {
 		s.close(ByOutputLimit)
 		return
 	}
@@ -146,74 +180,10 @@ func (s *Session) unknown() {
 		return
 	}
 	if len(s.recovered) > 0 {
-		s.recover(redo{reply: []byte(unknownResult)})
+		s.recover(redo{reply: []byte(unknownResult), effect: true})
 		return
 	}
 	s.emit([]byte(unknownResult))
-}
-
-// Stream implements upstream.Owner.
-func (s *Session) Stream(c *upstream.Conn, e *upstream.Entry, part []byte, last bool) {
-	if s.closed {
-		return
-	}
-	if e.Tag == tagPlain && e.Kind == upstream.Repeatable && !s.streaming && !s.passing && (len(s.recovered) > 0 || s.swamped(c)) {
-		s.passing = true
-	}
-	if s.passing {
-		s.passOver(c, last)
-		return
-	}
-	if e.Tag != tagPlain || len(s.recovered) > 0 || s.gathered != nil {
-		s.gather(c, e, part, last)
-		return
-	}
-	if !s.streaming {
-		s.streaming = true
-		if s.dropStream = e.Kind != upstream.Repeatable && !s.env.Pool.Answerable(c); s.dropStream {
-			s.unknown()
-		}
-	}
-	if s.closed {
-		return
-	}
-	if !s.dropStream {
-		s.emit(part)
-	}
-	if last {
-		s.streaming = false
-		s.outstanding--
-		if e.Kind != upstream.Repeatable {
-			s.wroteAt = s.env.Loop.Now()
-		}
-		s.replySize = max(s.replySize, 1<<20)
-		s.conn.Flush()
-	} else if s.out.Len() > softOutput && s.lanePaused == nil && c.Pause() {
-		s.lanePaused = c
-	}
-	if s.out.Len() > s.env.Config.OutputLimit {
-		s.close(ByOutputLimit)
-	}
-}
-
-// passOver handles a part of a large reply that will be asked for again.
-func (s *Session) passOver(c *upstream.Conn, last bool) {
-	if last {
-		s.passing = false
-		s.outstanding--
-		s.replySize = max(s.replySize, 1<<20)
-		s.recover(redo{request: c.Request(nil)})
-	}
-}
-
-// gather puts a large reply together that cannot be passed on in parts, because something must look at it whole.
-func (s *Session) gather(c *upstream.Conn, e *upstream.Entry, part []byte, last bool) {
-	s.gathered = append(s.gathered, part...)
-	if last {
-		frame := s.gathered
-		s.gathered = nil
-		s.Reply(c, e, frame)
-	}
 }
 
 // Lost implements upstream.Owner.
@@ -221,7 +191,12 @@ func (s *Session) Lost(c *upstream.Conn, e *upstream.Entry, request []byte, sent
 	if s.closed {
 		return
 	}
-	s.gathered, s.passing = nil, false
+	if st := s.stream; partial && st != nil {
+		s.stream = nil
+		if s.lostStream(c, e, st, request) {
+			return
+		}
+	}
 	switch e.Tag {
 	case tagSpecial:
 		s.lostSpecial(c, e, request, sent)
@@ -230,19 +205,15 @@ func (s *Session) Lost(c *upstream.Conn, e *upstream.Entry, request []byte, sent
 		s.lostQueued(e, request, sent)
 		return
 	}
-	s.outstanding--
-	if partial && s.streaming {
-		s.close(ByBrokenReply)
-		return
-	}
+	s.settle(e)
 	if sent && e.Kind != upstream.Repeatable {
 		s.env.Stats.Unknown++
 		if s.env.Config.CloseAmbiguous {
 			s.close(ByAmbiguity)
 			return
 		}
-		s.recover(redo{reply: []byte(unknownResult)})
+		s.recover(redo{reply: []byte(unknownResult), effect: true})
 		return
 	}
-	s.recover(redo{request: request})
+	s.again(request, nil)
 }

@@ -46,8 +46,11 @@ type Session struct {
 
 	lane        *upstream.Conn // that the outstanding requests are on
 	outstanding int
-	replySize   int // smoothed, bytes
-	window      int // how many requests may be outstanding: grows as replies show their size
+	writes      int            // of the ordinary ones outstanding, those that are not Repeatable
+	yielded     int            // requests given back since one was answered: see apart
+	apart       *upstream.Conn // a connection for this session alone, while its replies are large
+	replySize   int            // smoothed, bytes
+	window      int            // how many requests may be outstanding: grows as replies show their size
 
 	redo      []redo // requests to send again and replies that are due, before any input
 	recovered []redo // the same, still being gathered: becomes redo when nothing is outstanding
@@ -56,15 +59,15 @@ type Session struct {
 	draining bool // the next request waits until nothing is outstanding
 	ahead    int  // bytes behind the request being handled that were taken with it
 
-	await     *await // the special request under way
-	pin       *upstream.Conn
-	pinGroup  *upstream.Group // that the pin belongs to
-	later     func()          // what is left to do when the reply that is being dealt with has been taken off its connection
-	gathered  []byte          // a large reply that something must look at whole
-	streaming bool            // a large reply is being passed on in parts
-	passing   bool            // a large reply is passed over, to be asked for again
-	tx        *transaction
-	attach    *attachment // the pin for life: subscriptions and the like
+	await    *await // the special request under way
+	pin      *upstream.Conn
+	pinGroup *upstream.Group // that the pin belongs to
+	later    func()          // what is left to do when the reply that is being dealt with has been taken off its connection
+	stream   *stream         // the large reply that is arriving
+	behind   *delivery       // what the client got of the next reply before its node died
+	repeated *delivery       // of which this much has come again
+	tx       *transaction
+	attach   *attachment // the pin for life: subscriptions and the like
 
 	held         bool // in the pool's list of those that wait for a master
 	heldBlocking bool // with a blocking command
@@ -78,7 +81,6 @@ type Session struct {
 	closeAfter   bool // close when the output is sent
 	closeReason  CloseReason
 	closed       bool
-	dropStream   bool // the reply that is being streamed is not delivered
 	silence      silence
 
 	info  Info
@@ -166,6 +168,10 @@ func (s *Session) proceed() {
 		s.redo = append(inOrder(s.recovered), s.redo...)
 		s.recovered = nil
 		s.env.Stats.Redone++
+		if first := &s.redo[0]; first.behind != nil && first.reply != nil {
+			s.close(ByBrokenReply)
+			return
+		}
 	}
 	if s.attach != nil && s.attach.pin == nil && !s.held {
 		s.resubscribe()
@@ -245,6 +251,9 @@ func (s *Session) Flush() {
 		n, err := s.conn.Writev(bufs)
 		clear(bufs)
 		s.out.Release(n)
+		if n > 0 {
+			s.info.lastActive = s.env.Loop.Now()
+		}
 		if err != nil {
 			s.close(ByPeer)
 			return
@@ -321,6 +330,9 @@ func (s *Session) close(r CloseReason) {
 	s.endAwait()
 	s.dropPin(false)
 	s.detach()
+	if c := s.apart; c != nil {
+		c.Close()
+	}
 	s.out.Clear()
 	s.in, s.redo, s.recovered, s.tx, s.later = nil, nil, nil, nil, nil
 	s.group.Release()
@@ -335,6 +347,7 @@ func (s *Session) regroup(key upstream.Key) {
 		s.group.Release()
 		s.key = key
 		s.group = s.env.Pool.Group(key)
+		s.together()
 	}
 	s.lane = nil
 }
@@ -347,10 +360,10 @@ func (s *Session) dropPin(clean bool) {
 	}
 }
 
-// Tick closes a client that has been idle for too long.
+// Tick closes a client that has been idle for too long: one that asks for nothing, or does not read what it asked for.
 func (s *Session) Tick(now time.Time) {
 	t := s.env.Config.IdleTimeout
-	if t > 0 && now.Sub(s.info.lastActive) > t && s.settled() && s.attach == nil {
+	if t > 0 && now.Sub(s.info.lastActive) > t && (s.settled() || s.out.Len() > 0) && s.attach == nil {
 		s.close(ByIdleTimeout)
 	}
 }

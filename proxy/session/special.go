@@ -14,6 +14,7 @@ type await struct {
 	reply func(c *upstream.Conn, frames []byte)
 	// done, when set, is called once when the request is over: answered, lost, or the session has ended.
 	done   func()
+	passes bool   // reply passes the last frame on as it is, so that a large one need not be whole; it is called with nothing then
 	again  []byte // what to send if it must be sent again; nil: the request as it was sent
 	block  int    // commands of a MULTI ... EXEC
 	last   bool   // of which only the reply to EXEC is due
@@ -134,19 +135,35 @@ func (s *Session) lostSpecial(c *upstream.Conn, e *upstream.Entry, request []byt
 		s.close(ByAmbiguity)
 		return
 	}
-	s.recover(redo{reply: a.dueAfterLoss(e)})
+	s.recover(redo{reply: a.dueAfterLoss(e), effect: true})
 }
 
 // Push implements upstream.Listener.
 func (s *Session) Push(_ *upstream.Conn, frame []byte) {
+	if s.closed || s.attach == nil {
+		return
+	}
+	s.attach.deliver(s, frame)
+	s.relieveAttached()
+}
+
+// PushPart implements upstream.Listener.
+func (s *Session) PushPart(_ *upstream.Conn, part []byte, last bool) {
+	if s.closed || s.attach == nil {
+		return
+	}
+	s.attach.deliverPart(s, part, last)
+	s.relieveAttached()
+}
+
+// relieveAttached stops reading from the pin of a client that does not read. From there on the server's own limit for
+// subscribers counts.
+func (s *Session) relieveAttached() {
 	if s.closed {
 		return
 	}
-	if s.attach != nil {
-		s.attach.deliver(s, frame)
-	}
-	if !s.closed && s.lanePaused == nil && s.out.Len() > hardOutput && s.attach != nil && s.attach.pin != nil && s.attach.pin.Pause() {
-		s.lanePaused = s.attach.pin // from here on the server's own limit for subscribers counts
+	if s.attach != nil && s.attach.pin != nil {
+		s.relieve(s.attach.pin)
 	}
 	if s.out.Len() > s.env.Config.OutputLimit {
 		s.close(ByOutputLimit)

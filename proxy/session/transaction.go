@@ -238,6 +238,23 @@ func (s *Session) replyQueued(c *upstream.Conn, e *upstream.Entry, frame []byte)
 		c.Close() // and lostQueued deals with this request and those behind it
 		return
 	}
+	s.measure(len(frame))
+	if e.Kind != upstream.Repeatable && !s.env.Pool.Answerable(c) {
+		s.unknown()
+	} else {
+		s.emit(frame)
+	}
+	if s.closed {
+		return
+	}
+	s.relieve(c)
+	s.concludeQueued(e, frame)
+}
+
+// concludeQueued follows what a reply of the pin, which was delivered, makes of the transaction. Of a large one, frame
+// is only the beginning.
+func (s *Session) concludeQueued(e *upstream.Entry, frame []byte) {
+	tx := s.tx
 	s.outstanding--
 	s.answered()
 	turned := tx.turning
@@ -251,14 +268,6 @@ func (s *Session) replyQueued(c *upstream.Conn, e *upstream.Entry, frame []byte)
 	}
 	if e.Kind != upstream.Repeatable {
 		s.wroteAt = s.env.Loop.Now()
-	}
-	if e.Kind != upstream.Repeatable && !s.env.Pool.Answerable(c) {
-		s.unknown()
-	} else {
-		s.emit(frame)
-	}
-	if s.closed {
-		return
 	}
 	if db != s.key.DB {
 		key := s.key

@@ -51,6 +51,7 @@ type Conn struct {
 
 	log       bytelog.Log
 	queue     entries
+	writes    int // entries in it that are not Repeatable
 	scanner   resp.ReplyScanner
 	partial   []byte // of a reply that is not whole yet
 	streaming bool   // the reply at the front is being passed on in parts
@@ -93,6 +94,9 @@ func (c *Conn) Append(requests []byte) {
 // Expect queues the entry of the next request whose bytes were appended.
 func (c *Conn) Expect(owner Owner, kind Kind, tag uint8, size, replies int) {
 	c.queue.push(Entry{Owner: owner, Size: size, Replies: int32(replies), Kind: kind, Tag: tag})
+	if kind != Repeatable {
+		c.writes++
+	}
 	c.node.stats.Requests++
 	if c.sample == 0 {
 		c.sample = c.answered + int64(c.queue.n)
@@ -111,14 +115,16 @@ func (c *Conn) Raw(request []byte) {
 // Request appends to dst the bytes of the entry at the front: inside Reply, the request that is being answered.
 func (c *Conn) Request(dst []byte) []byte { return c.log.Front(dst, c.queue.front().Size) }
 
-// Pause stops reading replies when everything that is still to come belongs to one session, which does not drain
-// its own; Resume goes on. A lane that others wait on is never paused.
+// Pause stops reading replies when everything that is still to come belongs to the session at the front, which does
+// not drain its own; Resume goes on. A lane takes no more requests then, and strangers' reads that wait on it are given
+// back. It is not paused, and Pause returns false, while a write of a stranger waits.
 func (c *Conn) Pause() bool {
-	if !c.pin && !c.retired {
-		return false
+	if !c.pin {
+		c.retire()
+		c.evict()
 	}
 	for i := 1; i < c.queue.n; i++ {
-		if c.queue.at(i).Owner != c.queue.front().Owner {
+		if o := c.queue.at(i).Owner; o != c.queue.front().Owner && o != (discard{}) {
 			return false
 		}
 	}
@@ -127,6 +133,21 @@ func (c *Conn) Pause() bool {
 		c.net.PauseRead()
 	}
 	return true
+}
+
+// evict gives back what waits behind a client that does not read, as far as it may be asked again elsewhere.
+func (c *Conn) evict() {
+	front := c.queue.front()
+	at := front.Size
+	for i := 1; i < c.queue.n; i++ {
+		e := c.queue.at(i)
+		if e.Owner != front.Owner && e.Kind == Repeatable && e.Owner.Yields(e) {
+			taken := *e
+			e.Owner = discard{}
+			taken.Owner.Yield(c, &taken, c.log.Range(make([]byte, 0, e.Size), at, e.Size))
+		}
+		at += e.Size
+	}
 }
 
 // Resume undoes Pause.
@@ -204,7 +225,7 @@ func (c *Conn) Data(p []byte) {
 
 // mustStream reports whether the reply at the front is to be passed on in parts from now on.
 func (c *Conn) mustStream(more int) bool {
-	return c.ready && c.queue.n > 0 && !c.Passthrough && len(c.partial)+more+c.scanner.Pending() > streamAt
+	return c.ready && (c.queue.n > 0 || c.Passthrough) && len(c.partial)+more+c.scanner.Pending() > streamAt
 }
 
 // stream passes on a part of a reply. A lane that carries such a reply takes nothing new: strangers do not wait
@@ -216,22 +237,32 @@ func (c *Conn) stream(part []byte, last bool) {
 			c.retire()
 		}
 		if len(c.partial) > 0 {
-			c.queue.front().Owner.Stream(c, c.queue.front(), c.partial, false)
+			c.streamOn(c.partial, false)
 			c.partial = nil
 		}
 		if c.ended {
 			return
 		}
 	}
-	e := c.queue.front()
-	if !last {
-		e.Owner.Stream(c, e, part, false)
+	c.streaming = !last
+	c.streamOn(part, last)
+}
+
+func (c *Conn) streamOn(part []byte, last bool) {
+	if c.Passthrough {
+		if c.Listener != nil {
+			c.Listener.PushPart(c, part, last)
+		}
 		return
 	}
-	c.streaming = false
-	e.Replies--
-	e.Owner.Stream(c, e, part, true)
-	c.afterReply(e)
+	e := c.queue.front()
+	if last {
+		e.Replies--
+	}
+	e.Owner.Stream(c, e, part, last)
+	if last {
+		c.afterReply(e)
+	}
 }
 
 // frame handles one whole reply.
@@ -265,6 +296,9 @@ func (c *Conn) afterReply(e *Entry) {
 // answer takes the front entry off.
 func (c *Conn) answer() {
 	c.log.Release(c.queue.front().Size)
+	if c.queue.front().Kind != Repeatable {
+		c.writes--
+	}
 	c.queue.pop()
 	c.answered++
 	if c.answered == c.sample {
@@ -280,7 +314,13 @@ func (c *Conn) Interrupted() bool { return c.interrupted }
 
 // settle ends a retired connection that has nothing more to do, and tells a pool that waits for the fence.
 func (c *Conn) settle() {
-	if c.queue.n > 0 || c.ended {
+	if c.ended {
+		return
+	}
+	if c.queue.n > 0 {
+		if c.writes == 0 {
+			c.group.pool.settled()
+		}
 		return
 	}
 	c.lastUse = c.group.pool.loop.Now()
@@ -294,12 +334,13 @@ func (c *Conn) settle() {
 // Retire makes the connection take no more requests, and end when those it has are answered.
 func (c *Conn) Retire() { c.retire() }
 
-// retire makes the connection end when its requests are answered.
 func (c *Conn) retire() {
 	if !c.retired {
 		c.retired = true
 		c.group.forget(c)
-		c.settle()
+		if c.queue.n == 0 {
+			c.settle()
+		}
 	}
 }
 
@@ -358,13 +399,16 @@ func (c *Conn) end(err error, failed bool) {
 		c.node.failed(pool, err, busy)
 	}
 	sent := c.log.Len() - c.log.Unsent()
-	partial := c.streaming
+	partial := c.streaming && !c.Passthrough
 	for end := 0; c.queue.n > 0; partial = false {
 		e := *c.queue.front()
 		end += e.Size
 		request := c.log.Front(make([]byte, 0, e.Size), e.Size)
 		c.log.Release(e.Size)
 		c.queue.pop()
+		if e.Kind != Repeatable {
+			c.writes--
+		}
 		e.Owner.Lost(c, &e, request, end <= sent, partial)
 	}
 	c.log.Clear()

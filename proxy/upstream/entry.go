@@ -34,12 +34,20 @@ type Owner interface {
 	// the whole of it. request is the owner's to keep. Entries are reported in the order in which they were sent,
 	// and c takes no more by then. partial says that Stream has already delivered part of the reply.
 	Lost(c *Conn, e *Entry, request []byte, sent, partial bool)
+	// Yields reports whether e, which is Repeatable and waits behind a reply that is not read because its client does
+	// not drain, may be taken back by Yield: nothing of the owner's stands behind it that cannot be asked again.
+	Yields(e *Entry) bool
+	// Yield gives e back, to be asked for on another connection. request is the owner's to keep. All of an owner's
+	// entries on the connection are given back, in the order in which they were sent.
+	Yield(c *Conn, e *Entry, request []byte)
 }
 
 // Listener is an Owner of a pin that also takes frames nobody asked for: pushed messages.
 type Listener interface {
 	// Push delivers a frame for which no request is waiting; frame is valid during the call.
 	Push(c *Conn, frame []byte)
+	// PushPart delivers such a frame in parts, because it is too large to be held.
+	PushPart(c *Conn, part []byte, last bool)
 	// PinLost says that the pin has ended, after Lost was called for its entries.
 	PinLost(c *Conn)
 }

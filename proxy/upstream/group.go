@@ -135,6 +135,13 @@ func (g *Group) replica(i int, now time.Time) *Conn {
 	return g.replicas[i]
 }
 
+// Writable reports whether a lane to the master may be used now.
+func (g *Group) Writable() bool { return g.pool.writable() }
+
+// Apart opens a connection to the node of a lane for one session alone, who closes it: its replies are so large that
+// strangers would wait behind them.
+func (g *Group) Apart(lane *Conn) *Conn { return g.pool.open(g, lane.node, true) }
+
 // Pin lends a connection of its own to the master, or returns nil as Master does. borrower hears of its end.
 func (g *Group) Pin(borrower Listener) *Conn {
 	if n := len(g.idle); n > 0 && g.pool.writable() {

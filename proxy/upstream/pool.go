@@ -356,6 +356,11 @@ func (p *Pool) raiseFence(s *topology.State) {
 			c.end(errFenced, false)
 		}
 	}
+	for c := range p.conns {
+		if c.node.master && c.writes > 0 {
+			c.Resume() // a client that does not read its replies must not keep everybody waiting
+		}
+	}
 	p.settled()
 	if p.fencing {
 		p.interrupt()
@@ -374,18 +379,19 @@ func (p *Pool) cut() {
 	}
 }
 
-// settled acknowledges the fence once nothing is in flight to the master that is being deposed.
+// settled acknowledges the fence once no write is in flight to the master that is being deposed. Reads are given up:
+// they are asked again, and one whose client takes its time would keep everybody waiting.
 func (p *Pool) settled() {
 	if !p.fencing {
 		return
 	}
 	for c := range p.conns {
-		if c.node.master && (c.queue.n > 0 || c.Passthrough) {
+		if c.node.master && (c.writes > 0 || c.Passthrough) {
 			return
 		}
 	}
 	p.fencing = false
-	p.cut() // idle ones, so that nothing can be sent on them later
+	p.cut() // so that nothing can be sent on them later
 	p.cfg.Fenced(p.fence)
 }
 
@@ -457,6 +463,8 @@ type discard struct{}
 func (discard) Reply(*Conn, *Entry, []byte)            {}
 func (discard) Stream(*Conn, *Entry, []byte, bool)     {}
 func (discard) Lost(*Conn, *Entry, []byte, bool, bool) {}
+func (discard) Yields(*Entry) bool                     { return false }
+func (discard) Yield(*Conn, *Entry, []byte)            {}
 
 // Close ends all connections.
 func (p *Pool) Close() {
