@@ -159,6 +159,17 @@ func TestDemoWithZooKeeperLeavesNothingBehindWhenItsProcessesWereKilled(t *testi
 	p.left()
 }
 
+func TestDemoWithZooKeeperEndsInOrderWhileItStarts(t *testing.T) {
+	t.Parallel()
+	p := start(t, nil, "demo", "--zookeeper")
+	testcluster.WaitFor(t, "the first servers", func() bool { return len(workingIn(t, p.home)) >= 2 })
+	p.signal(syscall.SIGINT)
+	if status := p.exit(); status != 0 {
+		t.Errorf("the status is %d: %s", status, p.err.String())
+	}
+	p.left()
+}
+
 func TestDemoWithZooKeeperSaysWhenItsPortIsTaken(t *testing.T) {
 	t.Parallel()
 	server := testcluster.NewRedis(t)
