@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"time"
 )
@@ -163,7 +164,7 @@ func explainTLS(err error, name string) error {
 
 // namesOf are the names that a certificate is for.
 func namesOf(c *x509.Certificate) []string {
-	names := c.DNSNames
+	names := slices.Clone(c.DNSNames) // certificates are shared between connections
 	for _, ip := range c.IPAddresses {
 		names = append(names, ip.String())
 	}
