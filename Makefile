@@ -1,4 +1,5 @@
-# make demo    a proxied master with two replicas on this machine; ARGS=--chaos kills the master now and then
+# make demo    a proxied master with two replicas on this machine; ARGS=--chaos kills the master now and then,
+#              ARGS=--zookeeper puts two Understudys in front of them, which agree through ZooKeeper
 # make test    vet, staticcheck and all tests with the race detector, against real servers
 # make bench   CPU, throughput and latency against direct Redis, HAProxy and twemproxy
 # make fuzz    every fuzz target for FUZZTIME (30s)
@@ -21,7 +22,7 @@ build:
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/understudy ./cmd/understudy
 
 demo:
-	@.ci/deps demo
+	@.ci/deps demo $(ARGS)
 	@$(MAKE) --no-print-directory build
 	@./bin/understudy demo $(ARGS)
 

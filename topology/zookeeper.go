@@ -115,8 +115,11 @@ func (z *ZooKeeper) unreachable(waited string) error {
 	if s := z.session.Load(); s != nil {
 		reason = s.dialer.problem()
 	}
-	return fmt.Errorf("%w: no session with %s within %s (%w); check the addresses and that a majority of the servers runs",
-		ErrUnreachable, strings.Join(z.servers, ", "), waited, reason)
+	advice := "; check the addresses and that a majority of the servers runs"
+	if errors.As(reason, new(certificateProblem)) {
+		advice = ""
+	}
+	return fmt.Errorf("%w: no session with %s within %s (%w)%s", ErrUnreachable, strings.Join(z.servers, ", "), waited, reason, advice)
 }
 
 // run has one session after the other until Close.

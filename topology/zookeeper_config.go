@@ -54,10 +54,11 @@ type ZooKeeperConfig struct {
 	// Auth is "user:password" for digest authentication. Znodes created with it are for that user alone; without it
 	// they are open to everybody.
 	Auth string
-	// Identity, where it is not empty, is the identity that the cluster must have; see ZooKeeper.Identity.
+	// Identity, where it is not empty, is the Fingerprint that the cluster's identity must have. A member that has it
+	// founds no cluster.
 	Identity string
-	// Dial opens connections to servers, by the names given in Servers; set it for TLS. It resolves names anew at
-	// every call. Default: TCP, to one of the addresses of the name, chosen at random.
+	// Dial opens connections to servers, by the names given in Servers; TLSFiles.Dial is one for TLS. It resolves names
+	// anew at every call. Default: TCP, to one of the addresses of the name, chosen at random.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 
 	// ForgetAfter is how long the leader keeps a member that is gone in the registry. Default 10 min.
@@ -100,6 +101,8 @@ func (c *ZooKeeperConfig) Validate() error {
 		return fmt.Errorf("topology: the tick is %v; it must be the tickTime of the ZooKeeper servers, at least 1ms", c.Tick)
 	case c.Lease < 0:
 		return fmt.Errorf("topology: the lease is %v; it must not be negative", c.Lease)
+	case c.Identity != "" && !isFingerprint(c.Identity):
+		return fmt.Errorf("topology: cluster-identity is %q; it must be the %d hexadecimal digits that the status of a member shows", c.Identity, fingerprintLength)
 	case c.ForgetAfter < c.SessionTimeout:
 		return fmt.Errorf("topology: members that are gone are forgotten after %v; it must be at least the session timeout (%v)", c.ForgetAfter, c.SessionTimeout)
 	}

@@ -2,6 +2,7 @@ package topology
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -108,7 +109,8 @@ func (d *dialer) Dial(network, addr string, _ time.Duration) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(d.ctx, connectLimit)
+	// A server that has just been started may need long for its first TLS handshake.
+	ctx, cancel := context.WithTimeout(d.ctx, max(connectLimit, patience))
 	defer cancel()
 	tcp, err := d.dial(ctx, network, addr)
 	if err != nil {
@@ -218,8 +220,11 @@ func (c *conn) Read(b []byte) (int, error) {
 	}
 	if err != nil {
 		reason := err
+		if _, secure := c.Conn.(*tls.Conn); secure && !errors.Is(err, io.EOF) {
+			reason = explainTLS(err, "") // with TLS 1.3 what a server thinks of our certificate is read here
+		}
 		if errors.Is(err, io.EOF) {
-			reason = errors.New("it ended the connection instead of beginning a session; it may be without a quorum")
+			reason = errors.New("it ended the connection instead of beginning a session; it may be without a quorum, or expect TLS or a certificate")
 		}
 		c.dialer.failed(fmt.Errorf("%s: %w", c.addr, reason))
 	}

@@ -2,15 +2,7 @@ package topology
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	"errors"
-	"io"
-	"math/big"
 	"net"
 	"strings"
 	"sync"
@@ -60,72 +52,6 @@ func TestAConnectionThatBreaksWhileThePasswordIsSentAgainIsReplaced(t *testing.T
 	}
 	if a.Status().Session != session {
 		t.Error("the session was lost")
-	}
-}
-
-func TestZooKeeperIsReachedThroughTLS(t *testing.T) {
-	servers := sharedZooKeeper(t)
-	addr, root, _ := strings.Cut(servers, "/")
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "zookeeper"}, DNSNames: []string{"localhost"},
-		NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	certificate, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	roots := x509.NewCertPool()
-	roots.AddCert(certificate)
-	// Ends TLS in front of the server, as its secure port would.
-	l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	var running sync.WaitGroup
-	running.Go(func() {
-		for {
-			front, err := l.Accept()
-			if err != nil {
-				return
-			}
-			back, err := net.Dial("tcp", addr)
-			if err != nil {
-				front.Close()
-				continue
-			}
-			running.Go(func() { io.Copy(back, front); back.Close() })
-			running.Go(func() { io.Copy(front, back); front.Close() })
-		}
-	})
-	defer running.Wait()
-	defer l.Close()
-
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	cfg := memberConfig(t, "localhost:"+port+"/"+root, "a")
-	cfg.Dial = (&tls.Dialer{Config: &tls.Config{RootCAs: roots}}).DialContext // verifies the name
-	a := open(t, cfg)
-	update(t, a, stable(1))
-	awaitGrant(t, a, 1)
-	began := time.Now()
-	a.session.Load().dialer.drop()
-	testcluster.WaitFor(t, "another connection", func() bool { l := a.lease.Load(); return l != nil && l.sent.After(began) })
-
-	cfg.ID, cfg.Dial = "b", (&tls.Dialer{}).DialContext // trusts nobody who signed this
-	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
-	defer cancel()
-	if _, err := OpenZooKeeper(ctx, cfg); err == nil || !strings.Contains(err.Error(), "certificate") {
-		t.Errorf("with a certificate that is not trusted: %v", err)
-	}
-	if err := a.Close(); err != nil {
-		t.Fatal(err)
 	}
 }
 

@@ -72,14 +72,7 @@ type none = struct{}
 // find makes sure that the root and the cluster are there and are the right ones.
 func (s *session) find(ctx context.Context) error {
 	z := s.z
-	for i, r := range z.root {
-		if i > 0 && r == '/' {
-			if err := s.makeFolder(ctx, z.root[:i]); err != nil {
-				return err
-			}
-		}
-	}
-	if err := s.makeFolder(ctx, z.root); err != nil {
+	if err := s.makeRoot(ctx); err != nil {
 		return err
 	}
 	// A root that may not be read is no hindrance; one that is itself a cluster is a chroot with a name too many.
@@ -105,6 +98,23 @@ func (s *session) find(ctx context.Context) error {
 	return s.complete(ctx)
 }
 
+// makeRoot makes the folder for clusters. Who looks for a certain cluster makes none: where its folder is not, it is
+// not, and a chroot that was mistyped leaves nothing behind.
+func (s *session) makeRoot(ctx context.Context) error {
+	z := s.z
+	if z.cfg.Identity != "" {
+		return nil
+	}
+	for i, r := range z.root {
+		if i > 0 && r == '/' {
+			if err := s.makeFolder(ctx, z.root[:i]); err != nil {
+				return err
+			}
+		}
+	}
+	return s.makeFolder(ctx, z.root)
+}
+
 // found founds the cluster: all of it or nothing. stat is that of an empty folder that is there already.
 func (s *session) found(ctx context.Context, stat *zk.Stat) error {
 	z := s.z
@@ -112,7 +122,8 @@ func (s *session) found(ctx context.Context, stat *zk.Stat) error {
 		return fmt.Errorf("%w: %s is gone from ZooKeeper, with its State; restore it, or restart all members to found a new one", ErrOtherCluster, z.home)
 	}
 	if z.cfg.Identity != "" {
-		return fmt.Errorf("%w: there is no cluster at %s, and the one with identity %s is wanted", ErrOtherCluster, z.home, z.cfg.Identity)
+		return fmt.Errorf("%w: there is none at %s, and the one with the identity %s is wanted: check chroot, cluster and cluster-identity",
+			ErrOtherCluster, z.home, z.cfg.Identity)
 	}
 	random := make([]byte, 16)
 	if _, err := rand.Read(random); err != nil {
@@ -166,10 +177,12 @@ func (s *session) recognise(data []byte) error {
 		return fmt.Errorf("%w: %s has format %d, this version understands %d; start that version", ErrNewerFormat, z.home, id.Format, Format)
 	case id.Cluster != z.cfg.Cluster:
 		return fmt.Errorf("%w: %s holds the cluster %q, not %q: choose another chroot or cluster", ErrOtherCluster, z.home, id.Cluster, z.cfg.Cluster)
-	case z.cfg.Identity != "" && id.ID != z.cfg.Identity:
-		return fmt.Errorf("%w: the one at %s has the identity %s, and %s is wanted", ErrOtherCluster, z.home, id.ID, z.cfg.Identity)
+	case z.cfg.Identity != "" && Fingerprint(id.ID) != z.cfg.Identity:
+		return fmt.Errorf("%w: the one at %s has the identity %s, and %s is wanted: check chroot, cluster and cluster-identity",
+			ErrOtherCluster, z.home, Fingerprint(id.ID), z.cfg.Identity)
 	case known != nil && *known != id.ID:
-		return fmt.Errorf("%w: the one at %s was replaced, its identity is %s and was %s; restart this member to join it", ErrOtherCluster, z.home, id.ID, *known)
+		return fmt.Errorf("%w: the one at %s was replaced, its identity is %s and was %s; restart this member to join it",
+			ErrOtherCluster, z.home, Fingerprint(id.ID), Fingerprint(*known))
 	}
 	z.identity.Store(&id.ID)
 	return nil

@@ -184,9 +184,13 @@ func TestWhatBelongsToOthersIsRefusedAndLeftAsItIs(t *testing.T) {
 		return cfg
 	}
 	refusedWith(t, in(func(c *ZooKeeperConfig) { c.Servers += "/shop" }), ErrOtherCluster, root+"/shop", `"shop"`, "chroot")
-	refusedWith(t, in(func(c *ZooKeeperConfig) { c.Identity = "0123" }), ErrOtherCluster, "0123", a.Identity())
-	refusedWith(t, in(func(c *ZooKeeperConfig) { c.Cluster, c.Identity = "new", "0123" }), ErrOtherCluster, "0123", "there is no cluster")
-	open(t, in(func(c *ZooKeeperConfig) { c.Identity = a.Identity() }))
+	refusedWith(t, in(func(c *ZooKeeperConfig) { c.Identity = "01234567" }), ErrOtherCluster, "01234567", Fingerprint(a.Identity()))
+	refusedWith(t, in(func(c *ZooKeeperConfig) { c.Servers, c.Identity = c.Servers+"/typo/deep", Fingerprint(a.Identity()) }), ErrOtherCluster, "there is none at "+root+"/typo/deep/shop")
+	if there, _, err := c.Exists(root + "/typo"); err != nil || there {
+		t.Errorf("who looked for a cluster with a mistyped chroot left it behind: %v (%v)", there, err)
+	}
+	refusedWith(t, in(func(c *ZooKeeperConfig) { c.Cluster, c.Identity = "new", "01234567" }), ErrOtherCluster, "01234567", "there is none at")
+	open(t, in(func(c *ZooKeeperConfig) { c.Identity = Fingerprint(a.Identity()) }))
 
 	make(root+"/copy", `{"format":1,"cluster":"bank","id":"ab"}`)
 	refusedWith(t, in(func(c *ZooKeeperConfig) { c.Cluster = "copy" }), ErrOtherCluster, `"bank"`, `"copy"`)
@@ -312,6 +316,7 @@ func TestSettingsThatCannotBeAreNamedWithTheirRange(t *testing.T) {
 		"tickTime":                 func(c *ZooKeeperConfig) { c.Tick = -1 },
 		"must not be negative":     func(c *ZooKeeperConfig) { c.Lease = -1 },
 		"user:password":            func(c *ZooKeeperConfig) { c.Auth = "me" },
+		"hexadecimal digits":       func(c *ZooKeeperConfig) { c.Identity = "0123ABCD" },
 		"at least the session":     func(c *ZooKeeperConfig) { c.ForgetAfter = 1 },
 		"the address of ZooKeeper": func(c *ZooKeeperConfig) { c.Servers = "" },
 	} {

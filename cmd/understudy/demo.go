@@ -24,23 +24,32 @@ import (
 const demoPort = 6380
 
 type demoCommand struct {
-	Chaos bool          `env:"-" help:"Kill the master every ten seconds."`
-	For   time.Duration `env:"-" placeholder:"DURATION" help:"End after this time; without it, on Ctrl-C."`
-	Port  int           `env:"-" help:"Port for clients; without it 6380 if that is free, else any that is."`
+	Chaos     bool          `env:"-" help:"Kill the master every ten seconds; with --zookeeper every other time the Understudy that leads instead."`
+	Zookeeper bool          `env:"-" help:"Start a ZooKeeper server and two Understudys that agree through it, each a process of its own."`
+	For       time.Duration `env:"-" placeholder:"DURATION" help:"End after this time; without it, on Ctrl-C."`
+	Port      int           `env:"-" help:"Port for clients; without it 6380 if that is free, else any that is. The second Understudy has the next port."`
 }
 
 // Run shows the demonstration until ctx ends or its time is over, and leaves nothing behind.
 func (c *demoCommand) Run(ctx context.Context, s *streams) (err error) {
-	if c.For < 0 || c.Port < 0 || c.Port > 65535 {
-		return badUsage{fmt.Errorf("for is %v and port is %d: for must not be negative, and port must be from 1 to 65535", c.For, c.Port)}
+	last := 65535
+	if c.Zookeeper {
+		last-- // the second Understudy has the next one
+	}
+	if c.For < 0 || c.Port < 0 || c.Port > last {
+		return badUsage{fmt.Errorf("for is %v and port is %d: for must not be negative, and port must be from 1 to %d", c.For, c.Port, last)}
 	}
 	if c.For > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, c.For)
 		defer cancel()
 	}
-	fmt.Fprintln(s.out, "starting a master and two replicas ...")
-	d, err := demo.Start(ctx)
+	show, what := c.show, "a master and two replicas"
+	if c.Zookeeper {
+		show, what = c.showMembers, "a master, two replicas, ZooKeeper and two Understudys"
+	}
+	fmt.Fprintf(s.out, "starting %s ...\n", what)
+	d, err := demo.Start(ctx, c.Zookeeper)
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil
@@ -51,7 +60,7 @@ func (c *demoCommand) Run(ctx context.Context, s *streams) (err error) {
 		err = errors.Join(err, d.Close())
 		fmt.Fprintln(s.out, "all servers are stopped and their files removed")
 	}()
-	return c.show(ctx, d, s)
+	return show(ctx, d, s)
 }
 
 // show plays with an Understudy in front of the nodes of d.
@@ -99,7 +108,7 @@ func (c *demoCommand) play(ctx context.Context, d *demo.Demo, port int, log *os.
 		return err
 	case addr := <-ready:
 		c.introduce(s.out, addr, d, log.Name())
-		err := d.Play(playing, demo.Show{Addr: addr.String(), Out: s.out, Color: colored(s.out), Chaos: c.Chaos})
+		err := d.Play(playing, demo.Show{Addrs: []string{addr.String()}, Out: s.out, Color: colored(s.out), Chaos: c.Chaos})
 		stop()
 		return errors.Join(err, <-served)
 	}

@@ -3,8 +3,11 @@
 package main
 
 import (
+	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -98,6 +101,101 @@ func TestDemoSaysWhatToInstall(t *testing.T) {
 	p := start(t, []string{"PATH=" + t.TempDir()}, "demo")
 	if status := p.exit(); status != 1 || !strings.Contains(p.err.String(), "install") {
 		t.Errorf("the status is %d: %s", status, p.err.String())
+	}
+	p.left()
+}
+
+func TestDemoWithZooKeeperKillsTheMasterAndThenTheUnderstudyThatLeads(t *testing.T) {
+	t.Parallel()
+	p := start(t, []string{"UNDERSTUDY_NODES=nobody:1", "UNDERSTUDY_LOOPS=many"}, "demo", "--zookeeper", "--chaos")
+	p.printed("redis-cli -p ", "or")
+	if found := workingIn(t, p.home); len(found) != 6 {
+		t.Errorf("three servers, ZooKeeper and two Understudys are %d: %q", len(found), found)
+	}
+	leader := strings.Fields(p.printed("Understudy 127.0.0.1:", " leads: "))[3]
+	p.printed("proxy :", "clients req/s")
+	p.printed(" leader ", " member ")
+	p.printed("killing the master 127.0.0.1:")
+	p.printed("failover to 127.0.0.1:", "epoch 2", "client errors 0")
+	p.printed("killing the Understudy that leads, " + leader)
+	p.printed("connections of clients ended with Understudy "+leader, "client errors 0")
+	successor := strings.Fields(p.printed(" leads now, ", " after "+leader+" died"))[3]
+	if successor == leader {
+		t.Errorf("%s leads after its own death", leader)
+	}
+	p.printed("Understudy " + leader + " is restarted (process")
+	p.signal(syscall.SIGINT)
+	if status := p.exit(); status != 0 {
+		t.Errorf("the status is %d", status)
+	}
+	p.printed("requests ", "failovers ", "connections moved to the other Understudy ")
+	if out := p.out.String(); strings.Contains(out, "TWICE") || strings.Contains(out, "moved to the other Understudy 0") {
+		t.Error("writes were applied twice, or no client moved")
+	}
+	if text := p.err.String(); text != "" {
+		t.Errorf("standard error has %q", text)
+	}
+	p.left()
+}
+
+func TestDemoWithZooKeeperLeavesNothingBehindWhenItsProcessesWereKilled(t *testing.T) {
+	t.Parallel()
+	p := start(t, nil, "demo", "--zookeeper")
+	for _, what := range []string{"(the master)", "(the Understudy on :"} {
+		_, rest, _ := strings.Cut(p.printed("kill -9 ", what), "kill -9 ")
+		pid, err := strconv.Atoi(strings.Fields(rest)[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		p.printed("is dead (process " + strconv.Itoa(pid) + ")")
+	}
+	p.signal(syscall.SIGINT)
+	if status := p.exit(); status != 0 {
+		t.Errorf("the status is %d", status)
+	}
+	p.left()
+}
+
+func TestDemoWithZooKeeperEndsInOrderWhileItStarts(t *testing.T) {
+	t.Parallel()
+	p := start(t, nil, "demo", "--zookeeper")
+	testcluster.WaitFor(t, "the first servers", func() bool { return len(workingIn(t, p.home)) >= 2 })
+	p.signal(syscall.SIGINT)
+	if status := p.exit(); status != 0 {
+		t.Errorf("the status is %d: %s", status, p.err.String())
+	}
+	p.left()
+}
+
+func TestDemoWithZooKeeperSaysWhenItsPortIsTaken(t *testing.T) {
+	t.Parallel()
+	server := testcluster.NewRedis(t)
+	p := start(t, nil, "demo", "--zookeeper", "--port", strconv.Itoa(server.Port-1))
+	if status := p.exit(); status != 1 || !strings.Contains(p.err.String(), "cannot listen on "+net.JoinHostPort("127.0.0.1", strconv.Itoa(server.Port))) ||
+		!strings.Contains(p.err.String(), "--port") {
+		t.Errorf("the status is %d: %s", status, p.err.String())
+	}
+	p.left()
+}
+
+func TestDemoWithZooKeeperSaysWhatToInstall(t *testing.T) {
+	t.Parallel()
+	server, err := exec.LookPath("redis-server")
+	if err != nil {
+		t.Fatal(err)
+	}
+	bin := t.TempDir()
+	if err := os.Symlink(server, filepath.Join(bin, "redis-server")); err != nil {
+		t.Fatal(err)
+	}
+	p := start(t, []string{"PATH=" + bin}, "demo", "--zookeeper")
+	for _, word := range []string{"ZooKeeper is not installed: install Java", "apt-get install default-jre-headless libzookeeper-java", "ZOOKEEPER_CLASSPATH"} {
+		if status := p.exit(); status != 1 || !strings.Contains(p.err.String(), word) {
+			t.Errorf("the status is %d: %s", status, p.err.String())
+		}
 	}
 	p.left()
 }

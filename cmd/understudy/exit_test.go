@@ -116,6 +116,11 @@ func TestEveryFailureEndsWithItsStatusAndOneSentence(t *testing.T) {
 		"check of a bad file":      {nil, []string{"check", stranger}, 2, []string{stranger, "line 3"}},
 		"a negative length":        {nil, []string{"demo", "--for=-1s"}, 2, []string{"for is -1s"}},
 
+		"an identity of nothing": {nil, []string{"run", "--nodes", closed, "--cluster-identity", "01234567"}, 2,
+			[]string{`cluster-identity is "01234567"`, "zookeeper is empty"}},
+		"no truth":               {[]string{"UNDERSTUDY_ZOOKEEPER_TLS=perhaps"}, []string{"run", "--nodes", closed}, 2, []string{"UNDERSTUDY_ZOOKEEPER_TLS", "perhaps"}},
+		"no port for the second": {nil, []string{"demo", "--zookeeper", "--port", "65535"}, 2, []string{"port is 65535", "from 1 to 65534"}},
+
 		"no node answers":   {nil, []string{"run", "--nodes", closed}, 1, []string{closed, "connection refused", "check the addresses"}},
 		"a negative number": {nil, []string{"run", "--nodes", closed, "--loops", "-1"}, 2, []string{"loops is -1", "from 1 to 64"}},
 		"a duration without unit in the file": {nil, []string{"run", "--config", unitless}, 2,

@@ -32,9 +32,15 @@ type options struct {
 
 	Zookeeper               string        `group:"coordination" placeholder:"HOST:PORT[,HOST:PORT...][/CHROOT]" help:"ZooKeeper ensemble through which all Understudies of a cluster agree. Without it this one must be alone."`
 	ZookeeperAuth           string        `group:"coordination" placeholder:"USER:PASSWORD" help:"Digest authentication with ZooKeeper. What is created with it is for that user alone. Better given as the environment variable than as the flag."`
+	ZookeeperTLS            bool          `group:"coordination" name:"zookeeper-tls" help:"Reach ZooKeeper through TLS, on the servers' secureClientPort."`
+	ZookeeperCA             string        `group:"coordination" name:"zookeeper-ca" type:"path" placeholder:"FILE" help:"Certificates (PEM) of the authorities that sign those of the ZooKeeper servers; by default those that the system trusts."`
+	ZookeeperCert           string        `group:"coordination" type:"path" placeholder:"FILE" help:"This process's own certificate (PEM), where the servers ask for one."`
+	ZookeeperKey            string        `group:"coordination" type:"path" placeholder:"FILE" help:"The key of that certificate (PEM, without a passphrase)."`
+	ZookeeperServerName     string        `group:"coordination" placeholder:"NAME" help:"Name that the certificate of every ZooKeeper server must have; by default the one by which it is addressed."`
 	ZookeeperSessionTimeout time.Duration `group:"coordination" default:"${zookeeper_session_timeout}" help:"Session timeout asked of ZooKeeper. It decides how long the loss of a member goes unnoticed, and bounds its lease."`
 	ZookeeperHeartbeat      time.Duration `group:"coordination" default:"${zookeeper_heartbeat}" help:"Time between two renewals of the lease; at most a fifth of the session timeout."`
 	ZookeeperTick           time.Duration `group:"coordination" default:"${zookeeper_tick}" help:"tickTime of the ZooKeeper servers. A smaller value than theirs makes leases too long to be safe."`
+	ClusterIdentity         string        `group:"coordination" placeholder:"DIGITS" help:"Identity of the cluster in ZooKeeper, as status shows it. With it this process joins no other cluster, and founds none."`
 	Advertise               string        `group:"coordination" placeholder:"HOST:PORT" help:"Address by which other members reach this one; by default the first address of --listen."`
 
 	Listen       []listenOption `group:"clients" sep:";" default:"${listen}" placeholder:"ADDR[,policy=POLICY]" help:"Address for clients: host:port, :port or unix:/path. Repeat it for more (as a variable: separated by semicolons). POLICY is split (writes to the master, reads to replicas), master (everything to the master) or replica (as split, and reads stay on replicas after a write, too)."`
@@ -152,10 +158,19 @@ func (o *options) zookeeper(log *slog.Logger) topology.ZooKeeperConfig {
 	if advertise == "" && len(o.Listen) > 0 {
 		advertise = o.Listen[0].Addr
 	}
-	return topology.ZooKeeperConfig{
-		Servers: o.Zookeeper, Cluster: o.Cluster, ID: o.ID, Addr: advertise, Auth: o.ZookeeperAuth, Log: log,
+	c := topology.ZooKeeperConfig{
+		Servers: o.Zookeeper, Cluster: o.Cluster, ID: o.ID, Addr: advertise, Auth: o.ZookeeperAuth, Identity: o.ClusterIdentity, Log: log,
 		SessionTimeout: o.ZookeeperSessionTimeout, Heartbeat: o.ZookeeperHeartbeat, Tick: o.ZookeeperTick,
 	}
+	if o.ZookeeperTLS {
+		c.Dial = o.zookeeperFiles().Dial
+	}
+	return c
+}
+
+// zookeeperFiles returns what TLS with ZooKeeper needs.
+func (o *options) zookeeperFiles() topology.TLSFiles {
+	return topology.TLSFiles{CA: o.ZookeeperCA, Cert: o.ZookeeperCert, Key: o.ZookeeperKey, ServerName: o.ZookeeperServerName}
 }
 
 // clientName is what the connections to nodes are called there.
@@ -172,6 +187,14 @@ func (o *options) validate() error {
 	if o.Zookeeper != "" {
 		z := o.zookeeper(slog.New(slog.DiscardHandler))
 		errs = append(errs, z.Validate())
+	} else if o.ClusterIdentity != "" {
+		errs = append(errs, fmt.Errorf("cluster-identity is %q: only a cluster in ZooKeeper has one, and zookeeper is empty", o.ClusterIdentity))
+	}
+	switch files := o.zookeeperFiles(); {
+	case o.ZookeeperTLS:
+		errs = append(errs, files.Validate())
+	case files != topology.TLSFiles{}:
+		errs = append(errs, errors.New("zookeeper-tls is not given: zookeeper-ca, zookeeper-cert, zookeeper-key and zookeeper-server-name are of no use without it"))
 	}
 	if o.FenceTimeout <= o.DrainTimeout {
 		errs = append(errs, fmt.Errorf("fence-timeout is %v: it must be longer than drain-timeout, which is %v", o.FenceTimeout, o.DrainTimeout))

@@ -7,9 +7,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/understudy/understudy/internal/testcert"
 	"github.com/understudy/understudy/monitor"
 	"github.com/understudy/understudy/proxy"
 	"github.com/understudy/understudy/proxy/session"
+	"github.com/understudy/understudy/topology"
 )
 
 // optionsOf parses a command line of run.
@@ -97,6 +99,50 @@ fence-timeout: 13s
 	}
 	if err := o.validate(); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestTheOptionsOfZooKeeperReachItsConfiguration(t *testing.T) {
+	authority := testcert.NewAuthority(t)
+	pair := authority.Sign("member", time.Now().Add(time.Hour))
+	t.Setenv("UNDERSTUDY_ZOOKEEPER_AUTH", "user:secret")
+	o := optionsOf(t, "--config", write(t, `
+nodes: a:1
+cluster: shop
+id: web-1
+listen: :1
+advertise: web-1:1
+zookeeper: x:1,y:2/z
+zookeeper-session-timeout: 20s
+zookeeper-heartbeat: 2s
+zookeeper-tick: 1s
+zookeeper-tls: true
+zookeeper-ca: `+authority.File+`
+zookeeper-cert: `+pair.Cert+`
+zookeeper-key: `+pair.Key+`
+zookeeper-server-name: zk
+cluster-identity: 01234567
+`))
+	got := o.zookeeper(nil)
+	if got.Dial == nil {
+		t.Error("TLS is not used")
+	}
+	got.Dial = nil
+	want := topology.ZooKeeperConfig{
+		Servers: "x:1,y:2/z", Cluster: "shop", ID: "web-1", Addr: "web-1:1", Auth: "user:secret", Identity: "01234567",
+		SessionTimeout: 20 * time.Second, Heartbeat: 2 * time.Second, Tick: time.Second,
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("ZooKeeper:\n%+v, want\n%+v", got, want)
+	}
+	if files, want := o.zookeeperFiles(), (topology.TLSFiles{CA: authority.File, Cert: pair.Cert, Key: pair.Key, ServerName: "zk"}); files != want {
+		t.Errorf("files:\n%+v, want\n%+v", files, want)
+	}
+	if err := o.validate(); err != nil {
+		t.Error(err)
+	}
+	if o := optionsOf(t, "--zookeeper", "x"); o.zookeeper(nil).Dial != nil {
+		t.Error("TLS is used unasked")
 	}
 }
 

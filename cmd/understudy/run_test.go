@@ -214,7 +214,7 @@ func TestASignalDuringTheStartEndsWell(t *testing.T) {
 	}
 }
 
-func TestTheUserOfTheDocumentsIsEnoughForAFailover(t *testing.T) {
+func TestTheUserOfTheDocumentsIsEnoughForAFailoverAndASwitchover(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "operations.md"))
 	if err != nil {
@@ -240,7 +240,7 @@ func TestTheUserOfTheDocumentsIsEnoughForAFailover(t *testing.T) {
 	}
 	p := start(t, []string{"UNDERSTUDY_USERNAME=understudy", "UNDERSTUDY_PASSWORD=SECRET"},
 		"run", "--nodes", strings.Join(cluster.Addrs(), ","), "--listen", "127.0.0.1:0")
-	conn, _ := connect(t, p.logged("msg=ready"))
+	conn, addr := connect(t, p.logged("msg=ready"))
 	if err := cluster.Nodes[0].Kill(); err != nil {
 		t.Fatal(err)
 	}
@@ -252,6 +252,20 @@ func TestTheUserOfTheDocumentsIsEnoughForAFailover(t *testing.T) {
 	defer cancel()
 	if err := cluster.WaitInSync(ctx); err != nil {
 		t.Error(err)
+	}
+	testcluster.WaitFor(t, "two replicas that may take over", func() bool {
+		_, stdout, _ := once(t, nil, "status", "--addr", addr)
+		return strings.Contains(stdout, "2 of 2 online")
+	})
+	before, err := cluster.Master()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if status, _, stderr := once(t, nil, "failover", "--addr", addr); status != 0 {
+		t.Errorf("the switchover ends with %d: %s", status, stderr)
+	}
+	if after, err := cluster.Master(); err != nil || after == before {
+		t.Errorf("the master is %v after %s (%v)", after, before.Addr, err)
 	}
 	if log := p.err.String(); strings.Contains(log, "NOPERM") {
 		t.Error("something was not permitted")

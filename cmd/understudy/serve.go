@@ -64,7 +64,11 @@ func serve(ctx context.Context, o *options, log *slog.Logger, ready func([]net.A
 	}
 	// A loop waits for its sockets with its processor held; everything else needs one more.
 	runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), cfg.Loops+1))
-	answers := admin.New(admin.Identity{Version: versionText(), Cluster: o.Cluster, ID: o.ID}, coord, watcher{mon})
+	who := admin.Identity{Version: versionText(), Cluster: o.Cluster, ID: o.ID}
+	if shared, ok := coord.(*topology.ZooKeeper); ok {
+		who.ClusterIdentity = topology.Fingerprint(shared.Identity())
+	}
+	answers := admin.New(who, coord, watcher{mon})
 	defer answers.Close()
 	front, err := proxy.New(cfg, coord, answers, log)
 	if err != nil {

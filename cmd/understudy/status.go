@@ -70,8 +70,11 @@ func (c *statusCommand) Run(s *streams) error {
 func printStatus(out io.Writer, f client.Fields) error {
 	w := table(out)
 	line := func(name, format string, args ...any) { fmt.Fprintf(w, name+"\t"+format+"\n", args...) }
-	line("understudy", "%s, member %s of cluster %s, up %v", f["understudy_version"], f["member_id"], f["cluster"],
-		seconds(f.Int("understudy_uptime_in_seconds")))
+	cluster := f["cluster"]
+	if identity := f["cluster_identity"]; identity != "" {
+		cluster += " (identity " + identity + ")"
+	}
+	line("understudy", "%s, member %s of cluster %s, up %v", f["understudy_version"], f["member_id"], cluster, seconds(f.Int("understudy_uptime_in_seconds")))
 	if f["master"] == "" {
 		line("master", "none is known yet")
 	} else {

@@ -4,33 +4,49 @@ import (
 	"context"
 	"sync"
 	"time"
-
-	"github.com/understudy/understudy/internal/testcluster"
 )
 
 const (
-	// restartAfter is how long a server stays dead.
+	// restartAfter is how long a process stays dead.
 	restartAfter = 5 * time.Second
-	// firstKill and killInterval are when Chaos kills the master.
+	// firstKill and killInterval are when Chaos kills.
 	firstKill    = 5 * time.Second
 	killInterval = 10 * time.Second
-	// lookInterval is how often it is noticed that a server has died.
+	// lookInterval is how often it is noticed that a process has died.
 	lookInterval = 20 * time.Millisecond
 )
 
-// keeper restarts servers that have died, whoever killed them, and kills the master now and then if it is told to.
-type keeper struct {
-	cluster *testcluster.Cluster
-	script  *script
-	chaos   bool
-	born    time.Time
-
-	mu   sync.Mutex
-	died map[string]time.Time // by address, of servers that are dead
+// server is a process that the keeper looks after.
+type server interface {
+	Running() bool
+	Pid() int
+	Restart(ctx context.Context) error
+	Kill() error
 }
 
-// run keeps the servers until ctx ends. settled tells the master's address, and whether all is well.
-func (k *keeper) run(ctx context.Context, settled func() (master string, ok bool)) {
+// charge is a server with its address and what it is called in the account.
+type charge struct {
+	server
+	addr string
+	name string
+}
+
+// keeper restarts what has died, whoever killed it, and kills now and then if it is told to.
+type keeper struct {
+	charges []charge
+	script  *script
+	chaos   bool
+	rivals  bool // there are several Understudys: every other kill hits the one that leads
+	born    time.Time
+	kills   int
+
+	mu   sync.Mutex
+	died map[string]time.Time // by address, of what is dead
+}
+
+// run keeps the servers until ctx ends. settled tells the addresses of the master and of the leading Understudy, and
+// whether all is well.
+func (k *keeper) run(ctx context.Context, settled func() (master, leader string, ok bool)) {
 	tick := time.NewTicker(lookInterval)
 	defer tick.Stop()
 	next := k.born.Add(firstKill)
@@ -41,58 +57,78 @@ func (k *keeper) run(ctx context.Context, settled func() (master string, ok bool
 		case <-tick.C:
 		}
 		k.lookAfter(ctx)
-		if k.chaos && time.Now().After(next) {
-			if master, ok := settled(); ok && k.kill(master) {
-				next = time.Now().Add(killInterval)
-			}
+		if !k.chaos || time.Now().Before(next) {
+			continue
+		}
+		master, leader, ok := settled()
+		if !ok {
+			continue
+		}
+		what, addr := "the master", master
+		if k.rivals && k.kills%2 == 1 {
+			what, addr = "the Understudy that leads,", leader
+		}
+		if k.kill(what, addr) {
+			k.kills++
+			next = time.Now().Add(killInterval)
 		}
 	}
 }
 
 // lookAfter notices deaths and restarts what has been dead for long enough.
 func (k *keeper) lookAfter(ctx context.Context) {
-	for _, node := range k.cluster.Nodes {
-		died, dead := k.diedAt(node.Addr)
+	for _, c := range k.charges {
+		died, dead := k.diedAt(c.addr)
 		switch {
-		case node.Running():
+		case c.Running():
 		case !dead:
-			k.mark(node.Addr, time.Now())
-			k.script.event("%s is dead (process %d); it is restarted in %v", node.Addr, node.Pid(), restartAfter)
+			k.mark(c.addr, time.Now())
+			k.script.event("%s is dead (process %d); it is restarted in %v", c.name, c.Pid(), restartAfter)
 		case time.Since(died) >= restartAfter:
-			if err := node.Restart(ctx); err != nil {
+			if err := c.Restart(ctx); err != nil {
 				if ctx.Err() == nil {
-					k.script.event("%s does not start: %v", node.Addr, err)
-					k.mark(node.Addr, time.Now())
+					k.script.event("%s does not start: %v", c.name, err)
+					k.mark(c.addr, time.Now())
 				}
 				continue
 			}
-			k.mark(node.Addr, time.Time{})
-			k.script.event("%s is restarted (process %d)", node.Addr, node.Pid())
+			k.mark(c.addr, time.Time{})
+			k.script.event("%s is restarted (process %d)", c.name, c.Pid())
 		}
 	}
 }
 
-// kill kills a server as a crash would.
-func (k *keeper) kill(addr string) bool {
-	node := k.cluster.Node(addr)
-	if node == nil || !node.Running() {
+// at returns what has this address.
+func (k *keeper) at(addr string) (charge, bool) {
+	for _, c := range k.charges {
+		if c.addr == addr {
+			return c, true
+		}
+	}
+	return charge{}, false
+}
+
+// kill kills a process as a crash would.
+func (k *keeper) kill(what, addr string) bool {
+	c, found := k.at(addr)
+	if !found || !c.Running() {
 		return false
 	}
-	k.script.event("killing the master %s: kill -9 %d", addr, node.Pid())
-	if err := node.Kill(); err != nil {
+	k.script.event("killing %s %s: kill -9 %d", what, addr, c.Pid())
+	if err := c.Kill(); err != nil {
 		k.script.event("%v", err)
 		return false
 	}
 	return true
 }
 
-// pid returns the process of the server at addr, 0 if there is none.
+// pid returns the process at addr, 0 if there is none.
 func (k *keeper) pid(addr string) int {
-	node := k.cluster.Node(addr)
-	if node == nil || !node.Running() {
+	c, found := k.at(addr)
+	if !found || !c.Running() {
 		return 0
 	}
-	return node.Pid()
+	return c.Pid()
 }
 
 func (k *keeper) diedAt(addr string) (time.Time, bool) {
@@ -102,7 +138,7 @@ func (k *keeper) diedAt(addr string) (time.Time, bool) {
 	return t, ok
 }
 
-// mark notes when a server died; the zero time is that it lives.
+// mark notes when something died; the zero time is that it lives.
 func (k *keeper) mark(addr string, died time.Time) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -116,7 +152,7 @@ func (k *keeper) mark(addr string, died time.Time) {
 	}
 }
 
-// dead reports whether a server is dead.
+// dead reports whether what is at addr is dead.
 func (k *keeper) dead(addr string) bool {
 	_, ok := k.diedAt(addr)
 	return ok

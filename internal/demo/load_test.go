@@ -3,6 +3,7 @@ package demo
 import (
 	"errors"
 	"io"
+	"strings"
 	"testing"
 	"time"
 
@@ -101,5 +102,22 @@ func TestOnlyTheLatestSlowRequestsAreRemembered(t *testing.T) {
 	}
 	if last := l.slow[len(l.slow)-1].began.Unix(); last != 3*slowest-1 {
 		t.Errorf("the last one remembered is %d", last)
+	}
+}
+
+func TestAConnectionThatEndsWithItsUnderstudyIsNoErrorWhereThereIsAnother(t *testing.T) {
+	for addrs, want := range map[string]counts{
+		"a:1":     {errors: 1},
+		"a:1 b:1": {moved: 1, unknown: 1},
+	} {
+		l := &load{addrs: strings.Fields(addrs)}
+		if err := (&counter{load: l, key: "k"}).increment(&answers{replies: []any{io.EOF}}); err != io.EOF {
+			t.Fatalf("increment returns %v", err)
+		}
+		l.lostConnection(io.EOF)
+		got := l.counts()
+		if got.last = ""; got != want {
+			t.Errorf("with %s: %+v, want %+v", addrs, got, want)
+		}
 	}
 }

@@ -18,11 +18,20 @@ type script struct {
 	out io.Writer
 }
 
-// cell is one node in one line.
+// cell is one node, or one Understudy, in one line.
 type cell struct {
 	addr string
 	role string
 	rate float64 // requests per second
+}
+
+// row is what one line tells.
+type row struct {
+	nodes   []cell
+	proxies []cell        // none where there is only one Understudy
+	rate    float64       // requests of the clients per second
+	longest time.Duration // of the requests that ended in the last second
+	sum     counts
 }
 
 const (
@@ -31,7 +40,8 @@ const (
 	green = "\x1b[32m"
 	plain = "\x1b[0m"
 
-	cellWidth = 21
+	cellWidth  = 21
+	proxyWidth = 16
 )
 
 func (s *script) paint(style, text string) string {
@@ -53,37 +63,51 @@ func (s *script) event(format string, args ...any) {
 }
 
 // heading writes the names of the columns of line.
-func (s *script) heading(cells []cell) {
+func (s *script) heading(r row) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%-8s", "time")
-	for _, c := range cells {
-		_, port, err := net.SplitHostPort(c.addr)
-		if err != nil {
-			port = c.addr
-		}
-		fmt.Fprintf(&b, "  %-*s", cellWidth, "node :"+port+", req/s")
+	for _, c := range r.nodes {
+		fmt.Fprintf(&b, "  %-*s", cellWidth, "node "+c.port()+", req/s")
+	}
+	for _, c := range r.proxies {
+		fmt.Fprintf(&b, "  %-*s", proxyWidth, "proxy "+c.port())
 	}
 	b.WriteString("  clients req/s  longest  errors  unknown")
 	s.write(b.String())
 }
 
+// port is the address of a cell, short.
+func (c cell) port() string {
+	_, port, err := net.SplitHostPort(c.addr)
+	if err != nil {
+		return c.addr
+	}
+	return ":" + port
+}
+
 // line writes what happened in the last second.
-func (s *script) line(now time.Time, cells []cell, rate float64, longest time.Duration, sum counts) {
+func (s *script) line(now time.Time, r row) {
 	var b strings.Builder
 	b.WriteString(now.Format(time.TimeOnly))
-	for _, c := range cells {
-		text := fmt.Sprintf("  %-*s", cellWidth, fmt.Sprintf("%-14s %6.0f", c.role, c.rate))
-		switch c.role {
-		case "master":
-			text = s.paint(green, text)
-		case "replica":
-		default:
-			text = s.paint(red, text)
-		}
-		b.WriteString(text)
+	for _, c := range r.nodes {
+		b.WriteString(s.cell(c, "master", fmt.Sprintf("  %-*s", cellWidth, fmt.Sprintf("%-14s %6.0f", c.role, c.rate))))
 	}
-	fmt.Fprintf(&b, "  %13.0f  %7s  %6d  %7d", rate, shown(longest), sum.errors, sum.unknown)
+	for _, c := range r.proxies {
+		b.WriteString(s.cell(c, "leader", fmt.Sprintf("  %-*s", proxyWidth, fmt.Sprintf("%-9s %6.0f", c.role, c.rate))))
+	}
+	fmt.Fprintf(&b, "  %13.0f  %7s  %6d  %7d", r.rate, shown(r.longest), r.sum.errors, r.sum.unknown)
 	s.write(b.String())
+}
+
+// cell paints the text of a cell by its role; first is the role of the one that matters most.
+func (s *script) cell(c cell, first, text string) string {
+	switch c.role {
+	case first:
+		return s.paint(green, text)
+	case "replica", "member":
+		return text
+	}
+	return s.paint(red, text)
 }
 
 // shown rounds a duration to what is worth reading.

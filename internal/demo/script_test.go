@@ -12,12 +12,19 @@ func TestColumnsStandUnderTheirHeading(t *testing.T) {
 	var out strings.Builder
 	s := &script{out: &out}
 	cells := []cell{{"127.0.0.1:20001", "master", 430}, {"127.0.0.1:20002", "replica", 123456}, {"127.0.0.1:20003", "master down", 0}}
-	s.heading(cells)
-	s.line(time.Date(2026, 1, 2, 3, 4, 5, 0, time.Local), cells, 1740.4, 14*time.Millisecond, counts{errors: 1, unknown: 2})
+	r := row{nodes: cells, rate: 1740.4, longest: 14 * time.Millisecond, sum: counts{errors: 1, unknown: 2}}
+	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.Local)
+	s.heading(r)
+	s.line(at, r)
+	r.nodes, r.proxies = cells[:1], []cell{{"127.0.0.1:6380", "leader", 870}, {"127.0.0.1:6381", "dead", 0}}
+	s.heading(r)
+	s.line(at, r)
 	lines := strings.Split(out.String(), "\n")
 	want := []string{
 		"time      node :20001, req/s     node :20002, req/s     node :20003, req/s     clients req/s  longest  errors  unknown",
 		"03:04:05  master            430  replica        123456  master down         0           1740     14ms       1        2",
+		"time      node :20001, req/s     proxy :6380       proxy :6381       clients req/s  longest  errors  unknown",
+		"03:04:05  master            430  leader       870  dead           0           1740     14ms       1        2",
 		"",
 	}
 	for i, w := range want {
@@ -32,7 +39,7 @@ func TestColoursAreOnlyForTerminals(t *testing.T) {
 		var out strings.Builder
 		s := &script{out: &out, color: color}
 		s.event("something happened")
-		s.line(time.Now(), []cell{{"127.0.0.1:1", "master", 1}}, 1, 0, counts{})
+		s.line(time.Now(), row{nodes: []cell{{"127.0.0.1:1", "master", 1}}, rate: 1})
 		if got := strings.Contains(out.String(), "\x1b["); got != color {
 			t.Errorf("color %v writes %q", color, out.String())
 		}

@@ -54,7 +54,7 @@ func startEnsembleOnce(ctx context.Context, servers int, opts ZooKeeperOptions) 
 
 func (e *Ensemble) start(ctx context.Context, servers int, opts ZooKeeperOptions) error {
 	for id := 1; id <= servers; id++ {
-		z, err := newZooKeeper(id, filepath.Join(e.dir, "server"+strconv.Itoa(id)), opts.Log)
+		z, err := newZooKeeper(id, filepath.Join(e.dir, "server"+strconv.Itoa(id)), &opts)
 		if err != nil {
 			return err
 		}
@@ -99,6 +99,9 @@ func (e *Ensemble) configuration(opts ZooKeeperOptions) []string {
 			lines = append(lines, fmt.Sprintf("server.%d=%s:%d:%d", z.id, loopback, z.peers[0], z.peers[1]))
 		}
 	}
+	if opts.TLS != nil {
+		lines = append(lines, opts.TLS.lines()...)
+	}
 	return append(lines, opts.Config...)
 }
 
@@ -119,6 +122,15 @@ func (e *Ensemble) Hosts() []string {
 	var hosts []string
 	for _, z := range e.Servers {
 		hosts = append(hosts, z.Addr)
+	}
+	return hosts
+}
+
+// SecureHosts are the addresses for clients with TLS.
+func (e *Ensemble) SecureHosts() []string {
+	var hosts []string
+	for _, z := range e.Servers {
+		hosts = append(hosts, z.SecureAddr)
 	}
 	return hosts
 }

@@ -29,6 +29,9 @@ const (
 	// it needs but the logger.
 	debianZooKeeper = "/usr/share/java/zookeeper.jar:/usr/share/java/slf4j-simple.jar"
 
+	// debianNetty is what a server with TLS needs besides, and the first jar does not name. Debian's netty-all.jar is empty.
+	debianNetty = "/usr/share/java/netty-codec.jar:/usr/share/java/netty-resolver.jar"
+
 	// classpathVariable names the environment variable with the jars of ZooKeeper for other systems.
 	classpathVariable = "ZOOKEEPER_CLASSPATH"
 )
@@ -48,8 +51,29 @@ type ZooKeeperOptions struct {
 	// Config are further lines of zoo.cfg.
 	Config []string
 
+	// TLS, if it is not nil, opens a second port on each server, which speaks TLS.
+	TLS *ZooKeeperTLS
+
 	// Log also receives what the servers print (warnings), several at the same time.
 	Log io.Writer
+}
+
+// ZooKeeperTLS says how servers prove who they are on the port that speaks TLS, and who may connect there.
+type ZooKeeperTLS struct {
+	KeyStore   string // file with certificate and key (PKCS #8), as PEM
+	TrustStore string // file with the authorities of clients, as PEM; "": clients need no certificate
+}
+
+// lines are what zoo.cfg says about it.
+func (t *ZooKeeperTLS) lines() []string {
+	lines := []string{
+		"serverCnxnFactory=org.apache.zookeeper.server.NettyServerCnxnFactory",
+		"ssl.keyStore.location=" + t.KeyStore, "ssl.keyStore.type=PEM",
+	}
+	if t.TrustStore == "" {
+		return append(lines, "ssl.clientAuth=none")
+	}
+	return append(lines, "ssl.clientAuth=need", "ssl.trustStore.location="+t.TrustStore, "ssl.trustStore.type=PEM")
 }
 
 // ZooKeeper is one ZooKeeper server, alone or a member of an ensemble, running or not. The methods may be called by
@@ -58,9 +82,13 @@ type ZooKeeper struct {
 	Addr string // where clients connect, 127.0.0.1:port
 	Dir  string // configuration, data and log
 
+	// SecureAddr is where clients connect with TLS. Nothing listens there without ZooKeeperOptions.TLS.
+	SecureAddr string
+
 	id      int // in the ensemble, from 1
 	log     io.Writer
 	client  int   // port for clients
+	secure  int   // port for clients with TLS; 0: none
 	peers   []int // ports of an ensemble: for its followers and for elections
 	release []func()
 
@@ -68,9 +96,9 @@ type ZooKeeper struct {
 	proc *process
 }
 
-func newZooKeeper(id int, dir string, log io.Writer) (*ZooKeeper, error) {
-	z := &ZooKeeper{Dir: dir, id: id, log: log}
-	var ports [3]int
+func newZooKeeper(id int, dir string, opts *ZooKeeperOptions) (*ZooKeeper, error) {
+	z := &ZooKeeper{Dir: dir, id: id, log: opts.Log}
+	var ports [4]int
 	for i := range ports {
 		port, release, err := ReservePort()
 		if err != nil {
@@ -80,7 +108,10 @@ func newZooKeeper(id int, dir string, log io.Writer) (*ZooKeeper, error) {
 		ports[i] = port
 		z.release = append(z.release, release)
 	}
-	z.client, z.peers, z.Addr = ports[0], ports[1:], address(ports[0])
+	z.client, z.peers, z.Addr = ports[0], ports[1:3], address(ports[0])
+	if z.SecureAddr = address(ports[3]); opts.TLS != nil {
+		z.secure = ports[3]
+	}
 	return z, nil
 }
 
@@ -100,6 +131,9 @@ func (z *ZooKeeper) configure(lines []string) error {
 		"clientPort=" + strconv.Itoa(z.client),
 		"clientPortAddress=" + loopback,
 	}, lines...)
+	if z.secure != 0 {
+		own = append(own, "secureClientPort="+strconv.Itoa(z.secure), "secureClientPortAddress="+loopback)
+	}
 	text := strings.Join(own, "\n") + "\n"
 	if err := os.WriteFile(filepath.Join(z.Dir, zooConfig), []byte(text), 0o600); err != nil {
 		return err
@@ -139,7 +173,7 @@ func findZooKeeper() (java, classpath string, err error) {
 			return "", "", fmt.Errorf("%w (%w)", ErrNoZooKeeper, err)
 		}
 	}
-	return java, debianZooKeeper, nil
+	return java, debianZooKeeper + string(filepath.ListSeparator) + debianNetty, nil
 }
 
 // await returns when the server serves requests. logged is how long its log was before it was launched.

@@ -37,6 +37,8 @@ type Identity struct {
 	Version string // of the program
 	Cluster string
 	ID      string // of this member
+	// ClusterIdentity tells the cluster from others of the same name: a topology.Fingerprint; "" if it has none.
+	ClusterIdentity string
 }
 
 // Report is what the monitor knows of the nodes and of the past.

@@ -40,7 +40,7 @@ func (w *world) admin() *admin.Admin {
 		}
 		w.Local = local
 	}
-	a := admin.New(admin.Identity{Version: "v1", Cluster: "shop", ID: "web-1"}, w, w)
+	a := admin.New(admin.Identity{Version: "v1", Cluster: "shop", ID: "web-1", ClusterIdentity: "0123abcd"}, w, w)
 	a.Count(w)
 	return a
 }

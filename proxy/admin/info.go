@@ -36,6 +36,9 @@ func (a *Admin) Info() string {
 	s.line("understudy_version", a.who.Version)
 	s.line("understudy_uptime_in_seconds", int64(now.Sub(a.since).Seconds()))
 	s.line("cluster", a.who.Cluster)
+	if a.who.ClusterIdentity != "" {
+		s.line("cluster_identity", a.who.ClusterIdentity)
+	}
 	s.line("member_id", a.who.ID)
 	s.state(snapshot.State)
 	s.traffic(&traffic)

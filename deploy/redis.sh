@@ -1,0 +1,31 @@
+#!/bin/sh
+# Starts one redis-server of the examples. At its first start it gets a configuration in its own folder; from then on
+# that file is what it is: after a failover Understudy has the node write its new role there (CONFIG REWRITE), so a
+# restart brings no old master back.
+#
+#   NAME                  how others reach this node
+#   MASTER                the node that is the master at the very first start
+#   REDIS_PASSWORD        what clients and replicas authenticate with
+#   UNDERSTUDY_PASSWORD   what Understudy authenticates with
+#   PORT, DATA            6379, /data
+set -eu
+: "${NAME:?}" "${MASTER:?}" "${REDIS_PASSWORD:?}" "${UNDERSTUDY_PASSWORD:?}" "${PORT:=6379}" "${DATA:=/data}"
+
+if ! [ -e "$DATA/redis.conf" ]; then
+	umask 077
+	cat >"$DATA/new.conf" <<END
+port $PORT
+dir "$DATA"
+appendonly yes
+requirepass $REDIS_PASSWORD
+masterauth $REDIS_PASSWORD
+user understudy on >$UNDERSTUDY_PASSWORD resetkeys resetchannels &understudy* +info +ping +command +client +config|rewrite +replicaof +failover +replconf +subscribe +pubsub +multi +exec
+replica-announce-ip $NAME
+replica-announce-port $PORT
+END
+	if [ "$NAME:$PORT" != "$MASTER" ]; then
+		echo "replicaof ${MASTER%:*} ${MASTER##*:}" >>"$DATA/new.conf"
+	fi
+	mv "$DATA/new.conf" "$DATA/redis.conf"
+fi
+exec redis-server "$DATA/redis.conf"
