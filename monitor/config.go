@@ -38,6 +38,10 @@ type Config struct {
 	ClientName string   // of the connections to nodes; "" means understudy:<Cluster>:<ID>
 	Dial       DialFunc // opens connections to nodes, for TLS; nil means plain TCP
 
+	// Follow leaves the roles of nodes to others (Sentinel, an operator, a platform): the leader only records what it
+	// sees, and no node is sent a command.
+	Follow bool
+
 	NoFailover       []string // addresses that are never promoted
 	NodeStrategy     Strategy // how the members' views are combined
 	RequiredMonitors int      // members that must publish a view before any node counts as down, at least 1

@@ -13,6 +13,9 @@ import (
 // whenever something happened, and everything it asks for may be asked for twice without harm.
 func decide(s situation) []action {
 	s.verdicts = combine(s.members, s.rules.strategy, s.rules.requiredMonitors)
+	if s.rules.follow {
+		return s.follow()
+	}
 	switch s.state.Phase {
 	case topology.Stable:
 		return s.stable()

@@ -72,6 +72,7 @@ func (l *loop) situation(now time.Time) situation {
 		nodes: make(map[string]node, len(l.records)), aliases: l.aliases, announced: l.announced, peak: l.peak,
 		reading: l.reading, tried: l.tried, requests: l.coord.Requests(), began: l.failovers.began(), rivals: l.rivals(now),
 		rules: rules{
+			follow: l.cfg.Follow,
 			strategy: l.cfg.NodeStrategy, requiredMonitors: l.cfg.RequiredMonitors, noFailover: make(map[string]bool),
 			configured: make(map[string]bool),
 			downAfter:  l.cfg.DownAfter, probeInterval: l.cfg.ProbeInterval,
@@ -131,7 +132,9 @@ func (l *loop) tellWrite(was *topology.State, a action, took, phase time.Duratio
 	s := a.next
 	log := l.log.With("epoch", s.Epoch, "write", took)
 	switch {
-	case s.Phase == topology.Stable && was.Phase == topology.Fencing:
+	case s.Phase == topology.Stable && was.Phase == topology.Fencing && !was.Failover.Planned:
+		log.Warn("failover: followed", "master", s.Master.Addr, "was", was.Master.Addr, "duration", time.Since(l.failovers.began()))
+	case s.Phase == topology.Stable && was.Phase == topology.Fencing && s.Master.Addr == was.Master.Addr:
 		log.Warn("switchover: given up before it began", "because", a.why, "master", s.Master.Addr)
 	case s.Phase == topology.Fencing && s.Failover.Aborted != "" && was.Failover.Aborted == "":
 		log.Warn("switchover: given up", "because", s.Failover.Aborted, "master", s.Master.Addr)

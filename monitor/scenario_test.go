@@ -125,6 +125,8 @@ func newWorld(t *testing.T, d *datadriven.TestData) *world {
 			for _, n := range arg.Vals {
 				w.rules.configured[n] = true
 			}
+		case "follow":
+			w.rules.follow = true
 		case "classic":
 			w.classic = true
 		case "rivals":

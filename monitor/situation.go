@@ -46,6 +46,7 @@ type attempt struct {
 
 // rules are the settings that deciding needs; the fields are those of Config.
 type rules struct {
+	follow           bool
 	strategy         Strategy
 	requiredMonitors int
 	noFailover       map[string]bool
