@@ -10,6 +10,7 @@ import (
 const (
 	subjectNobody = "no node can take over"
 	subjectRivals = "others look after the nodes"
+	subjectGuests = "others look after the nodes, and hold back"
 )
 
 // alarm is one that stands.

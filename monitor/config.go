@@ -28,6 +28,10 @@ type Config struct {
 	ID      string   // this member's name, no spaces
 	Nodes   []string // host:port of at least one node; the others are discovered
 
+	// Identity tells the cluster from every other one of that name, where members share a coordinator
+	// (topology.ZooKeeper.Identity); no spaces. "" where this member is alone.
+	Identity string
+
 	// NodeMap gives, for an address that the nodes announce, the one by which this member reaches it (NAT).
 	NodeMap map[string]string
 
@@ -124,6 +128,9 @@ func (c *Config) Validate() error {
 	if c.ClientName != "" {
 		name("client-name", c.ClientName)
 	}
+	if c.Identity != "" {
+		name("the identity of the cluster", c.Identity)
+	}
 	if len(c.Nodes) == 0 {
 		errs = append(errs, errors.New("nodes is empty: it must be the address (host:port) of at least one node"))
 	}
@@ -170,8 +177,18 @@ func (c *Config) clientName() string {
 	return "understudy:" + c.Cluster + ":" + c.ID
 }
 
-// channel is the pub/sub channel that this member's watch connections subscribe to, and by which others find it.
-func (c *Config) channel() string { return channelPrefix + c.Cluster + ":" + c.ID }
+// channels are the pub/sub channels that this member's watch connections subscribe to. The first is its own, by which
+// others find it. One who follows is nobody's rival, and is not looked for.
+func (c *Config) channels() []any {
+	name := c.Cluster + ":" + c.ID
+	switch {
+	case c.Follow:
+		return []any{followingPrefix + name}
+	case c.Identity != "":
+		return []any{channelPrefix + name + " " + c.Identity, commonChannel}
+	}
+	return []any{channelPrefix + name, commonChannel}
+}
 
 // reachable returns the address by which this member reaches what the nodes call announced.
 func (c *Config) reachable(announced string) string {

@@ -97,9 +97,9 @@ func (s *situation) rivalry(consequence string) action {
 	var remedy string
 	switch sentinel := slices.Contains(s.rivals, rivalSentinel); {
 	case sentinel && len(s.rivals) == 1:
-		remedy = "stop it"
+		remedy = "stop it, or run with --failover off to follow it"
 	case sentinel:
-		remedy = "stop Sentinel, and stop all Understudies but one or " + agree
+		remedy = "stop Sentinel (or run with --failover off to follow it), and stop all Understudies but one or " + agree
 	default:
 		remedy = "stop all but one, or " + agree
 	}

@@ -16,7 +16,8 @@ import (
 // A node is believed to be the master when it says so and one of these holds:
 //
 //   - It is State's master, and no replica of State was promoted beside it.
-//   - More than half of the replicas that answer follow it, the old master among them if it is one.
+//   - More than half of the replicas that answer follow it, the old master among them if it is one; beside a living
+//     master of State it must also have been promoted from a replica of that one.
 //   - State's master is gone or has become a replica, and this node was a replica of State, has its history and is
 //     still the same process: it was promoted.
 //   - Every other node of State is down.
@@ -154,8 +155,14 @@ func (s *situation) stays(addr string) bool {
 	})
 }
 
-// followed reports whether more than half of the replicas that answer follow the node.
+// followed reports whether more than half of the replicas that answer follow the node. Beside a living master of State
+// it must have that one's history as well: a master of before that comes back finds replicas that still follow it.
 func (s *situation) followed(addr string) bool {
+	if m, ok := s.heard(s.state.Master.Addr); ok && addr != s.state.Master.Addr && m.Role == roleMaster {
+		if _, has := s.position(s.nodes[addr]); !has {
+			return false
+		}
+	}
 	votes, of := 0, 0
 	for _, known := range nodesOf(s.state) {
 		n, ok := s.heard(known.Addr)

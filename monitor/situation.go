@@ -78,6 +78,7 @@ type situation struct {
 	reading    *reading           // the last one, nil if none
 	tried      map[step]attempt
 	rivals     []string // who else looks after the nodes without agreeing with us; see company
+	guests     []string // who looks after them besides, and holds back because of us
 	rules      rules
 
 	verdicts map[string]verdict // of members; filled in by decide

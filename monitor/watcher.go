@@ -124,7 +124,7 @@ func (w *watcher) subscribed(ctx context.Context) (connected bool, err error) {
 		return false, err
 	}
 	defer l.Close()
-	if err := l.Send("SUBSCRIBE", w.cfg.channel(), commonChannel); err != nil {
+	if err := l.Send("SUBSCRIBE", w.cfg.channels()...); err != nil {
 		return false, err
 	}
 	if err := l.Flush(); err != nil {
