@@ -35,7 +35,7 @@ type Config struct {
 	// NodeMap gives, for an address that the nodes announce, the one by which this member reaches it (NAT).
 	NodeMap map[string]string
 
-	// Username is for AUTH on the nodes; "" is the default user. The user needs INFO, PING, CLIENT SETNAME and KILL,
+	// Username is for AUTH on the nodes; "" is the default user. The user needs INFO, PING, CLIENT SETNAME, LIST and KILL,
 	// SUBSCRIBE, PUBSUB, REPLICAOF, FAILOVER, CONFIG REWRITE, MULTI and EXEC, and the channels understudy*.
 	Username   string
 	Password   string   // "" sends no AUTH
@@ -176,6 +176,9 @@ func (c *Config) clientName() string {
 	}
 	return "understudy:" + c.Cluster + ":" + c.ID
 }
+
+// leaderName is what CLIENT SETNAME is given on connections for commands: by it the next leader finds those of this one.
+func (c *Config) leaderName() string { return leaderPrefix(c.Cluster) + c.ID + LeaderSuffix }
 
 // channels are the pub/sub channels that this member's watch connections subscribe to. The first is its own, by which
 // others find it. One who follows is nobody's rival, and is not looked for.

@@ -17,7 +17,7 @@ func (l *loop) decide(now time.Time) {
 		l.begin(now)
 		return
 	}
-	if !l.coord.Leading() {
+	if l.term == nil || !l.term.lasts() {
 		clear(l.alarms) // they are the leader's business
 		return
 	}
@@ -189,8 +189,10 @@ type answer struct {
 func (l *loop) read(a action) {
 	controls := make(map[string]*control)
 	for _, addr := range a.nodes {
-		if r := l.records[addr]; r != nil {
-			controls[addr] = r.watcher.control
+		// Over the connections for commands, whose opening ends those of earlier leaders: what is read is not changed
+		// by them any more.
+		if l.records[addr] != nil {
+			controls[addr] = l.term.orders(addr)
 		}
 	}
 	l.task(a.key(), func(ctx context.Context) func() {
@@ -247,10 +249,10 @@ func (l *loop) command(a action) {
 	if r == nil {
 		return
 	}
-	phase := l.snapshot.State.Phase
-	c := &commander{control: r.watcher.control, limit: l.cfg.CommandTimeout, wanted: func() bool {
+	phase, term := l.snapshot.State.Phase, l.term
+	c := &commander{control: term.orders(a.addr), limit: l.cfg.CommandTimeout, wanted: func() bool {
 		s := l.coord.Snapshot().State
-		return l.coord.Leading() && s.Epoch == a.epoch && s.Phase == phase
+		return term.lasts() && s.Epoch == a.epoch && s.Phase == phase
 	}}
 	if a.deed == deedSwap {
 		l.swap(a, c)

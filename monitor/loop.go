@@ -53,6 +53,7 @@ type loop struct {
 	holdWrites     time.Time        // no write before: the last one failed
 	alarms         map[string]alarm // by subject
 	failovers      chronicle
+	term           *term // nil while this member does not lead
 
 	lastTurn time.Time
 	reported time.Time // when Status was made
@@ -90,6 +91,7 @@ func newLoop(ctx context.Context, m *Monitor) *loop {
 // close waits for everything that run began; its context has ended.
 func (l *loop) close() {
 	l.unwatch()
+	l.endTerm()
 	l.tasks.Wait()
 	for _, r := range l.records {
 		r.watcher.close()
@@ -118,6 +120,7 @@ func (l *loop) run(ctx context.Context) {
 		now := time.Now()
 		l.noticeGap(now)
 		l.follow(now)
+		l.lead(now)
 		if r.from != nil {
 			l.take(r)
 			l.takeWaiting()
@@ -160,6 +163,7 @@ func (l *loop) noticeGap(now time.Time) {
 		r.watcher.ask()
 	}
 	l.reading = nil
+	l.endTerm() // others may have led meanwhile
 }
 
 // suspect probes the nodes that the proxy has doubts about.
