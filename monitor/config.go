@@ -69,6 +69,14 @@ type Config struct {
 	// MaxLinkDown is how long before the master's failure a replica may have lost its link to be promoted still.
 	MaxLinkDown time.Duration
 
+	// MaxFailovers is how many unplanned changes of master may take place within FailoverPeriod (1 s to 30 days) without
+	// an operator's word; 0: any number.
+	MaxFailovers   int
+	FailoverPeriod time.Duration
+	// FailbackDelay is how long after an unplanned change of master the node that was given up is not made master again
+	// where no other one can be (0: no time, up to 1 day).
+	FailbackDelay time.Duration
+
 	// FenceTimeout is how long the leader waits for a member to acknowledge a fence. After that the member's lease
 	// has run out, so it must not be below 1.05 times the coordinator's lease (10 ms to 1 h).
 	FenceTimeout time.Duration
@@ -95,6 +103,9 @@ func Defaults() Config {
 		MaxLagBytes:      64 << 20,
 		MaxLagTime:       10 * time.Second,
 		MaxLinkDown:      10 * time.Second,
+		MaxFailovers:     10,
+		FailoverPeriod:   time.Hour,
+		FailbackDelay:    time.Minute,
 		FenceTimeout:     5 * time.Second,
 		CommandTimeout:   time.Second,
 
@@ -156,6 +167,11 @@ func (c *Config) Validate() error {
 	if c.MaxLagBytes < 1 {
 		errs = append(errs, fmt.Errorf("max-lag is %d bytes: it must be at least 1", c.MaxLagBytes))
 	}
+	if c.MaxFailovers < 0 {
+		errs = append(errs, fmt.Errorf("max-failovers is %d: it must be at least 1, or 0 for any number", c.MaxFailovers))
+	}
+	duration("failover-period", c.FailoverPeriod, time.Second, 30*24*time.Hour)
+	duration("failback-delay", c.FailbackDelay, 0, 24*time.Hour)
 	duration("down-after", c.DownAfter, 10*time.Millisecond, time.Hour)
 	duration("stall-after", c.StallAfter, max(c.DownAfter, 10*time.Millisecond), time.Hour)
 	duration("probe-interval", c.ProbeInterval, 5*time.Millisecond, time.Minute)

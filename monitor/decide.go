@@ -49,6 +49,11 @@ func (s *situation) stable() []action {
 	if len(fit) == 0 {
 		return append(s.bury(), s.nobody(fmt.Sprintf("%s, and no node can take over: %s", cause, strings.Join(unfit, "; "))))
 	}
+	if why := s.holdBack(fit); why != "" {
+		a := s.alarm(cause + ", and no failover takes place: " + why)
+		a.subject = subjectHeldBack
+		return append(s.bury(), a)
+	}
 	next := s.state.Clone()
 	next.Epoch++
 	next.Phase = topology.Fencing
@@ -307,6 +312,7 @@ func (s *situation) promoted(n node) *topology.State {
 		old.ReplID = ""
 		next.Unavailable = append(next.Unavailable, old)
 	}
+	s.remember(next)
 	return s.roster(next)
 }
 

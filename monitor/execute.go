@@ -79,6 +79,7 @@ func (l *loop) situation(now time.Time) situation {
 			maxLagBytes: l.cfg.MaxLagBytes, maxLagTime: l.cfg.MaxLagTime, maxLinkDown: l.cfg.MaxLinkDown,
 			fenceTimeout: l.cfg.FenceTimeout, retryInterval: l.cfg.RetryInterval,
 			switchoverTime: l.cfg.SwitchoverTimeout,
+			maxFailovers:   l.cfg.MaxFailovers, failoverPeriod: l.cfg.FailoverPeriod, failbackDelay: l.cfg.FailbackDelay,
 		},
 	}
 	s.rules.forgetAfter = l.cfg.ForgetAfter

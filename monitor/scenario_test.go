@@ -125,6 +125,10 @@ func newWorld(t *testing.T, d *datadriven.TestData) *world {
 			for _, n := range arg.Vals {
 				w.rules.configured[n] = true
 			}
+		case "failback-delay":
+			w.rules.failbackDelay = duration(t, arg.Vals[0])
+		case "max-failovers":
+			w.rules.maxFailovers, w.rules.failoverPeriod = atoi(t, arg.Vals[0]), time.Hour
 		case "follow":
 			w.rules.follow = true
 		case "classic":

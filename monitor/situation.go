@@ -60,6 +60,9 @@ type rules struct {
 	fenceTimeout     time.Duration
 	retryInterval    time.Duration
 	switchoverTime   time.Duration
+	maxFailovers     int
+	failoverPeriod   time.Duration
+	failbackDelay    time.Duration
 }
 
 // situation is everything that decide looks at. It is built anew for each decision and belongs to it.
