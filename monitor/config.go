@@ -73,8 +73,8 @@ type Config struct {
 	// an operator's word; 0: any number.
 	MaxFailovers   int
 	FailoverPeriod time.Duration
-	// FailbackDelay is how long after an unplanned change of master the node that was given up is not made master again
-	// where no other one can be (0: no time, up to 1 day).
+	// FailbackDelay is how long after an unplanned change of master the node that was given up comes after others with as
+	// much data, and does not take over from a master that is merely silent (0: no time, up to 1 day).
 	FailbackDelay time.Duration
 
 	// FenceTimeout is how long the leader waits for a member to acknowledge a fence. After that the member's lease

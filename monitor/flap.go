@@ -9,8 +9,11 @@ import (
 	"github.com/understudy/understudy/topology"
 )
 
-// Against flapping: a node that was given up as master shall prove itself before it is trusted again, and a cluster
-// whose masters fail one after the other needs somebody to look at it.
+// Against flapping there are two brakes. A master that is silent may be heard again any moment, so where the only nodes
+// to take its place were themselves given up as master a short while ago, going back to them is more likely to tear the
+// history apart than to help: they have to prove themselves first. (A master whose host says that the server is gone has
+// nothing to be waited for.) And a cluster whose masters fail one after the other, for whatever reason, needs somebody to
+// look at it.
 
 // remember takes note in next, the State in which another node is master, of the change that led to it. A change that
 // somebody asked for is a sign that somebody looks after the cluster: what was before does not count any more.
@@ -47,11 +50,13 @@ func (s *situation) holdBack(fit []candidate) string {
 	if slices.ContainsFunc(fit, func(c candidate) bool { return c.incumbent }) {
 		return ""
 	}
-	best := fit[0].addr
 	if recent, limit := s.recent(s.rules.failoverPeriod), s.rules.maxFailovers; limit > 0 && len(recent) >= limit {
 		until := recent[len(recent)-limit].At.Add(s.rules.failoverPeriod)
 		return fmt.Sprintf("max-failovers (%d within %v) is reached, and no other one takes place by itself before %s: "+
-			"PROXY FAILOVER %s FORCE has this one take place, PROXY RESUME has all", limit, s.rules.failoverPeriod, clock(until), best)
+			"PROXY FAILOVER with FORCE has this one take place, PROXY RESUME has all", limit, s.rules.failoverPeriod, clock(until))
+	}
+	if !strings.HasPrefix(s.verdicts[s.state.Master.Addr].reason, silentPrefix) {
+		return ""
 	}
 	var held []string
 	for _, c := range fit {
@@ -62,7 +67,8 @@ func (s *situation) holdBack(fit []candidate) string {
 		held = append(held, fmt.Sprintf("%s was itself given up as master at %s, and is trusted again from %s on",
 			c.addr, clock(at), clock(at.Add(s.rules.failbackDelay))))
 	}
-	return fmt.Sprintf("%s (failback-delay): PROXY FAILOVER %s FORCE has it become master now", strings.Join(held, ", and "), best)
+	slices.Sort(held) // so that what stands is told once
+	return strings.Join(held, ", and ") + " (failback-delay): PROXY FAILOVER with FORCE has it take place now"
 }
 
 // overrule begins the failover that is held back, because somebody asked for it with force. It returns nil if it is not

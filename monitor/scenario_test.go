@@ -272,6 +272,8 @@ func (w *world) change(t *testing.T, d *datadriven.TestData) {
 		switch arg.Key {
 		case "down":
 			reason = "connection refused"
+		case "silent":
+			reason = "no answer for 6s"
 		case "seen-by":
 			seenBy = arg.Vals
 		case "up":

@@ -140,7 +140,7 @@ func TestRolesThatAnOperatorChangesAreFollowedWithoutACommandOfOurs(t *testing.T
 }
 
 func TestAMasterThatComesBackBeforeAnybodyElseIsMadeOneGoesOn(t *testing.T) {
-	s := start(t, options{replicas: 1, monitor: following})
+	s := start(t, options{replicas: 1, args: []string{"--appendonly", "yes", "--appendfsync", "always"}, monitor: following})
 	l := startLoad(s, 2, 0)
 	l.progress(50)
 	epoch, master := s.epoch(), s.master()
