@@ -71,6 +71,7 @@ func (l *loop) situation(now time.Time) situation {
 		now: now, state: l.snapshot.State, phaseSince: l.phaseSince, members: slices.Clone(l.members), listed: l.listed,
 		nodes: make(map[string]node, len(l.records)), aliases: l.aliases, announced: l.announced, peak: l.peak,
 		reading: l.reading, tried: l.tried, requests: l.coord.Requests(), began: l.failovers.began(), rivals: l.rivals(now), guests: l.guests(now),
+		appointed: l.appointed(now),
 		rules: rules{
 			follow:   l.cfg.Follow,
 			strategy: l.cfg.NodeStrategy, requiredMonitors: l.cfg.RequiredMonitors, noFailover: make(map[string]bool),

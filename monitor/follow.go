@@ -13,7 +13,8 @@ import (
 // to say what the nodes say. It goes through a fence as a failover does, so that the proxies hold what their clients
 // send, and let go of the old master, until the new one is clear; but no node is ever sent a command.
 //
-// A node is believed to be the master when it says so and one of these holds:
+// A node is believed to be the master when it says so and Sentinels name it, on the channel where they tell one another,
+// or, where they name none that says so, one of these holds:
 //
 //   - It is State's master, and no replica of State was promoted beside it.
 //   - More than half of the replicas that answer follow it, the old master among them if it is one; beside a living
@@ -111,10 +112,14 @@ func (s *situation) observed() []action {
 // against it, or stands in the way of any.
 func (s *situation) clearMaster() (addr, doubt string) {
 	var masters, believed []string
+	appointed := ""
+	if s.appointed != "" {
+		appointed = s.named(s.appointed)
+	}
 	for _, a := range slices.Sorted(maps.Keys(s.nodes)) {
 		n, ok := s.heard(a)
 		_, known := s.state.Node(a)
-		if !ok || n.Role != roleMaster || n.Loading || s.spelled(a) != a || !known && !s.followed(a) {
+		if !ok || n.Role != roleMaster || n.Loading || s.spelled(a) != a || !known && a != appointed && !s.followed(a) {
 			continue // what nobody entered and nobody follows is somebody else's
 		}
 		masters = append(masters, a)
@@ -124,6 +129,9 @@ func (s *situation) clearMaster() (addr, doubt string) {
 		case s.stays(a), s.promotedByOthers(a), s.isLast(a):
 			believed = append(believed, a)
 		}
+	}
+	if slices.Contains(masters, appointed) {
+		addr = appointed
 	}
 	if addr == "" && len(believed) == 1 {
 		addr = believed[0]

@@ -54,6 +54,7 @@ type loop struct {
 	alarms         map[string]alarm // by subject
 	failovers      chronicle
 	term           *term // nil while this member does not lead
+	hello          hello // the newest that Sentinels told
 
 	lastTurn time.Time
 	reported time.Time // when Status was made
@@ -227,6 +228,9 @@ func (l *loop) take(r report) {
 	rec.vitality.observe(r.observation)
 	if r.company != nil {
 		rec.company = *r.company
+	}
+	if r.hello != nil && l.ours(r.from.addr) {
+		l.greeted(*r.hello)
 	}
 	if r.sign == signLife {
 		rec.lost = false

@@ -81,6 +81,7 @@ type situation struct {
 	reading    *reading           // the last one, nil if none
 	tried      map[step]attempt
 	rivals     []string // who else looks after the nodes without agreeing with us; see company
+	appointed  string   // the master that Sentinels tell of; "": none do
 	guests     []string // who looks after them besides, and holds back because of us
 	rules      rules
 

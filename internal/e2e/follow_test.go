@@ -158,3 +158,27 @@ func TestAMasterThatComesBackBeforeAnybodyElseIsMadeOneGoesOn(t *testing.T) {
 	l.progress(50)
 	l.end(t, 1)
 }
+
+func TestASwitchOfSentinelIsFollowedWhileTheOldMasterStillSaysThatItIsOne(t *testing.T) {
+	s := start(t, options{replicas: 1, monitor: following})
+	sentinels := testcluster.NewSentinels(t, 3, s.cluster.Nodes[0], 1, 5*time.Second)
+	l := startLoad(s, 4, 0)
+	l.progress(50)
+	epoch, old := s.epoch(), s.master()
+	if _, err := sentinels.Do("SENTINEL", "FAILOVER", testcluster.SentinelMaster); err != nil {
+		t.Fatal(err)
+	}
+	if next := s.waitMasterAfter(epoch); next == old {
+		t.Error("the State still names the master that Sentinel has replaced")
+	}
+	// Sentinel leaves it alone for eight seconds; whatever is written there now is lost.
+	info, err := old.Info("replication")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info["role"] != "master" {
+		t.Skip("Sentinel was quicker to make the old master a replica than this machine to look")
+	}
+	l.progress(50)
+	l.end(t, 1)
+}
