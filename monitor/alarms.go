@@ -8,8 +8,10 @@ import (
 
 // Subjects of alarms. An alarm whose words change while its subject stays is still the same trouble.
 const (
-	subjectNobody = "no node can take over"
-	subjectRivals = "others look after the nodes"
+	subjectNobody   = "no node can take over"
+	subjectHeldBack = "a failover is held back"
+	subjectRivals   = "others look after the nodes"
+	subjectGuests   = "others look after the nodes, and hold back"
 )
 
 // alarm is one that stands.

@@ -46,10 +46,10 @@ func TestAnAlarmAboutRivalsIsASentence(t *testing.T) {
 		rivals []string
 		want   string
 	}{
-		{[]string{rivalSentinel}, "a Sentinel looks after the same nodes and does not coordinate with this process; stop it"},
+		{[]string{rivalSentinel}, "a Sentinel looks after the same nodes and does not coordinate with this process; stop it, or run with --failover off to follow it"},
 		{[]string{"the Understudy x"}, "the Understudy x looks after the same nodes and does not coordinate with this process; stop all but one, or give"},
 		{[]string{rivalSentinel, "the Understudy x", "the Understudy y"},
-			"a Sentinel, the Understudy x and the Understudy y look after the same nodes and do not coordinate with this process; stop Sentinel, and"},
+			"a Sentinel, the Understudy x and the Understudy y look after the same nodes and do not coordinate with this process; stop Sentinel (or run with --failover off to follow it), and"},
 	} {
 		s := situation{state: &topology.State{}, rivals: c.rivals}
 		if got := s.rivalry("nothing is moved").why; !strings.HasPrefix(got, "nothing is moved: "+c.want) {

@@ -27,17 +27,20 @@ type candidate struct {
 	restarted bool  // it is another process than the one State knows
 	master    bool  // it is a master already
 	incumbent bool  // it is State's master
+	returned  bool  // it was given up as master a short while ago
 	priority  int
 	latency   time.Duration
 }
 
 // better orders candidates, best first. Offset comes before priority: a priority must not cost writes. Of equal ones a
-// process that was never interrupted comes first, then one that need not be promoted any more.
+// process that was never interrupted comes first, then one that has not just failed as master, then one that need not be
+// promoted any more.
 func better(a, b candidate) int {
 	return cmp.Or(
 		cmp.Compare(a.class, b.class),
 		cmp.Compare(b.position, a.position),
 		compareBool(a.restarted, b.restarted),
+		compareBool(a.returned, b.returned),
 		compareBool(b.master, a.master),
 		compareBool(b.incumbent, a.incumbent),
 		cmp.Compare(a.priority, b.priority),
@@ -78,6 +81,7 @@ func (s *situation) candidates(nodes map[string]node) (fit []candidate, unfit []
 			return
 		}
 		c.addr, c.priority, c.latency, c.master = addr, n.Priority, n.latency, n.Role == roleMaster
+		_, c.returned = s.givenUp(addr)
 		fit = append(fit, c)
 	}
 	consider(s.state.Master.Addr, s.judgeMaster)

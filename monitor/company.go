@@ -10,12 +10,13 @@ import (
 )
 
 const (
-	channelPrefix   = "understudy:"          // of each member's own channel
-	commonChannel   = "understudy"           // that every member subscribes to, whatever its cluster is called
-	sentinelChannel = "__sentinel__:hello"   // that every Sentinel subscribes to on the nodes it watches
-	rivalSentinel   = "a Sentinel"           // how rivals names every Sentinel
-	lookInterval    = 2 * time.Second        // between two looks for company
-	lookAgain       = 500 * time.Millisecond // while there is some
+	channelPrefix   = "understudy:"           // of each member's own channel, CLUSTER:ID, and the identity after a space
+	followingPrefix = "understudy-following:" // of that of a member who follows
+	commonChannel   = "understudy"            // that every member subscribes to, whatever its cluster is called
+	sentinelChannel = "__sentinel__:hello"    // that every Sentinel subscribes to on the nodes it watches
+	rivalSentinel   = "a Sentinel"            // how rivals names every Sentinel
+	lookInterval    = 2 * time.Second         // between two looks for company
+	lookAgain       = 500 * time.Millisecond  // while there is some
 )
 
 // company is who else watches a node. Two that look after the same nodes without agreeing would promote two masters.
@@ -28,13 +29,13 @@ type company struct {
 // lookAround looks for company every now and then and reports what it finds. A node that does not let us ask is taken
 // to be ours alone.
 func (w *watcher) lookAround(ctx context.Context) {
-	if time.Now().Before(w.looked) {
+	if w.cfg.Follow || time.Now().Before(w.looked) {
 		return
 	}
 	var found company
 	began := time.Now()
 	err := w.control.do(ctx, w.replyLimit(), func(l *link) (err error) {
-		found, err = askCompany(l, w.cfg.channel())
+		found, err = askCompany(l, w.cfg.channels()[0].(string))
 		return err
 	})
 	pause := lookInterval
@@ -70,22 +71,38 @@ func askCompany(l *link, own string) (company, error) {
 	return found, nil
 }
 
-// rivals names those in company of this member with whom it shares no coordination. What a dead node showed counts for
-// a while longer: it may have been the only one where we saw them.
+// rivals names those in company of this member with whom it shares no coordination and who may promote nodes. What a
+// dead node showed counts for a while longer: it may have been the only one where we saw them.
 func (l *loop) rivals(now time.Time) []string {
+	return l.inCompany(now, func(sentinel bool, identity string) bool {
+		return sentinel || !l.coord.Shared() || identity != "" && identity != l.cfg.Identity
+	})
+}
+
+// guests names the Understudies that look after the nodes of this one, which is coordinated, and are not. They promote
+// nobody as long as they see it, so they are no reason for it to hold back too.
+func (l *loop) guests(now time.Time) []string {
+	if l.cfg.Identity == "" {
+		return nil
+	}
+	return l.inCompany(now, func(sentinel bool, identity string) bool { return !sentinel && identity == "" })
+}
+
+// inCompany names those in company of this member for whom counts says so; identity is that of a member's cluster.
+func (l *loop) inCompany(now time.Time, counts func(sentinel bool, identity string) bool) []string {
 	var names []string
 	for addr, r := range l.records {
-		if !l.ours(addr) || r.vitality.down && now.Sub(r.company.at) > 2*lookInterval {
+		if l.cfg.Follow || !l.ours(addr) || r.vitality.down && now.Sub(r.company.at) > 2*lookInterval {
 			continue
 		}
-		if r.company.sentinels {
+		if r.company.sentinels && counts(true, "") {
 			names = append(names, rivalSentinel)
 		}
-		if l.coord.Shared() {
-			continue
-		}
 		for _, channel := range r.company.members {
-			names = append(names, "the Understudy "+strings.TrimPrefix(channel, channelPrefix))
+			name, identity, _ := strings.Cut(strings.TrimPrefix(channel, channelPrefix), " ")
+			if counts(false, identity) {
+				names = append(names, "the Understudy "+name)
+			}
 		}
 	}
 	slices.Sort(names)

@@ -46,7 +46,7 @@ func TestASentinelThatWatchesTheNodesKeepsUsFromPromoting(t *testing.T) {
 	_, err = conn.Do("SUBSCRIBE", sentinelChannel)
 	must(t, err)
 	m := start(t, testConfig(c.Addrs()[0]), "")
-	m.alarmed(t, "a Sentinel", "stop it")
+	m.alarmed(t, "a Sentinel", "stop it", "--failover off")
 	must(t, c.Nodes[0].Kill())
 	m.alarmed(t, "a Sentinel", "is down")
 	must(t, conn.Close())

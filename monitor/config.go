@@ -28,15 +28,23 @@ type Config struct {
 	ID      string   // this member's name, no spaces
 	Nodes   []string // host:port of at least one node; the others are discovered
 
+	// Identity tells the cluster from every other one of that name, where members share a coordinator
+	// (topology.ZooKeeper.Identity); no spaces. "" where this member is alone.
+	Identity string
+
 	// NodeMap gives, for an address that the nodes announce, the one by which this member reaches it (NAT).
 	NodeMap map[string]string
 
-	// Username is for AUTH on the nodes; "" is the default user. The user needs INFO, PING, CLIENT SETNAME and KILL,
+	// Username is for AUTH on the nodes; "" is the default user. The user needs INFO, PING, CLIENT SETNAME, LIST and KILL,
 	// SUBSCRIBE, PUBSUB, REPLICAOF, FAILOVER, CONFIG REWRITE, MULTI and EXEC, and the channels understudy*.
 	Username   string
 	Password   string   // "" sends no AUTH
 	ClientName string   // of the connections to nodes; "" means understudy:<Cluster>:<ID>
 	Dial       DialFunc // opens connections to nodes, for TLS; nil means plain TCP
+
+	// Follow leaves the roles of nodes to others (Sentinel, an operator, a platform): the leader only records what it
+	// sees, and no node is sent a command.
+	Follow bool
 
 	NoFailover       []string // addresses that are never promoted
 	NodeStrategy     Strategy // how the members' views are combined
@@ -60,6 +68,14 @@ type Config struct {
 	MaxLagTime time.Duration
 	// MaxLinkDown is how long before the master's failure a replica may have lost its link to be promoted still.
 	MaxLinkDown time.Duration
+
+	// MaxFailovers is how many unplanned changes of master may take place within FailoverPeriod (1 s to 30 days) without
+	// an operator's word; 0: any number.
+	MaxFailovers   int
+	FailoverPeriod time.Duration
+	// FailbackDelay is how long after an unplanned change of master the node that was given up comes after others with as
+	// much data, and does not take over from a master that is merely silent (0: no time, up to 1 day).
+	FailbackDelay time.Duration
 
 	// FenceTimeout is how long the leader waits for a member to acknowledge a fence. After that the member's lease
 	// has run out, so it must not be below 1.05 times the coordinator's lease (10 ms to 1 h).
@@ -87,6 +103,9 @@ func Defaults() Config {
 		MaxLagBytes:      64 << 20,
 		MaxLagTime:       10 * time.Second,
 		MaxLinkDown:      10 * time.Second,
+		MaxFailovers:     10,
+		FailoverPeriod:   time.Hour,
+		FailbackDelay:    time.Minute,
 		FenceTimeout:     5 * time.Second,
 		CommandTimeout:   time.Second,
 
@@ -120,6 +139,9 @@ func (c *Config) Validate() error {
 	if c.ClientName != "" {
 		name("client-name", c.ClientName)
 	}
+	if c.Identity != "" {
+		name("the identity of the cluster", c.Identity)
+	}
 	if len(c.Nodes) == 0 {
 		errs = append(errs, errors.New("nodes is empty: it must be the address (host:port) of at least one node"))
 	}
@@ -145,6 +167,11 @@ func (c *Config) Validate() error {
 	if c.MaxLagBytes < 1 {
 		errs = append(errs, fmt.Errorf("max-lag is %d bytes: it must be at least 1", c.MaxLagBytes))
 	}
+	if c.MaxFailovers < 0 {
+		errs = append(errs, fmt.Errorf("max-failovers is %d: it must be at least 1, or 0 for any number", c.MaxFailovers))
+	}
+	duration("failover-period", c.FailoverPeriod, time.Second, 30*24*time.Hour)
+	duration("failback-delay", c.FailbackDelay, 0, 24*time.Hour)
 	duration("down-after", c.DownAfter, 10*time.Millisecond, time.Hour)
 	duration("stall-after", c.StallAfter, max(c.DownAfter, 10*time.Millisecond), time.Hour)
 	duration("probe-interval", c.ProbeInterval, 5*time.Millisecond, time.Minute)
@@ -166,8 +193,21 @@ func (c *Config) clientName() string {
 	return "understudy:" + c.Cluster + ":" + c.ID
 }
 
-// channel is the pub/sub channel that this member's watch connections subscribe to, and by which others find it.
-func (c *Config) channel() string { return channelPrefix + c.Cluster + ":" + c.ID }
+// leaderName is what CLIENT SETNAME is given on connections for commands: by it the next leader finds those of this one.
+func (c *Config) leaderName() string { return leaderPrefix(c.Cluster) + c.ID + LeaderSuffix }
+
+// channels are the pub/sub channels that this member's watch connections subscribe to. The first is its own, by which
+// others find it. One who follows is nobody's rival, and is not looked for.
+func (c *Config) channels() []any {
+	name := c.Cluster + ":" + c.ID
+	switch {
+	case c.Follow:
+		return []any{followingPrefix + name}
+	case c.Identity != "":
+		return []any{channelPrefix + name + " " + c.Identity, commonChannel}
+	}
+	return []any{channelPrefix + name, commonChannel}
+}
 
 // reachable returns the address by which this member reaches what the nodes call announced.
 func (c *Config) reachable(announced string) string {

@@ -85,12 +85,17 @@ func (l *link) receive(limit time.Duration) (any, error) {
 // openLink connects to addr, authenticates and sets the client name. The error wraps what diagnose understands; limit
 // bounds connecting, and each reply.
 func (d *dialer) openLink(ctx context.Context, addr string, limit time.Duration) (*link, error) {
+	return d.openNamed(ctx, addr, d.cfg.clientName(), limit)
+}
+
+// openNamed is openLink with another client name.
+func (d *dialer) openNamed(ctx context.Context, addr, name string, limit time.Duration) (*link, error) {
 	conn, err := d.connect(ctx, addr, limit)
 	if err != nil {
 		return nil, err
 	}
 	l := newLink(ctx, conn, limit)
-	if err := d.introduce(l); err != nil {
+	if err := d.introduce(l, name); err != nil {
 		l.Close()
 		return nil, err
 	}
@@ -98,7 +103,7 @@ func (d *dialer) openLink(ctx context.Context, addr string, limit time.Duration)
 }
 
 // introduce authenticates and names the connection in one round trip.
-func (d *dialer) introduce(l *link) error {
+func (d *dialer) introduce(l *link, name string) error {
 	type step struct {
 		name string
 		args []any
@@ -111,7 +116,7 @@ func (d *dialer) introduce(l *link) error {
 			steps = append(steps, step{"AUTH", []any{d.cfg.Password}})
 		}
 	}
-	steps = append(steps, step{"CLIENT", []any{"SETNAME", d.cfg.clientName()}})
+	steps = append(steps, step{"CLIENT", []any{"SETNAME", name}})
 	for _, s := range steps {
 		if err := l.Send(s.name, s.args...); err != nil {
 			return err

@@ -13,6 +13,9 @@ import (
 // whenever something happened, and everything it asks for may be asked for twice without harm.
 func decide(s situation) []action {
 	s.verdicts = combine(s.members, s.rules.strategy, s.rules.requiredMonitors)
+	if s.rules.follow {
+		return s.follow()
+	}
 	switch s.state.Phase {
 	case topology.Stable:
 		return s.stable()
@@ -45,6 +48,11 @@ func (s *situation) stable() []action {
 	}
 	if len(fit) == 0 {
 		return append(s.bury(), s.nobody(fmt.Sprintf("%s, and no node can take over: %s", cause, strings.Join(unfit, "; "))))
+	}
+	if why := s.holdBack(fit); why != "" {
+		a := s.alarm(cause + ", and no failover takes place: " + why)
+		a.subject = subjectHeldBack
+		return append(s.bury(), a)
 	}
 	next := s.state.Clone()
 	next.Epoch++
@@ -94,9 +102,9 @@ func (s *situation) rivalry(consequence string) action {
 	var remedy string
 	switch sentinel := slices.Contains(s.rivals, rivalSentinel); {
 	case sentinel && len(s.rivals) == 1:
-		remedy = "stop it"
+		remedy = "stop it, or run with --failover off to follow it"
 	case sentinel:
-		remedy = "stop Sentinel, and stop all Understudies but one or " + agree
+		remedy = "stop Sentinel (or run with --failover off to follow it), and stop all Understudies but one or " + agree
 	default:
 		remedy = "stop all but one, or " + agree
 	}
@@ -304,6 +312,7 @@ func (s *situation) promoted(n node) *topology.State {
 		old.ReplID = ""
 		next.Unavailable = append(next.Unavailable, old)
 	}
+	s.remember(next)
 	return s.roster(next)
 }
 

@@ -17,7 +17,7 @@ func (l *loop) decide(now time.Time) {
 		l.begin(now)
 		return
 	}
-	if !l.coord.Leading() {
+	if l.term == nil || !l.term.lasts() {
 		clear(l.alarms) // they are the leader's business
 		return
 	}
@@ -70,14 +70,17 @@ func (l *loop) situation(now time.Time) situation {
 	s := situation{
 		now: now, state: l.snapshot.State, phaseSince: l.phaseSince, members: slices.Clone(l.members), listed: l.listed,
 		nodes: make(map[string]node, len(l.records)), aliases: l.aliases, announced: l.announced, peak: l.peak,
-		reading: l.reading, tried: l.tried, requests: l.coord.Requests(), began: l.failovers.began(), rivals: l.rivals(now),
+		reading: l.reading, tried: l.tried, requests: l.coord.Requests(), began: l.failovers.began(), rivals: l.rivals(now), guests: l.guests(now),
+		appointed: l.appointed(now),
 		rules: rules{
+			follow:   l.cfg.Follow,
 			strategy: l.cfg.NodeStrategy, requiredMonitors: l.cfg.RequiredMonitors, noFailover: make(map[string]bool),
 			configured: make(map[string]bool),
 			downAfter:  l.cfg.DownAfter, probeInterval: l.cfg.ProbeInterval,
 			maxLagBytes: l.cfg.MaxLagBytes, maxLagTime: l.cfg.MaxLagTime, maxLinkDown: l.cfg.MaxLinkDown,
 			fenceTimeout: l.cfg.FenceTimeout, retryInterval: l.cfg.RetryInterval,
 			switchoverTime: l.cfg.SwitchoverTimeout,
+			maxFailovers:   l.cfg.MaxFailovers, failoverPeriod: l.cfg.FailoverPeriod, failbackDelay: l.cfg.FailbackDelay,
 		},
 	}
 	s.rules.forgetAfter = l.cfg.ForgetAfter
@@ -131,7 +134,9 @@ func (l *loop) tellWrite(was *topology.State, a action, took, phase time.Duratio
 	s := a.next
 	log := l.log.With("epoch", s.Epoch, "write", took)
 	switch {
-	case s.Phase == topology.Stable && was.Phase == topology.Fencing:
+	case s.Phase == topology.Stable && was.Phase == topology.Fencing && !was.Failover.Planned:
+		log.Warn("failover: followed", "master", s.Master.Addr, "was", was.Master.Addr, "duration", time.Since(l.failovers.began()))
+	case s.Phase == topology.Stable && was.Phase == topology.Fencing && s.Master.Addr == was.Master.Addr:
 		log.Warn("switchover: given up before it began", "because", a.why, "master", s.Master.Addr)
 	case s.Phase == topology.Fencing && s.Failover.Aborted != "" && was.Failover.Aborted == "":
 		log.Warn("switchover: given up", "because", s.Failover.Aborted, "master", s.Master.Addr)
@@ -186,8 +191,10 @@ type answer struct {
 func (l *loop) read(a action) {
 	controls := make(map[string]*control)
 	for _, addr := range a.nodes {
-		if r := l.records[addr]; r != nil {
-			controls[addr] = r.watcher.control
+		// Over the connections for commands, whose opening ends those of earlier leaders: what is read is not changed
+		// by them any more.
+		if l.records[addr] != nil {
+			controls[addr] = l.term.orders(addr)
 		}
 	}
 	l.task(a.key(), func(ctx context.Context) func() {
@@ -244,10 +251,10 @@ func (l *loop) command(a action) {
 	if r == nil {
 		return
 	}
-	phase := l.snapshot.State.Phase
-	c := &commander{control: r.watcher.control, limit: l.cfg.CommandTimeout, wanted: func() bool {
+	phase, term := l.snapshot.State.Phase, l.term
+	c := &commander{control: term.orders(a.addr), limit: l.cfg.CommandTimeout, wanted: func() bool {
 		s := l.coord.Snapshot().State
-		return l.coord.Leading() && s.Epoch == a.epoch && s.Phase == phase
+		return term.lasts() && s.Epoch == a.epoch && s.Phase == phase
 	}}
 	if a.deed == deedSwap {
 		l.swap(a, c)

@@ -107,6 +107,7 @@ func (l *loop) prune(now time.Time) {
 			continue
 		}
 		l.tasks.Go(r.watcher.close)
+		l.term.forget(addr)
 		delete(l.records, addr)
 		delete(l.announced, addr)
 		maps.DeleteFunc(l.aliases, func(_, to string) bool { return to == addr })

@@ -53,6 +53,8 @@ type loop struct {
 	holdWrites     time.Time        // no write before: the last one failed
 	alarms         map[string]alarm // by subject
 	failovers      chronicle
+	term           *term // nil while this member does not lead
+	hello          hello // the newest that Sentinels told
 
 	lastTurn time.Time
 	reported time.Time // when Status was made
@@ -90,6 +92,7 @@ func newLoop(ctx context.Context, m *Monitor) *loop {
 // close waits for everything that run began; its context has ended.
 func (l *loop) close() {
 	l.unwatch()
+	l.endTerm()
 	l.tasks.Wait()
 	for _, r := range l.records {
 		r.watcher.close()
@@ -118,6 +121,7 @@ func (l *loop) run(ctx context.Context) {
 		now := time.Now()
 		l.noticeGap(now)
 		l.follow(now)
+		l.lead(now)
 		if r.from != nil {
 			l.take(r)
 			l.takeWaiting()
@@ -160,6 +164,7 @@ func (l *loop) noticeGap(now time.Time) {
 		r.watcher.ask()
 	}
 	l.reading = nil
+	l.endTerm() // others may have led meanwhile
 }
 
 // suspect probes the nodes that the proxy has doubts about.
@@ -223,6 +228,9 @@ func (l *loop) take(r report) {
 	rec.vitality.observe(r.observation)
 	if r.company != nil {
 		rec.company = *r.company
+	}
+	if r.hello != nil && l.ours(r.from.addr) {
+		l.greeted(*r.hello)
 	}
 	if r.sign == signLife {
 		rec.lost = false

@@ -31,6 +31,9 @@ func (s *situation) requested() []action {
 			if s.unheard() || s.nodes[s.state.Master.Addr].heard.IsZero() && !s.nodes[s.state.Master.Addr].down {
 				return nil // this process has only begun to look, or was stopped for a while
 			}
+			if overruled := s.overrule(r); overruled != nil {
+				return overruled
+			}
 			return s.beginSwitchover(r)
 		}
 		return []action{s.answer(r, topology.Refused, fmt.Sprintf("this version knows no request of the kind %q", r.Kind))}
@@ -55,12 +58,15 @@ func (s *situation) pause(r topology.Request) []action {
 
 // resume ends a pause.
 func (s *situation) resume(r topology.Request) []action {
-	if s.state.Paused == nil {
-		return []action{s.answer(r, topology.Done, "it was not paused")}
-	}
 	next := s.state.Clone()
-	next.Paused = nil
+	next.Paused, next.Recent = nil, nil
 	next.Outcome = &topology.Outcome{Request: r.ID, Answer: topology.Done, Text: "resumed"}
+	switch {
+	case s.state.Paused == nil && len(s.state.Recent) == 0:
+		return []action{s.answer(r, topology.Done, "it was not paused")}
+	case s.state.Paused == nil:
+		next.Outcome.Text = "it was not paused; the failovers of before do not count any more"
+	}
 	return []action{s.write(next, "resumed by "+r.By)}
 }
 

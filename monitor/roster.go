@@ -25,6 +25,12 @@ func (s *situation) keep() []action {
 	if len(s.rivals) > 0 {
 		return append(actions, s.rivalry("no failover will take place and no node is moved"))
 	}
+	if len(s.guests) > 0 {
+		a := s.alarm(conjoin(s.guests) + " looks after the same nodes without ZooKeeper, and promotes nobody as long as it sees this one: " +
+			"stop it, or give it the same --zookeeper and --cluster")
+		a.subject = subjectGuests
+		actions = append(actions, a)
+	}
 	return append(actions, s.gather()...)
 }
 

@@ -26,6 +26,7 @@ import (
 //	ask switchover target=r1 force timeout=1s by=a           somebody asks the leader for something
 //	fail swap m times=1                                      the master cannot hand over
 //	swapped                                                  the servers have exchanged their parts, and no leader has seen it
+//	sentinel r1                                              Sentinels tell one another that r1 is master
 //	after 2s                                                 time passes
 //
 // After each of them the world does what decide asks for until it asks for nothing more; that is the expected output.
@@ -60,6 +61,7 @@ type world struct {
 	announced map[string]string
 	alarms    map[string]bool
 	rivals    []string
+	appointed string
 	rules     rules
 	requests  []topology.Request
 	changing  time.Time // since when the failover under way is
@@ -125,6 +127,12 @@ func newWorld(t *testing.T, d *datadriven.TestData) *world {
 			for _, n := range arg.Vals {
 				w.rules.configured[n] = true
 			}
+		case "failback-delay":
+			w.rules.failbackDelay = duration(t, arg.Vals[0])
+		case "max-failovers":
+			w.rules.maxFailovers, w.rules.failoverPeriod = atoi(t, arg.Vals[0]), time.Hour
+		case "follow":
+			w.rules.follow = true
 		case "classic":
 			w.classic = true
 		case "rivals":
@@ -176,6 +184,8 @@ func (w *world) obey(t *testing.T, d *datadriven.TestData) {
 		clear(w.tried)
 	case "ask":
 		w.ask(t, d)
+	case "sentinel":
+		w.appointed = d.CmdArgs[0].Key
 	case "swapped": // by the servers alone, while no leader looked
 		w.exchange(w.state.Master.Addr, w.state.Failover.Target)
 	case "join":
@@ -266,6 +276,8 @@ func (w *world) change(t *testing.T, d *datadriven.TestData) {
 		switch arg.Key {
 		case "down":
 			reason = "connection refused"
+		case "silent":
+			reason = "no answer for 6s"
 		case "seen-by":
 			seenBy = arg.Vals
 		case "up":
@@ -341,7 +353,7 @@ func (w *world) situation() situation {
 	s := situation{
 		began: w.changing, requests: w.requests,
 		now: w.now, state: w.state, phaseSince: w.began, listed: w.now, nodes: make(map[string]node),
-		aliases: map[string]string{}, announced: w.announced, peak: w.peak, reading: w.reading, tried: w.tried, rivals: w.rivals, rules: w.rules,
+		aliases: map[string]string{}, announced: w.announced, peak: w.peak, reading: w.reading, tried: w.tried, rivals: w.rivals, appointed: w.appointed, rules: w.rules,
 	}
 	for addr, n := range w.nodes {
 		n.heard = w.now

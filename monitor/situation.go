@@ -46,6 +46,7 @@ type attempt struct {
 
 // rules are the settings that deciding needs; the fields are those of Config.
 type rules struct {
+	follow           bool
 	strategy         Strategy
 	requiredMonitors int
 	noFailover       map[string]bool
@@ -59,6 +60,9 @@ type rules struct {
 	fenceTimeout     time.Duration
 	retryInterval    time.Duration
 	switchoverTime   time.Duration
+	maxFailovers     int
+	failoverPeriod   time.Duration
+	failbackDelay    time.Duration
 }
 
 // situation is everything that decide looks at. It is built anew for each decision and belongs to it.
@@ -77,6 +81,8 @@ type situation struct {
 	reading    *reading           // the last one, nil if none
 	tried      map[step]attempt
 	rivals     []string // who else looks after the nodes without agreeing with us; see company
+	appointed  string   // the master that Sentinels tell of; "": none do
+	guests     []string // who looks after them besides, and holds back because of us
 	rules      rules
 
 	verdicts map[string]verdict // of members; filled in by decide

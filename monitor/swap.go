@@ -251,11 +251,10 @@ func pauseFor(ctx context.Context, d time.Duration) error {
 
 // swap carries out a swap.
 func (l *loop) swap(a action, c *commander) {
-	target := l.records[a.from]
-	if target == nil {
+	if l.records[a.from] == nil {
 		return
 	}
-	control, runID := target.watcher.control, l.snapshot.State.Master.RunID
+	control, runID := l.term.orders(a.from), l.snapshot.State.Master.RunID
 	l.task(a.key(), func(ctx context.Context) func() {
 		began := time.Now()
 		r, err := c.swap(ctx, runID, control, a.host, a.limit)

@@ -19,6 +19,10 @@ const (
 	signLost                // an old connection ended, which by itself says nothing of the node
 )
 
+// silentPrefix begins the reasons why a node is held down that says nothing at all. It may run, and be heard again any
+// moment. The others are what its host said of a server that is gone.
+const silentPrefix = "no "
+
 // observation is one sign with its time. Began is when the probing began: what began before a gap in this process's
 // time proves nothing about the node.
 type observation struct {
@@ -127,9 +131,9 @@ func (v *vitality) judge(now time.Time) {
 	case v.silentSince.IsZero():
 	// A host that takes connections is there, and its server may be busy; only one that takes none is given up early.
 	case v.timedOut && !v.accepted && now.Sub(v.silentSince) >= v.patience.downAfter:
-		v.condemn(v.silentSince, fmt.Sprintf("no connection for %v", v.patience.downAfter))
+		v.condemn(v.silentSince, fmt.Sprintf(silentPrefix+"connection for %v", v.patience.downAfter))
 	case now.Sub(v.silentSince) >= v.patience.stallAfter:
-		v.condemn(v.silentSince, fmt.Sprintf("no answer for %v", v.patience.stallAfter))
+		v.condemn(v.silentSince, fmt.Sprintf(silentPrefix+"answer for %v", v.patience.stallAfter))
 	}
 }
 

@@ -27,6 +27,7 @@ type report struct {
 	err     error // an error reply: the node lives but does not let us in
 	lost    error // why a watch connection that was up ended
 	company *company
+	hello   *hello
 }
 
 // watcher watches one node with three goroutines of its own: one waits on the watch connection, one asks for INFO in
@@ -124,8 +125,13 @@ func (w *watcher) subscribed(ctx context.Context) (connected bool, err error) {
 		return false, err
 	}
 	defer l.Close()
-	if err := l.Send("SUBSCRIBE", w.cfg.channel(), commonChannel); err != nil {
+	if err := l.Send("SUBSCRIBE", w.cfg.channels()...); err != nil {
 		return false, err
+	}
+	if w.cfg.Follow {
+		if err := l.Send("PSUBSCRIBE", sentinelPattern); err != nil {
+			return false, err
+		}
 	}
 	if err := l.Flush(); err != nil {
 		return false, err
@@ -138,13 +144,17 @@ func (w *watcher) subscribed(ctx context.Context) (connected bool, err error) {
 	for {
 		// Judging silence is left to the probes. The limit here only replaces a connection that died without a word.
 		began := time.Now()
-		_, err := l.receive(2 * w.cfg.StallAfter)
+		message, err := l.receive(2 * w.cfg.StallAfter)
 		if diagnose(err) != answered {
 			return connected, err
 		}
 		connected = true
 		// An error is an answer: a user who may not subscribe still has a connection to wait on.
-		w.tell(ctx, report{observation: observation{sign: signLife, began: began}})
+		life := report{observation: observation{sign: signLife, began: began}}
+		if h, told := parseHello(message, time.Now()); told {
+			life.hello = &h
+		}
+		w.tell(ctx, life)
 	}
 }
 
@@ -172,6 +182,8 @@ func (w *watcher) poll(ctx context.Context) {
 		pause := w.cfg.ProbeInterval
 		if w.restless.Load() {
 			pause = min(pause, restlessPause)
+		} else if w.cfg.Follow {
+			pause = min(pause, followPause)
 		}
 		o := observation{began: began, at: time.Now()}
 		switch diagnose(err) {

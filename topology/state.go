@@ -82,6 +82,7 @@ type State struct {
 	Failover    *Failover `json:"failover,omitempty"`
 	Paused      *Paused   `json:"paused,omitempty"`  // nil: the leader acts
 	Outcome     *Outcome  `json:"outcome,omitempty"` // of the last request that this State or an earlier one met
+	Recent      []Change  `json:"recent,omitempty"`  // the latest unplanned changes of master, oldest first
 }
 
 // Clone returns a deep copy, from which the next State is made.
@@ -89,6 +90,7 @@ func (s *State) Clone() *State {
 	c := *s
 	c.Replicas = slices.Clone(s.Replicas)
 	c.Unavailable = slices.Clone(s.Unavailable)
+	c.Recent = slices.Clone(s.Recent)
 	if s.Failover != nil {
 		f := *s.Failover
 		f.Candidates = slices.Clone(f.Candidates)

@@ -61,6 +61,10 @@ type ZooKeeperConfig struct {
 	// anew at every call. Default: TCP, to one of the addresses of the name, chosen at random.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 
+	// LegacyRoot, where it is not empty, is the folder (an absolute path, outside of the chroot) in which the leader keeps
+	// the znodes of the Ruby gem redis_failover 1.x, for its clients: nodes and manual_failover.
+	LegacyRoot string
+
 	// ForgetAfter is how long the leader keeps a member that is gone in the registry. Default 10 min.
 	ForgetAfter time.Duration
 	Log         *slog.Logger // default: none
@@ -90,6 +94,11 @@ func (c *ZooKeeperConfig) Validate() error {
 	for _, name := range []struct{ what, value string }{{"cluster", c.Cluster}, {"id", c.ID}} {
 		if err := validName(name.value); err != nil {
 			return fmt.Errorf("topology: the %s %q %w", name.what, name.value, err)
+		}
+	}
+	if c.LegacyRoot != "" {
+		if err := validLegacyRoot(c.LegacyRoot); err != nil {
+			return err
 		}
 	}
 	switch {

@@ -46,6 +46,7 @@ func (s *session) elect(ctx context.Context) error {
 			s.elected.Store(true)
 			s.z.cfg.Log.Info("this member leads", "id", s.z.cfg.ID)
 			signal(s.z.changed)
+			signal(s.legacyChanged)
 			s.z.opened()
 			return s.forget(ctx)
 		}

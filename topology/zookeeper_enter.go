@@ -63,6 +63,9 @@ func (s *session) enter(ctx context.Context) error {
 		return context.Cause(ctx)
 	}
 	s.goes(s.elect)
+	if z.cfg.LegacyRoot != "" {
+		s.goes(s.serveLegacy)
+	}
 	return nil
 }
 

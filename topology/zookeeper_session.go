@@ -40,6 +40,9 @@ type session struct {
 	requestsArmed   atomic.Bool // the list of requests is watched
 	requestsChanged chan struct{}
 
+	watchedLegacy sync.Map      // paths of redis_failover's znodes that are watched
+	legacyChanged chan struct{} // there may be something to do for its clients
+
 	expired   atomic.Bool // ZooKeeper said so
 	firstBeat sync.Once
 	candidate atomic.Pointer[string] // the path of this session's election znode
@@ -51,7 +54,7 @@ type session struct {
 // runSession has one session with ZooKeeper, and says why it ended.
 func (z *ZooKeeper) runSession(ctx context.Context) error {
 	s := &session{z: z, changed: make(chan struct{}), beatNow: make(chan struct{}, 1), beaten: make(chan struct{}),
-		requestsChanged: make(chan struct{}, 1)}
+		requestsChanged: make(chan struct{}, 1), legacyChanged: make(chan struct{}, 1)}
 	s.ctx, s.cancel = context.WithCancelCause(ctx)
 	s.roster = newRoster(s)
 	s.dialer = newDialer(s.ctx, z.servers, &z.cfg)
@@ -136,6 +139,7 @@ func (s *session) event(e zk.Event) {
 	if e.Type != zk.EventSession {
 		s.roster.event(e)
 		s.requestEvent(e)
+		s.legacyEvent(e)
 		return
 	}
 	if e.State == zk.StateExpired {
@@ -157,6 +161,7 @@ func (s *session) event(e zk.Event) {
 		// Much may have happened meanwhile. The library restores watches; a heartbeat tells whether the State is new.
 		signal(s.beatNow)
 		signal(s.z.changed)
+		signal(s.legacyChanged)
 	case was && !connected && s.ctx.Err() == nil:
 		s.z.cfg.Log.Warn("disconnected from ZooKeeper", "server", e.Server)
 	}

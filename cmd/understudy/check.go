@@ -76,7 +76,7 @@ func (c *checkCommand) options(s *streams) (*options, error) {
 
 // settings returns the part of the options that the nodes' settings are compared with.
 func (o *options) settings() checkup.Settings {
-	s := checkup.Settings{StallAfter: o.StallAfter, HoldTimeout: o.HoldTimeout, NoFailover: o.NoFailover}
+	s := checkup.Settings{StallAfter: o.StallAfter, HoldTimeout: o.HoldTimeout, NoFailover: o.NoFailover, Following: o.Failover == "off"}
 	if o.Zookeeper != "" {
 		s.Coordinated = o.Cluster
 	}

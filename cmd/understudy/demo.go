@@ -87,7 +87,8 @@ func (c *demoCommand) show(ctx context.Context, d *demo.Demo, s *streams) (err e
 // play serves on one port and plays until ctx ends.
 func (c *demoCommand) play(ctx context.Context, d *demo.Demo, port int, log *os.File, s *streams) error {
 	o, err := defaultOptions("--nodes", strings.Join(d.Nodes(), ","), "--listen", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)),
-		"--cluster", "demo", "--state", filepath.Join(d.Dir, "state.json"))
+		"--cluster", "demo", "--state", filepath.Join(d.Dir, "state.json"),
+		"--max-failovers", "0", "--failback-delay", "0s") // here masters die all the time
 	if err != nil {
 		return err
 	}

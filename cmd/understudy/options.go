@@ -28,7 +28,7 @@ type options struct {
 	Username   string            `group:"nodes" help:"User that Understudy itself is at the nodes. Clients authenticate as themselves."`
 	Password   string            `group:"nodes" help:"Password of that user. Better given as the environment variable than as the flag, which other users of the machine can see."`
 	NodeMap    map[string]string `group:"nodes" mapsep:"," placeholder:"ANNOUNCED=REACHABLE" help:"Where to reach nodes (host:port) that announce an address which cannot be reached from here."`
-	NoFailover []string          `group:"nodes" placeholder:"HOST:PORT" help:"Nodes that are never made master."`
+	NoFailover []string          `group:"nodes" placeholder:"HOST:PORT" help:"Nodes that are never made master. Of the others those with the most data come first, and of equal ones those with the smallest replica-priority."`
 
 	Zookeeper               string        `group:"coordination" placeholder:"HOST:PORT[,HOST:PORT...][/CHROOT]" help:"ZooKeeper ensemble through which all Understudies of a cluster agree. Without it this one must be alone."`
 	ZookeeperAuth           string        `group:"coordination" placeholder:"USER:PASSWORD" help:"Digest authentication with ZooKeeper. What is created with it is for that user alone. Better given as the environment variable than as the flag."`
@@ -41,6 +41,7 @@ type options struct {
 	ZookeeperHeartbeat      time.Duration `group:"coordination" default:"${zookeeper_heartbeat}" help:"Time between two renewals of the lease; at most a fifth of the session timeout."`
 	ZookeeperTick           time.Duration `group:"coordination" default:"${zookeeper_tick}" help:"tickTime of the ZooKeeper servers. A smaller value than theirs makes leases too long to be safe."`
 	ClusterIdentity         string        `group:"coordination" placeholder:"DIGITS" help:"Identity of the cluster in ZooKeeper, as status shows it. With it this process joins no other cluster, and founds none."`
+	PublishRedisFailover    legacyRoot    `group:"coordination" placeholder:"PATH" help:"Also keep the znodes of the Ruby gem redis_failover 1.x, so that its clients follow, and may ask for a manual failover. PATH is their znode_path, /redis_failover unless given (--publish-redis-failover, --publish-redis-failover=PATH)."`
 	Advertise               string        `group:"coordination" placeholder:"HOST:PORT" help:"Address by which other members reach this one; by default the first address of --listen."`
 
 	Listen       []listenOption `group:"clients" sep:";" default:"${listen}" placeholder:"ADDR[,policy=POLICY]" help:"Address for clients: host:port, :port or unix:/path. Repeat it for more (as a variable: separated by semicolons). POLICY is split (writes to the master, reads to replicas), master (everything to the master) or replica (as split, and reads stay on replicas after a write, too)."`
@@ -55,6 +56,13 @@ type options struct {
 	ReadAfterWrite    time.Duration `group:"failover" default:"${read_after_write}" help:"How long after a write a client's reads go to the master, so that it reads what it wrote."`
 	DrainTimeout      time.Duration `group:"failover" default:"${drain_timeout}" help:"How long SIGTERM waits for clients to finish, and a change of master that nobody planned for answers of an old one that lives."`
 	SwitchoverTimeout time.Duration `group:"failover" default:"${switchover_timeout}" help:"After how long a planned change of master is given up; clients wait meanwhile. No more than half of hold-timeout is used."`
+
+	Failover         string        `group:"decision" enum:"on,off" default:"on" help:"on: this Understudy, or the one that leads, changes the roles of nodes. off: Sentinel, an operator or a platform does, and it follows; no node is ever sent a command that changes its role."`
+	NodeStrategy     string        `group:"decision" enum:"majority,consensus,single" default:"majority" help:"How many of the Understudies that see a node must hold it down: majority (more than half), consensus (all) or single (any one)."`
+	RequiredMonitors int           `group:"decision" default:"${required_monitors}" help:"Understudies that must have a view of a node before it can be down."`
+	MaxFailovers     int           `group:"decision" default:"${max_failovers}" help:"Failovers within failover-period, after which further ones wait for an operator (PROXY RESUME, or PROXY FAILOVER NODE FORCE); 0 is any number."`
+	FailoverPeriod   time.Duration `group:"decision" default:"${failover_period}" help:"See max-failovers."`
+	FailbackDelay    time.Duration `group:"decision" default:"${failback_delay}" help:"How long after a failover the node that was given up comes after others that have as much data, and, where it is the only one, does not take over from a master that is merely silent; 0s is no time."`
 
 	MaxFailures   int           `group:"detection" default:"${max_failures}" help:"Refused connections in a row after which a node is down."`
 	DownAfter     time.Duration `group:"detection" default:"${down_after}" help:"How long connecting must time out before a node is down."`
@@ -78,6 +86,7 @@ var optionGroups = []kong.Group{
 	{Key: "coordination", Title: "Agreement with other Understudies:"},
 	{Key: "clients", Title: "Clients:"},
 	{Key: "failover", Title: "What clients see of a failover:"},
+	{Key: "decision", Title: "Who decides on failovers:"},
 	{Key: "detection", Title: "When a node is down, and who may be promoted:"},
 	{Key: "general", Title: "General:"},
 }
@@ -103,6 +112,10 @@ func defaults() map[string]string {
 		"max_lag_time":       m.MaxLagTime.String(),
 		"max_link_down":      m.MaxLinkDown.String(),
 		"fence_timeout":      m.FenceTimeout.String(),
+		"required_monitors":  strconv.Itoa(m.RequiredMonitors),
+		"max_failovers":      strconv.Itoa(m.MaxFailovers),
+		"failover_period":    m.FailoverPeriod.String(),
+		"failback_delay":     m.FailbackDelay.String(),
 		"switchover_timeout": m.SwitchoverTimeout.String(),
 		"id":                 defaultID(),
 
@@ -146,6 +159,8 @@ func (o *options) monitor() monitor.Config {
 	c.MaxFailures, c.DownAfter, c.StallAfter, c.ProbeInterval = o.MaxFailures, o.DownAfter, o.StallAfter, o.ProbeInterval
 	c.MaxLagBytes, c.MaxLagTime, c.MaxLinkDown = int64(o.MaxLag), o.MaxLagTime, o.MaxLinkDown
 	c.FenceTimeout, c.SwitchoverTimeout = o.FenceTimeout, o.SwitchoverTimeout
+	c.Follow, c.NodeStrategy, c.RequiredMonitors = o.Failover == "off", monitor.Strategy(o.NodeStrategy), o.RequiredMonitors
+	c.MaxFailovers, c.FailoverPeriod, c.FailbackDelay = o.MaxFailovers, o.FailoverPeriod, o.FailbackDelay
 	if half := o.HoldTimeout / 2; half >= 10*time.Millisecond {
 		c.SwitchoverTimeout = min(c.SwitchoverTimeout, half) // a switchover that fails must not cost errors
 	}
@@ -161,6 +176,7 @@ func (o *options) zookeeper(log *slog.Logger) topology.ZooKeeperConfig {
 	c := topology.ZooKeeperConfig{
 		Servers: o.Zookeeper, Cluster: o.Cluster, ID: o.ID, Addr: advertise, Auth: o.ZookeeperAuth, Identity: o.ClusterIdentity, Log: log,
 		SessionTimeout: o.ZookeeperSessionTimeout, Heartbeat: o.ZookeeperHeartbeat, Tick: o.ZookeeperTick,
+		LegacyRoot: string(o.PublishRedisFailover),
 	}
 	if o.ZookeeperTLS {
 		c.Dial = o.zookeeperFiles().Dial
@@ -195,6 +211,12 @@ func (o *options) validate() error {
 		errs = append(errs, files.Validate())
 	case files != topology.TLSFiles{}:
 		errs = append(errs, errors.New("zookeeper-tls is not given: zookeeper-ca, zookeeper-cert, zookeeper-key and zookeeper-server-name are of no use without it"))
+	}
+	if o.PublishRedisFailover != "" && o.Zookeeper == "" {
+		errs = append(errs, fmt.Errorf("publish-redis-failover is %s: it needs zookeeper, in which its clients look", o.PublishRedisFailover))
+	}
+	if o.RequiredMonitors > 1 && o.Zookeeper == "" {
+		errs = append(errs, fmt.Errorf("required-monitors is %d: without zookeeper there is one, and nothing would ever be down", o.RequiredMonitors))
 	}
 	if o.FenceTimeout <= o.DrainTimeout {
 		errs = append(errs, fmt.Errorf("fence-timeout is %v: it must be longer than drain-timeout, which is %v", o.FenceTimeout, o.DrainTimeout))
@@ -269,6 +291,39 @@ func (l *listenOption) UnmarshalText(text []byte) error {
 			strings.Join(slices.Sorted(maps.Keys(policies)), ", "))
 	}
 	l.Policy = policy
+	return nil
+}
+
+// legacyRoot is the value of --publish-redis-failover: a path in ZooKeeper, or "" for none. The flag alone means the
+// path that the gem has by default; so does true, and false means none, where a value must be given (in a file, or as a
+// variable).
+type legacyRoot string
+
+var _ kong.BoolMapperValue = (*legacyRoot)(nil)
+
+// IsBool lets the flag stand alone.
+func (*legacyRoot) IsBool() bool { return true }
+
+// Decode implements kong.MapperValue.
+func (r *legacyRoot) Decode(ctx *kong.DecodeContext) error {
+	text := "true"
+	if ctx.Scan.Peek().Type == kong.FlagValueToken {
+		token, err := ctx.Scan.PopValue("path")
+		if err != nil {
+			return err
+		}
+		text = fmt.Sprint(token.Value)
+	}
+	switch {
+	case text == "true":
+		*r = topology.DefaultLegacyRoot
+	case text == "false", text == "":
+		*r = ""
+	case strings.HasPrefix(text, "/"):
+		*r = legacyRoot(text)
+	default:
+		return fmt.Errorf("%q is no path: it must begin with a slash, as %s does", text, topology.DefaultLegacyRoot)
+	}
 	return nil
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"io"
+	"log/slog"
 	"reflect"
 	"strings"
 	"testing"
@@ -74,6 +75,14 @@ max-lag: 2k
 max-lag-time: 11s
 max-link-down: 12s
 fence-timeout: 13s
+zookeeper: zk:1
+publish-redis-failover: true
+failover: off
+node-strategy: consensus
+required-monitors: 14
+max-failovers: 15
+failover-period: 16m
+failback-delay: 17s
 `))
 	wantProxy := proxy.Config{
 		Listen: []proxy.Listen{
@@ -94,8 +103,13 @@ fence-timeout: 13s
 	wantMonitor.MaxFailures, wantMonitor.DownAfter, wantMonitor.StallAfter, wantMonitor.ProbeInterval = 6, 7*time.Second, 8*time.Second, 9*time.Second
 	wantMonitor.MaxLagBytes, wantMonitor.MaxLagTime, wantMonitor.MaxLinkDown, wantMonitor.FenceTimeout = 2000, 11*time.Second, 12*time.Second, 13*time.Second
 	wantMonitor.SwitchoverTimeout = 1400 * time.Millisecond
+	wantMonitor.Follow, wantMonitor.NodeStrategy, wantMonitor.RequiredMonitors = true, monitor.Consensus, 14
+	wantMonitor.MaxFailovers, wantMonitor.FailoverPeriod, wantMonitor.FailbackDelay = 15, 16*time.Minute, 17*time.Second
 	if got := o.monitor(); !reflect.DeepEqual(got, wantMonitor) {
 		t.Errorf("monitor:\n%+v, want\n%+v", got, wantMonitor)
+	}
+	if got := o.zookeeper(slog.New(slog.DiscardHandler)).LegacyRoot; got != "/redis_failover" {
+		t.Errorf("znodes of redis_failover under %q", got)
 	}
 	if err := o.validate(); err != nil {
 		t.Error(err)
@@ -143,6 +157,31 @@ cluster-identity: 01234567
 	}
 	if o := optionsOf(t, "--zookeeper", "x"); o.zookeeper(nil).Dial != nil {
 		t.Error("TLS is used unasked")
+	}
+}
+
+func TestTheClientsOfRedisFailoverAreServedWhereTheyLook(t *testing.T) {
+	for _, c := range []struct {
+		args     []string
+		variable string
+		want     legacyRoot
+	}{
+		{want: ""},
+		{args: []string{"--publish-redis-failover"}, want: "/redis_failover"},
+		{args: []string{"--publish-redis-failover", "--id=a"}, want: "/redis_failover"},
+		{args: []string{"--publish-redis-failover=/shop/redis"}, want: "/shop/redis"},
+		{args: []string{"--publish-redis-failover=false"}, variable: "/x", want: ""},
+		{variable: "true", want: "/redis_failover"},
+		{variable: "/x", want: "/x"},
+		{variable: "false", want: ""},
+	} {
+		t.Setenv("UNDERSTUDY_PUBLISH_REDIS_FAILOVER", c.variable)
+		if got := optionsOf(t, c.args...).PublishRedisFailover; got != c.want {
+			t.Errorf("%q with the variable %q: %q, want %q", c.args, c.variable, got, c.want)
+		}
+	}
+	if err := optionsOf(t, "--nodes=a:1", "--publish-redis-failover").validate(); err == nil || !strings.Contains(err.Error(), "needs zookeeper") {
+		t.Errorf("without ZooKeeper: %v", err)
 	}
 }
 

@@ -46,7 +46,11 @@ func serve(ctx context.Context, o *options, log *slog.Logger, ready func([]net.A
 	if err := sameCluster(coord.Snapshot().State, o, path); err != nil {
 		return err
 	}
-	mon, err := monitor.New(o.monitor(), coord, log)
+	watched := o.monitor()
+	if z, shared := coord.(*topology.ZooKeeper); shared {
+		watched.Identity = z.Identity()
+	}
+	mon, err := monitor.New(watched, coord, log)
 	if err != nil {
 		return err
 	}

@@ -34,7 +34,7 @@ func benchmark(b *testing.B, losses int, do, repair func(s *system, before truth
 	ensemble, err := testcluster.StartEnsemble(context.Background(), 3, testcluster.ZooKeeperOptions{Tick: 2 * time.Second})
 	must(b, err)
 	b.Cleanup(func() { must(b, ensemble.Stop()) })
-	s := start(b, options{ensemble: ensemble, args: []string{"--log-level=info"}})
+	s := start(b, options{ensemble: ensemble, args: []string{"--log-level=info", "--max-failovers=0"}})
 	var pauses []time.Duration
 	for b.Loop() {
 		l := startLoad(s)

@@ -1,9 +1,13 @@
 package agreement
 
 import (
+	"strings"
 	"syscall"
 	"testing"
 
+	"github.com/gomodule/redigo/redis"
+
+	"github.com/understudy/understudy/monitor"
 	"github.com/understudy/understudy/topology"
 )
 
@@ -77,6 +81,7 @@ func (s *system) takeOver(l *load, h *history, before truth, losses int) {
 	if now := s.agree(); now != after {
 		t.Errorf("the stopped leader runs on, and now %s is master in epoch %d led by %s", now.master.Addr, now.epoch, now.leader.id)
 	}
+	s.onlyLeader(after.leader)
 	l.progress(stage, s.members...)
 	sights, _ := h.since(seen)
 	for _, sight := range sights {
@@ -88,5 +93,22 @@ func (s *system) takeOver(l *load, h *history, before truth, losses int) {
 	must(t, before.master.Restart(t.Context()))
 	if now := s.agree(); now != after {
 		t.Errorf("the old master came back, and now %s is master in epoch %d led by %s", now.master.Addr, now.epoch, now.leader.id)
+	}
+}
+
+// onlyLeader checks that nobody but this member has a connection for commands to a node.
+func (s *system) onlyLeader(m *member) {
+	s.t.Helper()
+	for _, n := range s.cluster.Nodes {
+		if !n.Running() {
+			continue
+		}
+		list, err := redis.String(n.Do("CLIENT", "LIST"))
+		must(s.t, err)
+		for _, other := range s.members {
+			if other != m && strings.Contains(list, "name=understudy:"+cluster+":"+other.id+monitor.LeaderSuffix+" ") {
+				s.t.Errorf("%s has a connection for commands to %s, and %s leads", other.id, n.Addr, m.id)
+			}
+		}
 	}
 }

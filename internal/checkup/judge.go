@@ -23,6 +23,7 @@ type Settings struct {
 	HoldTimeout time.Duration
 	NoFailover  []string // nodes that are never promoted
 	Coordinated string   // the cluster whose Understudies agree with each other, through ZooKeeper; "": this one is alone
+	Following   bool     // others see to the roles
 }
 
 // Judge returns what is to be said about a cluster, in an order that is always the same.
@@ -248,10 +249,14 @@ func (j *judge) eviction() {
 
 // rivals looks for others that would promote a replica.
 func (j *judge) rivals() {
+	if j.Following {
+		return
+	}
 	members := map[string]bool{}
 	sentinel := false
 	for i := range j.Nodes {
 		for _, name := range j.Nodes[i].Clients {
+			name = strings.TrimSuffix(name, monitor.LeaderSuffix) // of the same one
 			agreed := j.Coordinated != "" && strings.HasPrefix(name, "understudy:"+j.Coordinated+":")
 			if strings.HasPrefix(name, "understudy:") && !agreed {
 				members[name] = true
@@ -268,6 +273,6 @@ func (j *judge) rivals() {
 			"or give all the same --zookeeper", names)
 	}
 	if sentinel {
-		j.problem("Sentinel looks after these nodes, too, and would promote a replica of its own: stop one of the two")
+		j.problem("Sentinel looks after these nodes, too, and would promote a replica of its own: stop one of the two, or run with --failover off to follow it")
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/understudy/understudy/monitor"
 )
 
 // BenchmarkPauseWhenTheMasterIsKilled kills the master again and again under 50 writing clients, at default settings,
@@ -11,7 +13,7 @@ import (
 //
 //	go test ./internal/e2e -run '^$' -bench Pause -benchtime 20x
 func BenchmarkPauseWhenTheMasterIsKilled(b *testing.B) {
-	s := start(b, options{replicas: 2})
+	s := start(b, options{replicas: 2, monitor: func(c *monitor.Config) { c.MaxFailovers = 0 }})
 	s.do("SET", "fixed", "value")
 	var pauses []time.Duration
 	for b.Loop() {
