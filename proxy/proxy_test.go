@@ -22,6 +22,7 @@ type noAdmin struct{}
 
 func (noAdmin) Info() string                                         { return "# Understudy\r\ntest:1\r\n" }
 func (noAdmin) Changes([][]byte) bool                                { return false }
+func (noAdmin) Promise([][]byte) []byte                              { return nil }
 func (noAdmin) Proxy(_ [][]byte, _ int, _ string, done func([]byte)) { done([]byte("+OK\r\n")) }
 
 // start runs a proxy in front of a cluster whose State does not change by itself.
