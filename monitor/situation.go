@@ -67,7 +67,7 @@ type situation struct {
 	state      *topology.State
 	phaseSince time.Time // since when this member knows state's epoch and phase
 	began      time.Time // since when the failover that is under way is
-	self       string // this member, which leads
+	self       string    // this member, which leads
 	members    []topology.Member
 	requests   []topology.Request // by id, answered ones too
 	listed     time.Time          // when members was asked for

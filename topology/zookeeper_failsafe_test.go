@@ -1,0 +1,376 @@
+package topology
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/understudy/understudy/internal/testcluster"
+)
+
+// switchboard carries requests for promises between members of this process, by their address.
+type switchboard struct {
+	mu      sync.Mutex
+	members map[string]*ZooKeeper
+	dead    map[string]bool
+}
+
+func newSwitchboard() *switchboard {
+	return &switchboard{members: make(map[string]*ZooKeeper), dead: make(map[string]bool)}
+}
+
+// Promise implements Promisers.
+func (b *switchboard) Promise(_ context.Context, e Elector, r PromiseRequest) error {
+	b.mu.Lock()
+	z, dead := b.members[e.Addr], b.dead[e.Addr]
+	b.mu.Unlock()
+	if z == nil || dead {
+		return errors.New("connection refused")
+	}
+	return z.Promise(r)
+}
+
+// open joins a cluster; see open.
+func (b *switchboard) open(t *testing.T, cfg ZooKeeperConfig) *ZooKeeper {
+	t.Helper()
+	cfg.Promisers = b
+	z := open(t, cfg)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.members[cfg.Addr] = z
+	return z
+}
+
+func (b *switchboard) kill(addr string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.dead[addr] = true
+}
+
+// electing returns a stable State of that epoch whose electors are these members.
+func electing(epoch uint64, members ...*ZooKeeper) *State {
+	s := stable(epoch)
+	for _, z := range members {
+		s.Electors = append(s.Electors, z.ledger.self)
+	}
+	slices.SortFunc(s.Electors, func(a, b Elector) int { return strings.Compare(a.ID, b.ID) })
+	return s
+}
+
+// awaitSource waits until the grants of these members rest on that.
+func awaitSource(t *testing.T, source Source, members ...*ZooKeeper) {
+	t.Helper()
+	for _, z := range members {
+		testcluster.WaitFor(t, z.cfg.ID+"'s grant to be of "+string(source), func() bool { return z.Authority().Source == source })
+	}
+}
+
+func TestWithoutZooKeeperMembersWriteAndNobodyLeads(t *testing.T) {
+	t.Parallel()
+	through, ways := wire(t, sharedZooKeeper(t))
+	board := newSwitchboard()
+	var members []*ZooKeeper
+	for _, id := range []string{"a", "b", "c"} {
+		members = append(members, board.open(t, memberConfig(t, through, id)))
+	}
+	a := members[0]
+	update(t, a, electing(1, members...))
+	awaitSource(t, Leased, members...)
+	ways.cut()
+	cut := time.Now()
+	var gap, leader moment
+	stop := sample(t, func() {
+		for _, z := range members {
+			if !permitted(z) {
+				gap.mark()
+			}
+			if z.Leading() && z.Authority().Source == Promised {
+				leader.mark()
+			}
+		}
+	})
+	awaitSource(t, Promised, members...)
+	testcluster.WaitFor(t, "three leases to pass", func() bool { return time.Since(cut) > 3*a.Lease() })
+	if err := a.Update(t.Context(), a.Snapshot().Version, electing(2, members...)); !errors.Is(err, ErrNotLeader) {
+		t.Errorf("one that has promised not to lead replaces the State: %v", err)
+	}
+	healed := time.Now()
+	ways.heal()
+	awaitSource(t, Leased, members...)
+	if z, _ := leaderOf(t, members...); time.Since(healed) > 5*a.Lease() {
+		t.Errorf("%s leads after %v", z.cfg.ID, time.Since(healed))
+	}
+	stop()
+	if gap.seen() {
+		t.Errorf("somebody could not write, %v after the cut", gap.time().Sub(cut))
+	}
+	if leader.seen() {
+		t.Errorf("somebody led on, %v after the cut", leader.time().Sub(cut))
+	}
+}
+
+func TestWhoIsCutOffAloneGetsNoPromise(t *testing.T) {
+	t.Parallel()
+	servers := sharedZooKeeper(t)
+	through, ways := wire(t, servers)
+	board := newSwitchboard()
+	a := board.open(t, memberConfig(t, servers, "a"))
+	b := board.open(t, memberConfig(t, through, "b"))
+	update(t, a, electing(1, a, b))
+	awaitSource(t, Leased, a, b)
+	var told []Source
+	var mu sync.Mutex
+	stop := b.WatchAuthority(func(is Authority) { mu.Lock(); told = append(told, is.Source); mu.Unlock() })
+	defer stop()
+	ways.cut()
+	cut := time.Now()
+	awaitSource(t, NoGrant, b)
+	if took := time.Since(cut); took > b.Lease()+100*time.Millisecond {
+		t.Errorf("it writes for %v", took)
+	}
+	testcluster.WaitFor(t, "the reason", func() bool {
+		return strings.Contains(b.Authority().Reason, "a did not promise: this member is in contact")
+	})
+	if !a.Leading() {
+		t.Error("the one in contact cannot lead")
+	}
+	testcluster.WaitFor(t, "being told", func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return strings.HasSuffix(fmt.Sprint(told), "lease none]")
+	})
+	ways.heal()
+	awaitSource(t, Leased, b)
+}
+
+func TestWithoutTheFailsafeWritesEndWithTheLease(t *testing.T) {
+	t.Parallel()
+	through, ways := wire(t, sharedZooKeeper(t))
+	a := open(t, memberConfig(t, through, "a"))
+	update(t, a, electing(1, a))
+	awaitSource(t, Leased, a)
+	ways.cut()
+	awaitSource(t, NoGrant, a)
+	testcluster.WaitFor(t, "the lease to be long over", func() bool { return age(time.Now(), a.ledger.touched()) > 2*a.Lease() })
+	if st := a.Authority(); st.Source != NoGrant || st.Reason != "it is switched off" {
+		t.Errorf("%+v", st)
+	}
+}
+
+func TestTheDeathOfAnElectorEndsTheWritesOfTheOthersWithItsPromise(t *testing.T) {
+	t.Parallel()
+	through, ways := wire(t, sharedZooKeeper(t))
+	board := newSwitchboard()
+	a := board.open(t, memberConfig(t, through, "a"))
+	b := board.open(t, memberConfig(t, through, "b"))
+	update(t, a, electing(1, a, b))
+	awaitSource(t, Leased, a, b)
+	ways.cut()
+	awaitSource(t, Promised, a, b)
+	board.kill(b.cfg.Addr)
+	killed := time.Now()
+	awaitSource(t, NoGrant, a)
+	if took := time.Since(killed); took > a.Lease() {
+		t.Errorf("it writes for %v", took)
+	}
+	ways.heal()
+	awaitSource(t, Leased, a)
+}
+
+func TestANewcomerDoesNotLeadWhileAnElectorMayWrite(t *testing.T) {
+	t.Parallel()
+	servers := sharedZooKeeper(t)
+	through, ways := wire(t, servers)
+	board := newSwitchboard()
+	cfg := memberConfig(t, through, "a")
+	cfg.FailsafeLimit = 3 * testSession
+	a := board.open(t, cfg)
+	update(t, a, electing(1, a))
+	awaitSource(t, Leased, a)
+	ways.cut()
+	cut := time.Now()
+	awaitSource(t, Promised, a)
+	b := board.open(t, memberConfig(t, servers, "b"))
+	var both, last, leads moment
+	stop := sample(t, func() {
+		writes := permitted(a)
+		switch {
+		case b.Leading() && writes:
+			both.mark()
+		case b.Leading():
+			leads.mark()
+		case !writes:
+			last.mark()
+		}
+	})
+	testcluster.WaitFor(t, "the alarm", func() bool {
+		alarm := b.Authority().Alarm
+		return strings.Contains(alarm, "nobody may lead") && strings.Contains(alarm, "a at "+cfg.Addr)
+	})
+	// It takes over when no promise can last, and from then on leads like any other.
+	leaderOf(t, b)
+	stop()
+	if both.seen() {
+		t.Errorf("it leads while another writes, %v after the cut", both.time().Sub(cut))
+	}
+	if !last.seen() || last.time().Sub(cut) < 2*testSession || leads.time().Before(last.time()) {
+		t.Errorf("writes ended after %v, and the newcomer led after %v", last.time().Sub(cut), leads.time().Sub(cut))
+	}
+	t.Logf("without ZooKeeper writes went on for %v; another led after %v", last.time().Sub(cut), leads.time().Sub(cut))
+	update(t, b, electing(2, a))
+	if got := b.Snapshot().State.Electors; len(got) != 1 || got[0].ID != "b" {
+		t.Errorf("it took over, and the electors are %v", got)
+	}
+	update(t, b, electing(3, b))
+	if alarm := b.Authority().Alarm; alarm != "" {
+		t.Errorf("it leads, and the alarm stands: %s", alarm)
+	}
+	ways.heal()
+	awaitGrant(t, a, 3)
+	if a.Leading() {
+		t.Error("the one that came back leads")
+	}
+}
+
+func TestAnElectorThatComesBackKeepsANewcomerFromTakingOver(t *testing.T) {
+	t.Parallel()
+	servers := sharedZooKeeper(t)
+	through, ways := wire(t, servers)
+	board := newSwitchboard()
+	cfg := memberConfig(t, through, "a")
+	cfg.FailsafeLimit = testSession
+	a := board.open(t, cfg)
+	update(t, a, electing(1, a))
+	ways.cut()
+	b := board.open(t, memberConfig(t, servers, "b"))
+	leaderOf(t, b)
+	// b has the right to take over, and has made no use of it. What it will have checked is out of date when a has
+	// been there, though it may be gone again.
+	s := b.session.Load()
+	right := s.takeover.Load()
+	ways.heal()
+	leaderOf(t, a)
+	s.elected.Store(true)
+	s.takeover.Store(right)
+	if s.candidate.Load() == nil {
+		// It has stepped back; as if it had not yet.
+		own, err := s.stand(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.candidate.Store(&own)
+	}
+	if err := b.Update(t.Context(), b.Snapshot().Version, electing(2, b)); !errors.Is(err, ErrNotLeader) {
+		t.Errorf("it replaces the State although an elector is back: %v", err)
+	}
+	s.elected.Store(false)
+}
+
+func TestWhoIsNoElectorLetsOneLead(t *testing.T) {
+	t.Parallel()
+	servers := sharedZooKeeper(t)
+	a := open(t, memberConfig(t, servers, "a"))
+	b := open(t, memberConfig(t, servers, "b"))
+	c := open(t, memberConfig(t, servers, "c"))
+	leaderOf(t, a, b, c)
+	update(t, a, electing(1, a, c))
+	testcluster.WaitFor(t, "all to know the State", func() bool { return b.Snapshot().Version == 1 && c.Snapshot().Version == 1 })
+	if err := a.Close(); err != nil {
+		t.Fatal(err)
+	}
+	// b has stood for election before c.
+	if z, _ := leaderOf(t, b, c); z != c {
+		t.Errorf("%s leads", z.cfg.ID)
+	}
+	update(t, c, electing(2, b, c))
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
+	leaderOf(t, b)
+}
+
+func TestElectorsThatHaveLeftInOrderAreNotWaitedFor(t *testing.T) {
+	t.Parallel()
+	servers := sharedZooKeeper(t)
+	a := open(t, memberConfig(t, servers, "a"))
+	update(t, a, electing(1, a))
+	if err := a.Close(); err != nil {
+		t.Fatal(err)
+	}
+	b := open(t, memberConfig(t, servers, "b"))
+	leaderOf(t, b)
+	update(t, b, electing(2, b))
+}
+
+func TestAProcessThatWasKilledIsSucceededWhenItsPromisesHaveEnded(t *testing.T) {
+	t.Parallel()
+	servers := sharedZooKeeper(t)
+	through, ways := wire(t, servers)
+	a := open(t, memberConfig(t, through, "a"))
+	update(t, a, electing(1, a))
+	ways.cut()
+	if err := a.Close(); err != nil { // and nobody hears of it
+		t.Fatal(err)
+	}
+	began := time.Now()
+	again := open(t, memberConfig(t, servers, "a"))
+	var early moment
+	stop := sample(t, func() {
+		if again.Leading() && time.Since(again.started) < testSession {
+			early.mark()
+		}
+	})
+	leaderOf(t, again)
+	stop()
+	t.Logf("leads after %v", time.Since(began))
+	if early.seen() || !again.succeeds.Load() {
+		t.Errorf("it led while its predecessor's promises might last (knows of one: %v)", again.succeeds.Load())
+	}
+	if err := again.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if last := open(t, memberConfig(t, servers, "a")); last.succeeds.Load() {
+		t.Error("a process that left in order is waited for")
+	}
+}
+
+func TestAMemberThatCannotBeAskedSaysSo(t *testing.T) {
+	t.Parallel()
+	for addr, reachable := range map[string]bool{
+		"10.0.0.1:6380": true, "web-1:6380": true, "127.0.0.1:6380": true, "[fd00::1]:6380": true,
+		":6380": false, "0.0.0.0:6380": false, "[::]:6380": false, "web-1:0": false, "/run/understudy.sock": false, "": false,
+	} {
+		z := &ZooKeeper{cfg: ZooKeeperConfig{Addr: addr}}
+		if got := z.isReachable(); got != reachable {
+			t.Errorf("%q can be reached by others: %v", addr, got)
+		}
+	}
+	cfg := memberConfig(t, sharedZooKeeper(t), "a")
+	cfg.Addr = ":6380"
+	a := newSwitchboard().open(t, cfg)
+	update(t, a, stable(1))
+	testcluster.WaitFor(t, "the reason", func() bool {
+		return a.Authority().Reason == "this member has no address by which others reach it"
+	})
+	if list, err := a.Members(t.Context()); err != nil || list[0].Limit != 0 {
+		t.Errorf("%+v (%v)", list, err)
+	}
+}
+
+func TestOnlyWhoKnowsTheIdentityIsAnswered(t *testing.T) {
+	t.Parallel()
+	a := open(t, memberConfig(t, sharedZooKeeper(t), "a"))
+	for _, identity := range []string{"", "guess", a.Identity() + "x", strings.Repeat("0", len(a.Identity()))} {
+		if err := a.Promise(PromiseRequest{Identity: identity}); !errors.Is(err, ErrStranger) {
+			t.Errorf("%q is told: %v", identity, err)
+		}
+	}
+	if err := a.Promise(PromiseRequest{Identity: a.Identity()}); err == nil || errors.Is(err, ErrStranger) {
+		t.Errorf("a member is told: %v", err)
+	}
+}
