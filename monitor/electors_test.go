@@ -35,23 +35,27 @@ func names(list []topology.Elector) string {
 }
 
 func TestElectorsAreThosePresentAndTheLeaderAndStayAsTheyAre(t *testing.T) {
-	for _, c := range []struct{ was, members, self, want string }{
-		{"", "a", "a", "a"},
-		{"", "c a b", "a", "a b c"},
-		{"a b", "a c", "a", "a c"},
-		{"a b", "a b", "b", "a b"},
-		{"a b", "a b c@", "a", ""},    // which could never lead
-		{"a b", "a b c@a:1", "a", ""}, // the answer of one would be taken for that of the other
-		{"", "a b c d e f g h i j k", "a", "a b c d e f g h i"},
-		{"b c d e f g h i j", "a b c d e f g h i j k", "j", "b c d e f g h i j"},
-		{"b c d e f g h i j", "a b c d e f g h i j k", "k", "b c d e f g h i k"},
-		{"b c d e f g h i j", "a b c e f g h i j k", "j", "a b c e f g h i j"},
+	for _, c := range []struct{ was, members, self, late, want string }{
+		{"", "a", "a", "", "a"},
+		{"", "c a b", "a", "", "a b c"},
+		{"a b", "a c", "a", "", "a c"},
+		{"a b", "a b", "b", "", "a b"},
+		{"a b", "a b c@", "a", "", ""},    // which could never lead
+		{"a b", "a b c@a:1", "a", "", ""}, // the answer of one would be taken for that of the other
+		{"", "a b c d e f g h i j k", "a", "", "a b c d e f g h i"},
+		{"b c d e f g h i j", "a b c d e f g h i j k", "j", "", "b c d e f g h i j"},
+		{"b c d e f g h i j", "a b c d e f g h i j k", "k", "", "b c d e f g h i k"},
+		{"b c d e f g h i j", "a b c e f g h i j k", "j", "", "a b c e f g h i j"},
+		{"a b d", "a c", "a", "b", "a b c"},                                       // b has only just gone
+		{"a b", "a c@b:1", "a", "b", "a c"},                                       // it had an address that is another's now
+		{"a b c d e f g h i", "a c d e f g h i j", "a", "b", "a c d e f g h i j"}, // somebody wants its place
+		{"a", "a c", "a", "b", "a c"},                                             // it was none
 	} {
 		var was []topology.Elector
 		for _, m := range asked(c.was) {
 			was = append(was, topology.Elector{ID: m.ID, Addr: m.Addr, Limit: m.Limit})
 		}
-		if got := names(electors(was, asked(c.members), c.self)); got != c.want {
+		if got := names(electors(was, asked(c.members), c.self, map[string]bool{c.late: true})); got != c.want {
 			t.Errorf("of %q, when %q are present and %s leads: %q, want %q", c.was, c.members, c.self, got, c.want)
 		}
 	}
@@ -59,7 +63,7 @@ func TestElectorsAreThosePresentAndTheLeaderAndStayAsTheyAre(t *testing.T) {
 
 func TestAnElectorIsListedWhereItIs(t *testing.T) {
 	was := []topology.Elector{{ID: "a", Addr: "old:1", Limit: time.Minute}}
-	if got := electors(was, asked("a"), "a"); fmt.Sprint(got) != "[{a a:1 1h0m0s}]" {
+	if got := electors(was, asked("a"), "a", nil); fmt.Sprint(got) != "[{a a:1 1h0m0s}]" {
 		t.Errorf("%v", got)
 	}
 }
@@ -114,10 +118,30 @@ func TestAChangeOfMasterLeavesTheElectorsAsTheyAre(t *testing.T) {
 	w := emptyWorld()
 	w.populate("m", []string{"r1"}, nil)
 	w.members = asked("a b c")
-	w.state.Electors = electors(nil, asked("a b"), "a")
+	w.state.Electors = electors(nil, asked("a b"), "a", nil)
 	w.downFor["m"] = map[string]string{"a": "refused", "b": "refused", "c": "refused"}
 	actions := decide(w.situation())
 	if len(actions) != 1 || actions[0].next.Phase != topology.Fencing || names(actions[0].next.Electors) != "a b" {
 		t.Errorf("it does %v", actions)
+	}
+}
+
+func TestAnElectorThatIsBackSoonNeverCeasedToBeOne(t *testing.T) {
+	now := time.Now()
+	list := electors(nil, asked("a b"), "a", nil)
+	gone := absentees(nil, list, asked("a"), now)
+	gone = absentees(gone, list, asked("a"), now.Add(time.Second))
+	if since := gone["b"]; len(gone) != 1 || !since.Equal(now) {
+		t.Fatalf("gone are %v, not b since the first list without it", gone)
+	}
+	for after, want := range map[time.Duration]string{electorPatience - 1: "a b", electorPatience: "a"} {
+		s := situation{now: now.Add(after), self: "a", members: asked("a"), absent: gone}
+		next := &topology.State{Electors: list}
+		if s.elect(next); names(next.Electors) != want {
+			t.Errorf("after %v the electors are %q", after, names(next.Electors))
+		}
+	}
+	if gone = absentees(gone, list, asked("a b"), now); len(gone) > 0 {
+		t.Errorf("it is back, and gone are %v", gone)
 	}
 }

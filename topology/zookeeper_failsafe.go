@@ -104,14 +104,16 @@ func (a *asker) due(now time.Time) bool {
 	z := a.z
 	silence, known := z.silence(now)
 	lease := z.Lease()
-	if z.cfg.Promisers == nil || !known || lease == 0 || silence < lease/2 || z.closed.Load() {
+	if z.cfg.Promisers == nil || !known || lease == 0 || silence < lease/2 || silence >= z.cfg.FailsafeLimit || z.closed.Load() {
 		return false
 	}
 	is := z.Snapshot()
 	if is.State == nil || is.State.Phase != Stable || len(is.State.Electors) == 0 {
 		return false
 	}
-	return !a.complete || a.promises.version != is.Version || now.Sub(a.asked) >= lease/4
+	// Who has refused, or was not there, is asked again soon: the others may be about to lose ZooKeeper, too.
+	hurry := silence < 2*lease && !a.complete || a.promises.version != is.Version
+	return hurry || now.Sub(a.asked) >= lease/4
 }
 
 // ask asks all electors at once.

@@ -38,7 +38,7 @@ type options struct {
 	ZookeeperTick           time.Duration `group:"coordination" default:"${zookeeper_tick}" help:"tickTime of the ZooKeeper servers. A smaller value than theirs makes leases too long to be safe."`
 	Advertise               string        `group:"coordination" placeholder:"HOST:PORT" help:"Address by which other members reach this one; by default the first address of --listen."`
 
-	Failsafe      bool          `group:"coordination" default:"true" negatable:"" help:"While ZooKeeper is away, write as long as every member that may lead promises not to."`
+	Failsafe      bool          `group:"coordination" default:"true" negatable:"" help:"While ZooKeeper is away, write as long as every member that may lead promises not to. With --no-failsafe writes end with the lease."`
 	FailsafeLimit time.Duration `group:"coordination" default:"${failsafe_limit}" help:"How long writes go on without ZooKeeper, at most."`
 
 	Listen       []listenOption `group:"clients" sep:";" default:"${listen}" placeholder:"ADDR[,policy=POLICY]" help:"Address for clients: host:port, :port or unix:/path. Repeat it for more (as a variable: separated by semicolons). POLICY is split (writes to the master, reads to replicas), master (everything to the master) or replica (as split, and reads stay on replicas after a write, too)."`
