@@ -1,8 +1,10 @@
 package agreement
 
 import (
+	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -140,4 +142,71 @@ func (m *member) event(begins string) (found string, err error) {
 		}
 	}
 	return found, err
+}
+
+// A newcomer is the case for which the members ask those that may lead, and not those that they happen to know.
+func TestANewcomerThatReachesZooKeeperPromotesNobodyWhileTheOthersWriteWithoutIt(t *testing.T) {
+	s := start(t, options{relays: true, args: patient})
+	s.awaitElectors(len(s.members), s.members...)
+	old := s.members
+	l := startLoad(s)
+	l.progress(stage, old...)
+	before := s.agree()
+	relays := func(f func(*testcluster.Relay)) {
+		for _, m := range old {
+			for _, r := range m.relays {
+				f(r)
+			}
+		}
+	}
+	relays(func(r *testcluster.Relay) { r.Freeze(testcluster.BothWays) })
+	cut := time.Now()
+	s.awaitGrant("failsafe", old...)
+	newcomer := &member{id: "d", addr: reserve(t)}
+	newcomer.process = launch(t, append([]string{"run", "--cluster=" + cluster, "--id=d", "--listen=" + newcomer.addr, "--nodes=" + s.cluster.Nodes[0].Addr,
+		"--zookeeper=" + strings.Join(s.ensemble.Hosts(), ",") + s.chroot}, patient...)...)
+	newcomer.ready(t)
+	s.members = append(slices.Clone(old), newcomer)
+	testcluster.WaitFor(t, "the newcomer's alarm", func() bool {
+		info, err := newcomer.info()
+		return err == nil && strings.HasPrefix(info["alarm0"], "nobody may lead, so there is no failover: all electors (a at "+old[0].addr)
+	})
+	l.until(cut.Add(session+2*lease), old...) // the sessions of the others have ended by then
+	must(t, before.master.Kill())
+	killed := time.Now()
+	s.awaitHeld(old...)
+	testcluster.WaitFor(t, "the time in which a master that dies is replaced", func() bool { return time.Since(killed) > 2*lease })
+	if master, err := s.cluster.Master(); err == nil {
+		t.Errorf("%s is master, and those that may lead are cut off", master.Addr)
+	}
+	relays((*testcluster.Relay).Heal)
+	l.progress(stage, old...)
+	if after := s.agree(); after.epoch != before.epoch+1 {
+		t.Errorf("epoch %d after %d", after.epoch, before.epoch)
+	}
+	s.awaitElectors(len(s.members), s.members...)
+	l.end(1)
+	must(t, newcomer.signal(syscall.SIGTERM))
+	if status := newcomer.exit(t); status != 0 {
+		t.Errorf("the newcomer ended with status %d", status)
+	}
+	s.members = old
+}
+
+func TestAProcessThatStartsWithoutZooKeeperEndsAndDisturbsNobody(t *testing.T) {
+	s, l := startSafe(t)
+	s.loseZooKeeper()
+	s.awaitGrant("failsafe", s.members...)
+	p := launch(t, append([]string{"run", "--cluster=" + cluster, "--id=d", "--listen=" + reserve(t), "--nodes=" + s.cluster.Nodes[0].Addr,
+		"--zookeeper=" + strings.Join(s.ensemble.Hosts(), ",") + s.chroot}, patient...)...)
+	const limit = 20 * time.Second
+	testcluster.WaitWithin(t, limit, "the end of the newcomer", func() bool { return !p.running() })
+	if status := p.exit(t); status != 1 || !strings.Contains(p.output.String(), "ZooKeeper cannot be reached") {
+		t.Errorf("it ended with status %d", status)
+	}
+	l.progress(stage, s.members...)
+	restart(t, s.ensemble)
+	s.awaitGrant("lease", s.members...)
+	s.agree()
+	l.end(0)
 }
