@@ -94,7 +94,6 @@ type promiseWorld struct {
 	processes []*simProcess
 	updates   []*simUpdate
 	requests  []*simRequest
-	started   int
 	writing   int
 	taken     int
 }

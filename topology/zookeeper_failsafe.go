@@ -14,11 +14,18 @@ import (
 	"time"
 )
 
-// Promisers carries requests for promises to other members. Promise returns nil when the elector e itself has promised,
-// and otherwise why not. It may be called for several electors at once.
+// Promisers carries requests for promises to other members. Promise returns nil when the elector e itself has promised, a
+// Refusal when it answers that it does not, and another error when it cannot be asked. It may be called for several
+// electors at once.
 type Promisers interface {
 	Promise(ctx context.Context, e Elector, r PromiseRequest) error
 }
+
+// Refusal is why an elector does not promise, in its own words.
+type Refusal string
+
+// Error implements error.
+func (r Refusal) Error() string { return string(r) }
 
 // newLedger returns the ledger of a member, which has promised nothing.
 func newLedger(cfg *ZooKeeperConfig) *ledger {
@@ -59,6 +66,7 @@ type asker struct {
 	refusals map[string]error // why electors did not promise, when they were asked last
 	asked    time.Time
 	complete bool // all promised when they were asked last
+	drill    drill
 }
 
 // keepFailsafe collects promises while ZooKeeper is away, and tells what the grant rests on.
@@ -77,8 +85,10 @@ func (z *ZooKeeper) keepFailsafe() {
 		case <-z.ctx.Done():
 			return
 		}
-		if a.due(time.Now()) {
+		if now := time.Now(); a.due(now) {
 			a.ask(z.ctx)
+		} else if a.drill.due(z, now) {
+			a.drill.run(z.ctx, z)
 		}
 		z.tell(a.reason(time.Now()))
 		look.Reset(z.glance())
@@ -184,7 +194,7 @@ func (a *asker) reason(now time.Time) string {
 	case len(is.State.Electors) == 0:
 		return "the state has no electors: a member has no address by which others reach it, or is of an older version, or they are yet to be written"
 	case silence < z.Lease()/2:
-		return ""
+		return a.drill.problem
 	case silence >= z.cfg.FailsafeLimit:
 		return fmt.Sprintf("ZooKeeper has been away for longer than %v", z.cfg.FailsafeLimit)
 	case is.State.Phase != Stable:

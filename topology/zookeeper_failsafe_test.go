@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -32,7 +33,10 @@ func (b *switchboard) Promise(_ context.Context, e Elector, r PromiseRequest) er
 	if z == nil || dead {
 		return errors.New("connection refused")
 	}
-	return z.Promise(r)
+	if err := z.Promise(r); err != nil {
+		return Refusal(err.Error())
+	}
+	return nil
 }
 
 // open joins a cluster; see open.
@@ -84,9 +88,11 @@ func TestWithoutZooKeeperMembersWriteAndNobodyLeads(t *testing.T) {
 	ways.cut()
 	cut := time.Now()
 	var gap, leader moment
+	var healing atomic.Bool
 	stop := sample(t, func() {
 		for _, z := range members {
-			if !permitted(z) {
+			// Who is back promises nothing more to those that are about to be; these may have to wait for a moment.
+			if !permitted(z) && !healing.Load() {
 				gap.mark()
 			}
 			if z.Leading() && z.Authority().Source == Promised {
@@ -100,6 +106,7 @@ func TestWithoutZooKeeperMembersWriteAndNobodyLeads(t *testing.T) {
 		t.Errorf("one that has promised not to lead replaces the State: %v", err)
 	}
 	healed := time.Now()
+	healing.Store(true)
 	ways.heal()
 	awaitSource(t, Leased, members...)
 	if z, _ := leaderOf(t, members...); time.Since(healed) > 5*a.Lease() {
@@ -372,5 +379,47 @@ func TestOnlyWhoKnowsTheIdentityIsAnswered(t *testing.T) {
 	}
 	if err := a.Promise(PromiseRequest{Identity: a.Identity()}); err == nil || errors.Is(err, ErrStranger) {
 		t.Errorf("a member is told: %v", err)
+	}
+}
+
+func TestAnElectorThatCannotBeAskedIsFoundOutBeforeItIsNeeded(t *testing.T) {
+	t.Parallel()
+	servers := sharedZooKeeper(t)
+	board := newSwitchboard()
+	a := board.open(t, memberConfig(t, servers, "a"))
+	b := board.open(t, memberConfig(t, servers, "b"))
+	c := board.open(t, memberConfig(t, servers, "c"))
+	update(t, a, electing(1, a, b))
+	testcluster.WaitFor(t, "all to know", func() bool { return b.Snapshot().Version == 1 && c.Snapshot().Version == 1 })
+	var d drill
+	now := time.Now()
+	if d.due(a, now) || !d.due(a, now.Add(drillRetry)) {
+		t.Error("it does not begin a moment after the electors have changed")
+	}
+	d.run(t.Context(), a)
+	if d.problem != "" || d.due(a, time.Now().Add(drillInterval-time.Second)) || !d.due(a, time.Now().Add(drillInterval)) {
+		t.Errorf("all can be asked: %q; the next drill is in %v", d.problem, time.Until(d.next))
+	}
+	if !b.ledger.free(time.Now(), true) {
+		t.Error("a drill was taken for a request")
+	}
+	board.kill(b.cfg.Addr)
+	for _, want := range []string{"", "b would not promise: connection refused", "b would not promise: connection refused"} {
+		if d.run(t.Context(), a); d.problem != want {
+			t.Errorf("it says %q, not %q", d.problem, want)
+		}
+	}
+	if d.due(a, time.Now().Add(drillRetry-time.Second)) || !d.due(a, time.Now().Add(drillRetry)) {
+		t.Errorf("the next drill is in %v", time.Until(d.next))
+	}
+	board.mu.Lock()
+	clear(board.dead)
+	board.mu.Unlock()
+	if d.run(t.Context(), a); d.problem != "" {
+		t.Errorf("it is back, and it says %q", d.problem)
+	}
+	var other drill
+	if later := now.Add(time.Hour); other.due(c, now) || other.due(c, later) {
+		t.Error("one that is no elector holds drills")
 	}
 }

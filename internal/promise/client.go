@@ -61,15 +61,24 @@ func (c *Client) Promise(ctx context.Context, e topology.Elector, r topology.Pro
 	case !promised:
 		return fmt.Errorf("what answers at %s is no member", e.Addr)
 	case id != e.ID:
-		return fmt.Errorf("%s is the address of %s now", e.Addr, id)
+		return otherMember(e, id)
 	}
 	return nil
 }
 
+// otherMember says that not the elector answers but another member.
+func otherMember(e topology.Elector, id string) error {
+	return fmt.Errorf("%s is the address of %s", e.Addr, id)
+}
+
 // refused puts into words that an elector does not promise.
 func refused(e topology.Elector, reply redis.Error) error {
-	if why, found := strings.CutPrefix(reply.Error(), "NOPROMISE "); found {
-		return errors.New(why)
+	if words, found := strings.CutPrefix(reply.Error(), "NOPROMISE "); found {
+		id, why, _ := strings.Cut(words, " ")
+		if id != e.ID {
+			return otherMember(e, id)
+		}
+		return topology.Refusal(why)
 	}
 	return fmt.Errorf("what answers at %s is no member of this cluster: %w", e.Addr, reply)
 }

@@ -89,8 +89,9 @@ func within(t *testing.T, d time.Duration) context.Context {
 func TestAnAnswerIsAPromiseOnlyIfItIsTheElectorsOwn(t *testing.T) {
 	for reply, why := range map[string]string{
 		"+PROMISED x": "",
-		"+PROMISED y": "is the address of y now",
-		"-NOPROMISE this member is in contact with ZooKeeper":          "this member is in contact with ZooKeeper",
+		"+PROMISED y": "is the address of y",
+		"-NOPROMISE y this member is in contact with ZooKeeper":        "is the address of y",
+		"-NOPROMISE x this member is in contact with ZooKeeper":        "this member is in contact with ZooKeeper",
 		"-NOAUTH Authentication required.":                             "no member of this cluster: NOAUTH",
 		"-ERR unknown command 'PROXY', with args beginning with: 'PR'": "no member of this cluster: ERR unknown command",
 		"+OK":          "is no member",
@@ -104,6 +105,10 @@ func TestAnAnswerIsAPromiseOnlyIfItIsTheElectorsOwn(t *testing.T) {
 			err := NewClient().Promise(within(t, 5*time.Second), topology.Elector{ID: "x", Addr: addr}, request)
 			if why == "" && err != nil || why != "" && (err == nil || !strings.Contains(err.Error(), why)) {
 				t.Errorf("it says %v, not %q", err, why)
+			}
+			var refusal topology.Refusal
+			if own := strings.HasPrefix(reply, "-NOPROMISE x "); errors.As(err, &refusal) != own {
+				t.Errorf("that it is the elector's own refusal is %v: %v", !own, err)
 			}
 			if want := "PROXY PROMISE c0ffee m 7 3 6000"; got != want {
 				t.Errorf("asked was %q, not %q", got, want)

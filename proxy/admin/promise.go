@@ -12,7 +12,7 @@ import (
 
 // Promise implements session.Admin: PROXY PROMISE identity id version epoch milliseconds, of the member with that id. The
 // reply is +PROMISED and this member's id, because another one may answer at an address that was this one's, or
-// -NOPROMISE and why not. There is none for those who do not know the cluster's identity: they are not told that there is
+// -NOPROMISE, this member's id, and why not. There is none for those who do not know the cluster's identity: they are not told that there is
 // such a command.
 func (a *Admin) Promise(args [][]byte) (reply []byte) {
 	if len(args) != 7 || !strings.EqualFold(string(args[1]), "PROMISE") {
@@ -32,7 +32,7 @@ func (a *Admin) Promise(args [][]byte) (reply []byte) {
 	case errors.Is(err, topology.ErrStranger):
 		return nil
 	case err != nil:
-		return resp.AppendError(nil, "NOPROMISE "+oneLine(err.Error()))
+		return resp.AppendError(nil, "NOPROMISE "+oneLine(a.who.ID+" "+err.Error()))
 	}
 	return resp.AppendSimple(nil, "PROMISED "+oneLine(a.who.ID))
 }

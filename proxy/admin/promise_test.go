@@ -56,7 +56,7 @@ func TestAPromiseIsAnsweredWithWhoGivesItOrWhyItIsNotGiven(t *testing.T) {
 		t.Errorf("asked was %+v", e.asked)
 	}
 	e.refusal = errors.New("the moon\r\nis full")
-	if got := string(a.Promise(words("PROXY PROMISE c0ffee web-2 7 3 6000"))); got != "-NOPROMISE the moon  is full\r\n" {
+	if got := string(a.Promise(words("PROXY PROMISE c0ffee web-2 7 3 6000"))); got != "-NOPROMISE web-1 the moon  is full\r\n" {
 		t.Errorf("the refusal is %q", got)
 	}
 }
