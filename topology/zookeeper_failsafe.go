@@ -192,7 +192,7 @@ func (a *asker) reason(now time.Time) string {
 	case len(is.State.Electors) == 0 && !z.isReachable():
 		return "this member has no address by which others reach it"
 	case len(is.State.Electors) == 0:
-		return "the state has no electors: a member has no address by which others reach it, or is of an older version, or they are yet to be written"
+		return "the state has no electors: a member has no address of its own by which the others reach it, or is of an older version, or they are yet to be written"
 	case silence < z.Lease()/2:
 		return a.drill.problem
 	case silence >= z.cfg.FailsafeLimit:
