@@ -107,6 +107,13 @@ func describe(s *topology.State) string {
 			unavailable = append(unavailable, n.Addr)
 		}
 		fmt.Fprintf(&b, " replicas=%s unavailable=%s", strings.Join(replicas, ","), strings.Join(unavailable, ","))
+		if len(s.Electors) > 0 {
+			var electors []string
+			for _, e := range s.Electors {
+				electors = append(electors, e.ID)
+			}
+			fmt.Fprintf(&b, " electors=%s", strings.Join(electors, ","))
+		}
 	}
 	return b.String()
 }

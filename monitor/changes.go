@@ -7,7 +7,7 @@ import (
 	"github.com/understudy/understudy/topology"
 )
 
-// changes says in one sentence which node becomes what in next, and why.
+// changes says in one sentence which node, and which member, becomes what in next, and why.
 func (s *situation) changes(next *topology.State) string {
 	var told []string
 	for _, r := range next.Replicas {
@@ -40,6 +40,7 @@ func (s *situation) changes(next *topology.State) string {
 	if next.Master != s.state.Master {
 		told = append(told, "the process and the history of master "+next.Master.Addr+" are recorded")
 	}
+	told = append(told, s.elected(next)...)
 	if len(told) == 0 {
 		return "the list of replicas is put in order"
 	}

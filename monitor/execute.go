@@ -68,7 +68,7 @@ func (l *loop) begin(now time.Time) {
 // situation is what is known now.
 func (l *loop) situation(now time.Time) situation {
 	s := situation{
-		now: now, state: l.snapshot.State, phaseSince: l.phaseSince, members: slices.Clone(l.members), listed: l.listed,
+		now: now, state: l.snapshot.State, phaseSince: l.phaseSince, self: l.cfg.ID, absent: l.absent, members: slices.Clone(l.members), listed: l.listed,
 		nodes: make(map[string]node, len(l.records)), aliases: l.aliases, announced: l.announced, peak: l.peak,
 		reading: l.reading, tried: l.tried, requests: l.coord.Requests(), began: l.failovers.began(), rivals: l.rivals(now), guests: l.guests(now),
 		appointed: l.appointed(now),

@@ -45,6 +45,7 @@ type loop struct {
 	changedAt  time.Time
 	members    []topology.Member
 	listed     time.Time
+	absent     map[string]time.Time // electors that were not listed, and since when
 	// membersChanged says that members has changed since it was last asked for.
 	membersChanged bool
 	published      []topology.NodeView
@@ -350,6 +351,9 @@ func (l *loop) listMembers() {
 				return
 			}
 			l.members, l.listed = members, began
+			if s := l.snapshot.State; s != nil {
+				l.absent = absentees(l.absent, s.Electors, members, began)
+			}
 		}
 	})
 	if begun { // or else what is under way may have read before the change, and the next turn asks again

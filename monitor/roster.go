@@ -19,7 +19,9 @@ func (s *situation) keep() []action {
 		return s.bury()
 	}
 	var actions []action
-	if next := s.roster(s.recognised()); !next.Equal(s.state) {
+	next := s.roster(s.recognised())
+	s.elect(next)
+	if !next.Equal(s.state) {
 		actions = append(actions, s.write(next, s.changes(next)))
 	}
 	if len(s.rivals) > 0 {
@@ -34,7 +36,7 @@ func (s *situation) keep() []action {
 	return append(actions, s.gather()...)
 }
 
-// bury only takes away nodes that are down.
+// bury takes away nodes that are down, keeps the electors up to date, and does nothing else.
 func (s *situation) bury() []action {
 	next := s.state.Clone()
 	next.Replicas = nil
@@ -46,7 +48,8 @@ func (s *situation) bury() []action {
 		}
 	}
 	sortNodes(next)
-	if len(next.Replicas) == len(s.state.Replicas) {
+	s.elect(next)
+	if len(next.Replicas) == len(s.state.Replicas) && slices.Equal(next.Electors, s.state.Electors) {
 		return nil
 	}
 	return []action{s.write(next, s.changes(next))}

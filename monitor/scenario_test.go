@@ -351,6 +351,7 @@ func (w *world) change(t *testing.T, d *datadriven.TestData) {
 // situation is what the leader knows.
 func (w *world) situation() situation {
 	s := situation{
+		self:  w.leader,
 		began: w.changing, requests: w.requests,
 		now: w.now, state: w.state, phaseSince: w.began, listed: w.now, nodes: make(map[string]node),
 		aliases: map[string]string{}, announced: w.announced, peak: w.peak, reading: w.reading, tried: w.tried, rivals: w.rivals, appointed: w.appointed, rules: w.rules,

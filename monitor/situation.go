@@ -71,14 +71,16 @@ type situation struct {
 	state      *topology.State
 	phaseSince time.Time // since when this member knows state's epoch and phase
 	began      time.Time // since when the failover that is under way is
+	self       string    // this member, which leads
 	members    []topology.Member
-	requests   []topology.Request // by id, answered ones too
-	listed     time.Time          // when members was asked for
-	nodes      map[string]node    // by address as in State
-	aliases    map[string]string  // further addresses of nodes, each with the one that State uses
-	announced  map[string]string  // by address as in State, the one by which other nodes reach it, where it differs
-	peak       int64              // the most that State's master is known to have written in its present history; 0: unknown
-	reading    *reading           // the last one, nil if none
+	absent     map[string]time.Time // electors that are no members now, and since when, as far as this member knows
+	requests   []topology.Request   // by id, answered ones too
+	listed     time.Time            // when members was asked for
+	nodes      map[string]node      // by address as in State
+	aliases    map[string]string    // further addresses of nodes, each with the one that State uses
+	announced  map[string]string    // by address as in State, the one by which other nodes reach it, where it differs
+	peak       int64                // the most that State's master is known to have written in its present history; 0: unknown
+	reading    *reading             // the last one, nil if none
 	tried      map[step]attempt
 	rivals     []string // who else looks after the nodes without agreeing with us; see company
 	appointed  string   // the master that Sentinels tell of; "": none do

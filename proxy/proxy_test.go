@@ -24,6 +24,14 @@ func (noAdmin) Info() string                                         { return "#
 func (noAdmin) Changes([][]byte) bool                                { return false }
 func (noAdmin) Proxy(_ [][]byte, _ int, _ string, done func([]byte)) { done([]byte("+OK\r\n")) }
 
+// Promise knows one identity.
+func (noAdmin) Promise(args [][]byte) []byte {
+	if len(args) == 7 && string(args[2]) == "identity" {
+		return []byte("+PROMISED m\r\n")
+	}
+	return nil
+}
+
 // start runs a proxy in front of a cluster whose State does not change by itself.
 func start(t *testing.T, cluster *testcluster.Cluster, edit func(*topology.State), change func(*proxy.Config)) (addr string, coord *topology.Local) {
 	t.Helper()

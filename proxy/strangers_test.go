@@ -39,6 +39,32 @@ func TestAPasswordThatTheMasterGetsLaterShutsStrangersOut(t *testing.T) {
 	}
 }
 
+func TestAMemberIsAnsweredBeforeItAuthenticatesAndWithoutAnyServer(t *testing.T) {
+	cluster := testcluster.New(t, 1)
+	addr, _ := start(t, cluster, nil, nil)
+	for _, n := range []int{1, 0} {
+		do(t, cluster.Nodes[n].Addr, "CONFIG", "SET", "requirepass", "secret")
+	}
+	testcluster.WaitFor(t, "strangers to be refused", func() bool {
+		_, err := dial(t, addr).Do("SET", "a", "2")
+		return errorPrefix(err, "NOAUTH")
+	})
+	ask := func(identity string) (string, error) {
+		return redis.String(dial(t, addr).Do("PROXY", "PROMISE", identity, "x", 7, 3, 6000))
+	}
+	if _, err := ask("another"); !errorPrefix(err, "NOAUTH") {
+		t.Errorf("who does not know the identity is told %v", err)
+	}
+	for _, n := range cluster.Nodes {
+		if err := n.Kill(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if reply, err := ask("identity"); err != nil || reply != "PROMISED m" {
+		t.Errorf("a member is told %q, %v", reply, err)
+	}
+}
+
 func TestAPasswordOfOneReplicaChangesNothingForClients(t *testing.T) {
 	cluster := testcluster.New(t, 2)
 	do(t, cluster.Nodes[1].Addr, "CONFIG", "SET", "requirepass", "secret")

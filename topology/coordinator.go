@@ -54,6 +54,9 @@ type Member struct {
 
 	// Lease is how long its grants last at most after they were confirmed; 0: as long as it is listed.
 	Lease time.Duration `json:"lease_ns,omitempty"`
+	// Limit is how long after its last contact with the coordinator it promises not to lead, when it is asked at Addr;
+	// 0: it cannot be asked, so it must not be an elector, and there must be none while it is present.
+	Limit time.Duration `json:"failsafe_ns,omitempty"`
 }
 
 // Coordinator is the agreement as one member holds it. All methods may be called from any goroutine. Consumers
@@ -103,6 +106,14 @@ type Coordinator interface {
 	TakeSuspicions() []string
 	// Lease returns how long a grant of this member lasts at most after it was confirmed; 0: without end.
 	Lease() time.Duration
+	// Authority returns what this member's grant rests on, without I/O.
+	Authority() Authority
+	// WatchAuthority calls f with the Authority and then after every change of its source, in order, never two at once,
+	// until stop is called. f must not block.
+	WatchAuthority(f func(Authority)) (stop func())
+	// Promise answers another member that wants this one's promise not to lead, without I/O. It returns nil when it is
+	// promised, ErrStranger to those who do not know the cluster's identity, and otherwise why it is not promised.
+	Promise(r PromiseRequest) error
 	// Close gives up leadership and grant. It returns once nothing of the coordinator runs any more.
 	Close() error
 }

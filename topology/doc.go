@@ -8,6 +8,9 @@
 //   - a [Grant], without which nobody may send a write to the master;
 //   - leadership, without which nobody may change the State.
 //
+// With ZooKeeper a grant rests on a lease, which ZooKeeper confirms, or, while ZooKeeper is away, on the promises of all
+// members that may lead not to do so ([Elector], [Promisers]).
+//
 // The package knows neither Redis connections nor clients. The proxy reads State and Grant and acknowledges fences;
 // the monitor proposes new States. They meet nowhere else.
 package topology

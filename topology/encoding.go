@@ -53,7 +53,7 @@ func Decode(b []byte) (*State, error) {
 }
 
 // Validate returns an error that names the first thing by which s contradicts itself: no cluster, epoch 0, an unknown
-// phase, no master, a node listed twice or out of order, a Failover that does not go with the phase.
+// phase, no master, a node or an elector listed twice or out of order, a Failover that does not go with the phase.
 func (s *State) Validate() error {
 	switch {
 	case s == nil:
@@ -68,6 +68,9 @@ func (s *State) Validate() error {
 		return errors.New("topology: state names no master")
 	}
 	if err := s.validatePhase(); err != nil {
+		return err
+	}
+	if err := validateElectors(s.Electors); err != nil {
 		return err
 	}
 	return s.validateNodes()

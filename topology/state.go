@@ -7,7 +7,8 @@ import (
 
 // Format is the version of State's encoding that this build writes and understands. It grows when an older build would
 // do harm with a newer State. Fields that are only added do not make it grow: an older build reads past them, and drops
-// them if it comes to lead and writes. (Paused is one of those: a build before it would act, which is what it always did.)
+// them if it comes to lead and writes. (Paused is one of those: a build before it would act, which is what it always did.
+// Electors is another: while a member of a build before them is present, there are none.)
 const Format = 1
 
 // Phase says how far a change of master has come.
@@ -83,6 +84,10 @@ type State struct {
 	Paused      *Paused   `json:"paused,omitempty"`  // nil: the leader acts
 	Outcome     *Outcome  `json:"outcome,omitempty"` // of the last request that this State or an earlier one met
 	Recent      []Change  `json:"recent,omitempty"`  // the latest unplanned changes of master, oldest first
+
+	// Electors are the only members that may lead from this State to the next, sorted by id, at most MaxElectors. Where
+	// there are none, any member may, and no member writes without ZooKeeper.
+	Electors []Elector `json:"electors,omitempty"`
 }
 
 // Clone returns a deep copy, from which the next State is made.
@@ -91,6 +96,7 @@ func (s *State) Clone() *State {
 	c.Replicas = slices.Clone(s.Replicas)
 	c.Unavailable = slices.Clone(s.Unavailable)
 	c.Recent = slices.Clone(s.Recent)
+	c.Electors = slices.Clone(s.Electors)
 	if s.Failover != nil {
 		f := *s.Failover
 		f.Candidates = slices.Clone(f.Candidates)

@@ -45,9 +45,17 @@ type ZooKeeper struct {
 	session   atomic.Pointer[session] // nil between two
 	identity  atomic.Pointer[string]
 	leaseTime atomic.Int64 // how long a lease lasts, a time.Duration
-	enlisted  atomic.Bool  // this process may be in the registry
+	enlisted  atomic.Bool  // this process is in the registry
 	watchers  watchers[Snapshot]
 	asking    watchers[[]Request]
+
+	ledger     *ledger
+	failsafe   atomic.Pointer[failsafe]
+	authority  atomic.Pointer[Authority] // as it was told last
+	tellers    watchers[Authority]
+	leaderless atomic.Pointer[string] // the alarm that nobody may lead
+	started    time.Time
+	succeeds   atomic.Bool // an earlier process of this member did not take itself off the registry
 
 	mu             sync.Mutex // orders changes of current and lease; guards the rest
 	born           int64      // the transaction that created the znode of the State; 0: not seen yet
@@ -87,7 +95,13 @@ func OpenZooKeeper(ctx context.Context, cfg ZooKeeperConfig) (*ZooKeeper, error)
 		changed: make(chan struct{}, 1), news: make(chan struct{}, 1),
 		isReady: make(chan struct{}), refusal: make(chan error, 1),
 		member: Member{ID: cfg.ID, Addr: cfg.Addr}, writtenChanged: make(chan struct{}),
+		started: time.Now(),
 	}
+	z.ledger = newLedger(&cfg)
+	if z.isReachable() {
+		z.member.Limit = cfg.FailsafeLimit
+	}
+	z.authority.Store(&Authority{})
 	if cfg.Auth != "" {
 		z.acl = zk.AuthACL(zk.PermAll)
 	}
@@ -95,6 +109,7 @@ func OpenZooKeeper(ctx context.Context, cfg ZooKeeperConfig) (*ZooKeeper, error)
 	z.ctx, z.cancel = context.WithCancel(context.Background())
 	z.running.Go(z.run)
 	z.running.Go(z.deliver)
+	z.running.Go(z.keepFailsafe)
 	limit := time.NewTimer(openLimit)
 	defer limit.Stop()
 	select {
@@ -208,21 +223,41 @@ func (z *ZooKeeper) Watch(f func(Snapshot)) (stop func()) {
 }
 
 // Grant implements Coordinator. There is one while the State is stable and a heartbeat has confirmed its epoch, until
-// the lease of that heartbeat ends.
+// the lease of that heartbeat ends; or while all electors of this State promise not to lead, until the first of these
+// promises ends.
 func (z *ZooKeeper) Grant() Grant {
-	// In this order: a lease that is newer than the State read is of a later epoch, or as good for this one.
-	state, l := z.current.Load().State, z.lease.Load()
-	if state == nil || state.Phase != Stable || l == nil || l.epoch != state.Epoch || !l.holds(time.Now()) {
-		return Grant{}
-	}
-	return Grant{Epoch: state.Epoch, Until: l.until}
+	g, _ := z.grant(time.Now())
+	return g
 }
 
-// Leading implements Coordinator: this member's candidate was the lowest, and its lease has not ended, within which
-// the candidate cannot have gone.
+// grant returns the grant at now and what it rests on.
+func (z *ZooKeeper) grant(now time.Time) (Grant, Source) {
+	// In this order: a lease that is newer than the State read is of a later epoch, or as good for this one.
+	is, l, f := z.current.Load(), z.lease.Load(), z.failsafe.Load()
+	if is.State == nil || is.State.Phase != Stable {
+		return Grant{}, NoGrant
+	}
+	leased := l != nil && l.epoch == is.State.Epoch && l.holds(now)
+	promised := f != nil && f.version == is.Version && f.epoch == is.State.Epoch && f.holds(now) && !z.closed.Load()
+	switch {
+	case leased && !(promised && f.until.After(l.until)):
+		return Grant{Epoch: is.State.Epoch, Until: l.until}, Leased
+	case promised:
+		return Grant{Epoch: is.State.Epoch, Until: f.until}, Promised
+	}
+	return Grant{}, NoGrant
+}
+
+// Leading implements Coordinator: this member's candidate was the lowest, its lease has not ended, within which the
+// candidate cannot have gone, it is one of those who may lead, and it has promised nobody not to.
 func (z *ZooKeeper) Leading() bool {
 	s := z.session.Load()
-	return s != nil && s.elected.Load() && s.ctx.Err() == nil && z.lease.Load().holds(time.Now())
+	now := time.Now()
+	if s == nil || !s.elected.Load() || s.ctx.Err() != nil || !z.lease.Load().holds(now) {
+		return false
+	}
+	right := s.right(z.Snapshot())
+	return right != noRight && z.ledger.free(now, right == asElector)
 }
 
 // Shared implements Coordinator: that is what ZooKeeper is for.
@@ -303,6 +338,7 @@ func (z *ZooKeeper) dropLease() {
 // waits for the first.
 func (z *ZooKeeper) Close() error {
 	z.closed.Store(true)
+	z.ledger.close(time.Now())
 	z.dropLease()
 	z.cancel()
 	z.running.Wait()

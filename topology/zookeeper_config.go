@@ -20,6 +20,9 @@ const (
 	// DefaultTick is the tickTime of a ZooKeeper server that is configured as its documentation shows.
 	DefaultTick = 2 * time.Second
 
+	// DefaultFailsafeLimit is how long writes go on without ZooKeeper when nothing else is configured.
+	DefaultFailsafeLimit = time.Hour
+
 	defaultZooKeeperPort = "2181"
 	// defaultRoot holds the clusters when the address of ZooKeeper names no chroot.
 	defaultRoot = "/understudy"
@@ -38,7 +41,9 @@ type ZooKeeperConfig struct {
 	Servers string
 	Cluster string // names the folder under the root, and must be the one that the State there carries
 	ID      string // this member's name, different from all others'
-	Addr    string // where this member's admin commands are answered; may be empty
+	// Addr is where other members, and clients, reach this one. It may be empty, or one that others cannot reach (no
+	// host, port 0, a socket's path); while such a member is present, no member writes without ZooKeeper.
+	Addr string
 
 	// SessionTimeout is asked of the servers, which allow 2 to 20 of their ticks unless configured otherwise. It
 	// decides how long the loss of a member goes unnoticed, and bounds the lease. Default 10 s.
@@ -64,6 +69,11 @@ type ZooKeeperConfig struct {
 	// LegacyRoot, where it is not empty, is the folder (an absolute path, outside of the chroot) in which the leader keeps
 	// the znodes of the Ruby gem redis_failover 1.x, for its clients: nodes and manual_failover.
 	LegacyRoot string
+	// Promisers, where it is not nil, lets this member write while ZooKeeper is away, if all electors promise not to lead.
+	Promisers Promisers
+	// FailsafeLimit is how long after its last contact with ZooKeeper this member promises not to lead, and writes on
+	// such promises. Members that are no electors take the lead when no elector was present for as long. Default 1 h.
+	FailsafeLimit time.Duration
 
 	// ForgetAfter is how long the leader keeps a member that is gone in the registry. Default 10 min.
 	ForgetAfter time.Duration
@@ -84,6 +94,9 @@ func (c *ZooKeeperConfig) Validate() error {
 	}
 	if c.ForgetAfter == 0 {
 		c.ForgetAfter = 10 * time.Minute
+	}
+	if c.FailsafeLimit == 0 {
+		c.FailsafeLimit = DefaultFailsafeLimit
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
@@ -112,6 +125,8 @@ func (c *ZooKeeperConfig) Validate() error {
 		return fmt.Errorf("topology: the lease is %v; it must not be negative", c.Lease)
 	case c.Identity != "" && !isFingerprint(c.Identity):
 		return fmt.Errorf("topology: cluster-identity is %q; it must be the %d hexadecimal digits that the status of a member shows", c.Identity, fingerprintLength)
+	case c.FailsafeLimit < c.SessionTimeout || c.FailsafeLimit > 7*24*time.Hour:
+		return fmt.Errorf("topology: the failsafe's limit is %v; it must be between the session timeout (%v) and 168h", c.FailsafeLimit, c.SessionTimeout)
 	case c.ForgetAfter < c.SessionTimeout:
 		return fmt.Errorf("topology: members that are gone are forgotten after %v; it must be at least the session timeout (%v)", c.ForgetAfter, c.SessionTimeout)
 	}

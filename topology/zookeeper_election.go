@@ -15,10 +15,56 @@ import (
 // electionPrefix begins the names of candidates; ZooKeeper appends a number that only grows.
 const electionPrefix = "n_"
 
-// elect stands for election and waits to become the lowest candidate. Each candidate watches the one before it only,
-// so that the end of a leader wakes one member and not all. Who is the lowest stays so until its own znode is gone,
-// which every heartbeat checks.
+// elect stands for election, waits to become the lowest candidate, and leads then; see awaitStanding for who stands, and
+// lead for who steps back.
 func (s *session) elect(ctx context.Context) error {
+	for {
+		err := s.awaitStanding(ctx)
+		if err == nil {
+			err = s.rise(ctx)
+		}
+		if err == nil {
+			s.elected.Store(true)
+			signal(s.z.changed)
+			signal(s.legacyChanged)
+			s.z.opened()
+			err = s.lead(ctx)
+		}
+		if err == nil {
+			err = s.stepBack(ctx)
+		}
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// stepBack gives the candidacy up.
+func (s *session) stepBack(ctx context.Context) error {
+	s.z.cfg.Log.Info("this member lets an elector lead", "id", s.z.cfg.ID)
+	s.elected.Store(false)
+	own := s.candidate.Swap(nil) // before it is gone: heartbeats check it
+	err := s.insist(ctx, func() error {
+		_, err := call(ctx, s, *own, func(c *zk.Conn) (none, error) { return none{}, c.Delete(*own, -1) })
+		if errors.Is(err, zk.ErrNoNode) {
+			return nil
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	// The elector may need a moment before it stands.
+	return rest(ctx, s.z.cfg.SessionTimeout/4)
+}
+
+// rise stands for election and returns when this session's candidate is the lowest. Each candidate watches the one
+// before it only, so that the end of a leader wakes one member and not all. Who is the lowest stays so until its own
+// znode is gone, which every heartbeat checks.
+func (s *session) rise(ctx context.Context) error {
 	own, err := s.stand(ctx)
 	if err != nil {
 		return err
@@ -39,16 +85,8 @@ func (s *session) elect(ctx context.Context) error {
 			watched = before
 			return err
 		})
-		if err != nil {
+		if err != nil || before == "" {
 			return err
-		}
-		if before == "" {
-			s.elected.Store(true)
-			s.z.cfg.Log.Info("this member leads", "id", s.z.cfg.ID)
-			signal(s.z.changed)
-			signal(s.legacyChanged)
-			s.z.opened()
-			return s.forget(ctx)
 		}
 		if armed == nil {
 			continue // it went between the two
@@ -64,7 +102,7 @@ func (s *session) elect(ctx context.Context) error {
 					armed = nil
 				}
 			case <-ctx.Done():
-				return nil
+				return ctx.Err()
 			}
 		}
 	}
@@ -161,27 +199,10 @@ func (s *session) watchGone(ctx context.Context, path string) (<-chan zk.Event, 
 	})
 }
 
-// forget removes members from the registry that have been gone for long. It runs while this member leads.
-func (s *session) forget(ctx context.Context) error {
-	z := s.z
-	look := time.NewTicker(z.cfg.ForgetAfter / 10)
-	defer look.Stop()
-	gone := make(map[string]time.Time) // since when
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-look.C:
-		}
-		err := s.insist(ctx, func() error { return s.forgetSome(ctx, gone) })
-		if err != nil && ctx.Err() == nil {
-			return err
-		}
-	}
-}
-
-// forgetSome removes those that have been gone for long enough, and notes in gone which others are.
+// forgetSome removes members from the registry that have been gone for long enough, and notes in gone which others are.
+// Electors stay: that one is not registered is the proof that it has left in order.
 func (s *session) forgetSome(ctx context.Context, gone map[string]time.Time) error {
+	is := s.z.Snapshot()
 	registered, err := s.children(ctx, "registry")
 	if err != nil {
 		return err
@@ -198,11 +219,11 @@ func (s *session) forgetSome(ctx context.Context, gone map[string]time.Time) err
 	for _, id := range registered {
 		since, known := gone[id]
 		switch {
-		case here[id]:
+		case here[id] || is.State.elects(id):
 		case !known:
 			gone[id] = time.Now()
 		case time.Since(since) >= s.z.cfg.ForgetAfter:
-			if err := s.strike(ctx, id); err != nil {
+			if err := s.strike(ctx, is.Version, id); err != nil {
 				return err
 			}
 			delete(gone, id)
@@ -213,7 +234,7 @@ func (s *session) forgetSome(ctx context.Context, gone map[string]time.Time) err
 
 // strike takes a member off the registry unless it is back. Who comes back enters members first and then writes its
 // registration, so that either the second look finds it or the version has changed.
-func (s *session) strike(ctx context.Context, id string) error {
+func (s *session) strike(ctx context.Context, version int64, id string) error {
 	path := s.z.path("registry/" + id)
 	_, stat, err := s.get(ctx, path)
 	if errors.Is(err, zk.ErrNoNode) {
@@ -226,7 +247,13 @@ func (s *session) strike(ctx context.Context, id string) error {
 	if err != nil || back {
 		return err
 	}
-	_, err = call(ctx, s, path, func(c *zk.Conn) (none, error) { return none{}, c.Delete(path, stat.Version) })
+	_, err = call(ctx, s, path, func(c *zk.Conn) (none, error) {
+		_, err := c.Multi(
+			&zk.CheckVersionRequest{Path: s.z.path("state"), Version: int32(version)}, // under which it is no elector
+			&zk.DeleteRequest{Path: path, Version: stat.Version},
+		)
+		return none{}, err
+	})
 	switch {
 	case errors.Is(err, zk.ErrNoNode), errors.Is(err, zk.ErrBadVersion):
 		return nil

@@ -286,36 +286,66 @@ func (s *session) register(ctx context.Context) error {
 	}
 }
 
-// enlist enters this member into the registry of those that may hold grants, where it stays when its session ends.
+// enlist enters this member into the registry of those that may have promised something, where it stays when its session
+// ends. It does so in every session, before the first heartbeat; see lookFor.
 func (s *session) enlist(ctx context.Context) error {
 	z := s.z
 	path := z.path("registry/" + z.cfg.ID)
-	t, _ := s.agreed() // without a lease there is none to tell of
-	data, err := json.Marshal(Registration{ID: z.cfg.ID, Addr: z.cfg.Addr, Lease: t.lease})
+	data, err := json.Marshal(Registration{ID: z.cfg.ID, Addr: z.cfg.Addr, Promise: z.ledger.most})
 	if err != nil {
 		return fmt.Errorf("topology: encode the registration: %w", err)
 	}
-	z.enlisted.Store(true)
 	return s.insist(ctx, func() error {
 		_, err := s.create(ctx, path, data, 0)
 		if errors.Is(err, zk.ErrNodeExists) {
+			if err := s.succeed(ctx, path); err != nil {
+				return err
+			}
 			_, err = call(ctx, s, path, func(c *zk.Conn) (*zk.Stat, error) { return c.Set(path, data, -1) })
+		}
+		if err == nil {
+			z.enlisted.Store(true)
 		}
 		return err
 	})
 }
 
-// leave takes this member off the registry: it will hold no grant any more.
+// succeed takes note, when this process registers for the first time, that an earlier one of this member is registered
+// still: it was killed, and what it had promised is not known.
+func (s *session) succeed(ctx context.Context, path string) error {
+	z := s.z
+	if z.enlisted.Load() {
+		return nil
+	}
+	data, _, err := s.get(ctx, path)
+	if err != nil {
+		return err
+	}
+	var before Registration
+	if err := json.Unmarshal(data, &before); err != nil || before.Promise <= 0 {
+		before.Promise = z.ledger.most
+	}
+	z.succeeds.Store(true)
+	z.ledger.inherit(z.started.Add(before.Promise))
+	return nil
+}
+
+// leave takes this member off the registry: it will promise nothing any more, and nothing is outstanding.
 func (s *session) leave() {
-	if !s.z.enlisted.Load() {
+	z := s.z
+	if !z.enlisted.Load() {
+		return
+	}
+	if !z.ledger.close(time.Now()) {
+		z.cfg.Log.Info("this member stays in the registry, because it has promised not to lead and the promise has not ended")
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	path := s.z.path("registry/" + s.z.cfg.ID)
+	path := z.path("registry/" + z.cfg.ID)
 	_, err := call(ctx, s, path, func(c *zk.Conn) (none, error) { return none{}, c.Delete(path, -1) })
 	if err != nil && !errors.Is(err, zk.ErrNoNode) {
-		s.z.cfg.Log.Warn("this member stays in the registry until the leader forgets it", "error", err)
+		z.cfg.Log.Warn("this member stays in the registry until the leader forgets it", "error", err)
 	}
 }
 

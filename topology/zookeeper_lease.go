@@ -135,9 +135,11 @@ func (s *session) heartbeat(ctx context.Context, touched *touches) error {
 		} else {
 			ops = append(ops, &zk.CheckVersionRequest{Path: member, Version: -1})
 		}
-		if candidate := s.candidate.Load(); candidate != nil {
+		candidate := s.candidate.Load()
+		if candidate != nil {
 			ops = append(ops, &zk.CheckVersionRequest{Path: *candidate, Version: -1})
 		}
+		turn := z.ledger.sending()
 		sent := time.Now()
 		cause, err := call(ctx, s, z.home, func(c *zk.Conn) (int, error) {
 			answers, err := c.Multi(ops...)
@@ -148,6 +150,7 @@ func (s *session) heartbeat(ctx context.Context, touched *touches) error {
 			s.mu.Lock()
 			agreed, termsErr, connected := s.terms, s.termsErr, s.began
 			s.mu.Unlock()
+			z.ledger.confirm(sent, turn)
 			gap := touched.add(sent, connected)
 			if termsErr == nil {
 				z.renew(s, &lease{epoch: known.epoch(), sent: sent, wall: sent.Round(0), until: agreed.until(sent, gap)})
@@ -167,6 +170,8 @@ func (s *session) heartbeat(ctx context.Context, touched *touches) error {
 			continue
 		case errors.Is(err, zk.ErrNoNode) && cause == 0:
 			return stateGone(err, state)
+		case errors.Is(err, zk.ErrNoNode) && candidate != nil && s.candidate.Load() != candidate:
+			continue // it was given up meanwhile
 		case errors.Is(err, zk.ErrNoNode):
 			return errZnodeGone
 		}

@@ -16,11 +16,13 @@ import (
 // fetches is how many znodes are asked for at a time; the library sends no more than 16 ahead.
 const fetches = 16
 
-// Registration is a member that may hold a grant, whether or not it is present now.
+// Registration is a member that may have promised something, or will: it is entered before the member's first lease,
+// and taken away when the member leaves in order with no promise outstanding, or when it has been gone for long and is
+// no elector.
 type Registration struct {
-	ID    string        `json:"id"`
-	Addr  string        `json:"addr"`     // where its admin commands are answered
-	Lease time.Duration `json:"lease_ns"` // how long its grants last at most after they were confirmed
+	ID      string        `json:"id"`
+	Addr    string        `json:"addr"`       // where other members reach it
+	Promise time.Duration `json:"promise_ns"` // how long its promises last at most
 }
 
 // roster is what a session knows of the members. While it leads it watches them, so that listing them again costs one
@@ -210,7 +212,7 @@ func (s *session) children(ctx context.Context, name string) ([]string, error) {
 
 // Members implements Coordinator. It asks ZooKeeper: the list is not older than the call, and after an Update of this
 // member it is not older than that. A member that is listed may hold a grant; one that is not holds none, unless it
-// is registered and something else than a lease lets it go on.
+// has the promises of all electors, and then this member has promised, too, or is none.
 func (z *ZooKeeper) Members(ctx context.Context) (members []Member, err error) {
 	err = z.ask(ctx, func(ctx context.Context, s *session) error {
 		if members, err = s.roster.list(ctx); err != nil {
@@ -241,8 +243,8 @@ func (s *session) leader(ctx context.Context) (string, error) {
 	return string(id), err
 }
 
-// Registered lists the members that may hold grants, also those that are gone since less than ForgetAfter without
-// having closed their coordinator.
+// Registered lists the members that may have promised something: those that are present, and those that are gone without
+// having closed their coordinator in order, since less than ForgetAfter or while they are electors.
 func (z *ZooKeeper) Registered(ctx context.Context) (found []Registration, err error) {
 	err = z.ask(ctx, func(ctx context.Context, s *session) error {
 		ids, err := s.children(ctx, "registry")

@@ -39,6 +39,7 @@ type session struct {
 	watchedRequests sync.Map    // paths of requests whose answer is watched for
 	requestsArmed   atomic.Bool // the list of requests is watched
 	requestsChanged chan struct{}
+	electorsChanged chan struct{} // the State was replaced
 
 	watchedLegacy sync.Map      // paths of redis_failover's znodes that are watched
 	legacyChanged chan struct{} // there may be something to do for its clients
@@ -47,14 +48,15 @@ type session struct {
 	firstBeat sync.Once
 	candidate atomic.Pointer[string] // the path of this session's election znode
 	elected   atomic.Bool            // it was the lowest, and as long as it exists it stays so
-	beatNow   chan struct{}          // a heartbeat should be sent
-	beaten    chan struct{}          // closed by the first successful heartbeat
+	takeover  atomic.Pointer[takeover]
+	beatNow   chan struct{} // a heartbeat should be sent
+	beaten    chan struct{} // closed by the first successful heartbeat
 }
 
 // runSession has one session with ZooKeeper, and says why it ended.
 func (z *ZooKeeper) runSession(ctx context.Context) error {
 	s := &session{z: z, changed: make(chan struct{}), beatNow: make(chan struct{}, 1), beaten: make(chan struct{}),
-		requestsChanged: make(chan struct{}, 1), legacyChanged: make(chan struct{}, 1)}
+		requestsChanged: make(chan struct{}, 1), electorsChanged: make(chan struct{}, 1), legacyChanged: make(chan struct{}, 1)}
 	s.ctx, s.cancel = context.WithCancelCause(ctx)
 	s.roster = newRoster(s)
 	s.dialer = newDialer(s.ctx, z.servers, &z.cfg)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/go-zookeeper/zk"
@@ -131,6 +132,9 @@ func (z *ZooKeeper) replaceSnapshot(data []byte, stat *zk.Stat) error {
 	now := Snapshot{State: state, Version: int64(stat.Version)}
 	z.current.Store(&now)
 	z.watchers.queue(now)
+	if s := z.session.Load(); s != nil {
+		signal(s.electorsChanged)
+	}
 	// A lease that was confirmed under this epoch, perhaps with the acknowledgement of its fence, still holds.
 	if s := z.session.Load(); s != nil && state.Phase == Stable {
 		if l := z.lease.Load(); l == nil || l.epoch != state.Epoch {
@@ -144,7 +148,7 @@ func (z *ZooKeeper) replaceSnapshot(data []byte, stat *zk.Stat) error {
 // still exists, and that the State is the one that was read. After an error other than ErrStale, ErrNotLeader and
 // those about next itself the outcome is unknown; before it gives that, it looks whether the State was replaced, and
 // tries again as long as ctx and the session last, for one session timeout at most.
-func (z *ZooKeeper) Update(ctx context.Context, version int64, next *State) error {
+func (z *ZooKeeper) Update(ctx context.Context, version int64, next *State) (err error) {
 	data, err := z.admissible(version, next)
 	if err != nil {
 		return err
@@ -153,11 +157,29 @@ func (z *ZooKeeper) Update(ctx context.Context, version int64, next *State) erro
 	if s == nil || !s.elected.Load() || s.ctx.Err() != nil {
 		return ErrNotLeader
 	}
+	is := z.Snapshot()
+	if is.Version != version {
+		return ErrStale
+	}
+	right := s.right(is)
+	// From here on this member promises nobody anything, until it knows what has become of the State.
+	if right == noRight || !z.ledger.begin(time.Now(), right == asElector) {
+		return ErrNotLeader
+	}
+	sent := false
+	defer func() { z.ledger.end(sent && err != nil && !errors.Is(err, ErrStale)) }()
+	var proof []any
+	if right == asSuccessor {
+		if data, proof, err = s.claim(is, next); err != nil {
+			return err
+		}
+	}
 	ctx, cancel := context.WithTimeout(ctx, z.cfg.SessionTimeout)
 	defer cancel()
 	unsure := false
 	err = s.insist(ctx, func() error {
-		err := s.replace(ctx, version, data, unsure)
+		err := s.replace(ctx, version, data, proof, unsure)
+		sent = sent || !errors.Is(err, errNotSent)
 		unsure = unsure || interrupted(err) && !errors.Is(err, errNotSent)
 		return err
 	})
@@ -192,9 +214,9 @@ func (z *ZooKeeper) admissible(version int64, next *State) ([]byte, error) {
 	return data, nil
 }
 
-// replace makes one attempt to replace version of the State by data. If the answer to an earlier attempt was lost
+// replace makes one attempt to replace version of the State by data, if what proof checks is so. If the answer to an earlier attempt was lost
 // (unsure), it finds out whether that one succeeded: requests of a session are executed in order.
-func (s *session) replace(ctx context.Context, version int64, data []byte, unsure bool) error {
+func (s *session) replace(ctx context.Context, version int64, data []byte, proof []any, unsure bool) error {
 	z := s.z
 	path := z.path("state")
 	candidate := s.candidate.Load()
@@ -207,15 +229,19 @@ func (s *session) replace(ctx context.Context, version int64, data []byte, unsur
 	type result struct {
 		stat    *zk.Stat
 		deposed bool
+		refuted bool // an elector was back
 	}
 	r, err := call(ctx, s, path, func(c *zk.Conn) (result, error) {
-		answers, err := c.Multi(
+		answers, err := c.Multi(append([]any{
 			&zk.CheckVersionRequest{Path: *candidate, Version: -1},
 			&zk.SetDataRequest{Path: path, Data: data, Version: int32(version)},
-		)
+		}, proof...)...)
 		var r result
-		if len(answers) == 2 {
-			r = result{stat: answers[1].Stat, deposed: errors.Is(answers[0].Error, zk.ErrNoNode)}
+		if len(answers) >= 2 {
+			r = result{stat: answers[1].Stat, deposed: errors.Is(answers[0].Error, zk.ErrNoNode),
+				refuted: slices.ContainsFunc(answers[2:], func(a zk.MultiResponse) bool {
+					return errors.Is(a.Error, zk.ErrNoNode) || errors.Is(a.Error, zk.ErrBadVersion) || errors.Is(a.Error, zk.ErrNodeExists)
+				})}
 		}
 		return r, err
 	})
@@ -224,6 +250,9 @@ func (s *session) replace(ctx context.Context, version int64, data []byte, unsur
 		return z.learn(data, r.stat)
 	case r.deposed:
 		s.fail(errZnodeGone)
+		return ErrNotLeader
+	case r.refuted:
+		s.takeover.Store(nil)
 		return ErrNotLeader
 	case errors.Is(err, zk.ErrNoNode):
 		return stateGone(err, path)

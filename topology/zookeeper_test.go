@@ -137,7 +137,7 @@ func TestAnotherMemberLeadsAtOnceWhenTheLeaderCloses(t *testing.T) {
 		t.Errorf("members %+v (%v)", members, err)
 	}
 	list, err := b.Registered(t.Context())
-	if err != nil || len(list) != 2 || list[0].ID != "b" || list[0].Lease != b.Lease() || list[1].ID != "c" {
+	if err != nil || len(list) != 2 || list[0].ID != "b" || list[0].Promise != testSession || list[1].ID != "c" {
 		t.Errorf("registered: %+v (%v)", list, err)
 	}
 }

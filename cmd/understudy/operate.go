@@ -21,9 +21,9 @@ func (c *membersCommand) Run(s *streams) error {
 			return err
 		}
 		w := table(s.out)
-		fmt.Fprintln(w, "MEMBER\tROLE\tADDRESS\tEPOCH\tFENCED\tDOWN")
+		fmt.Fprintln(w, "MEMBER\tROLE\tELECTOR\tADDRESS\tEPOCH\tFENCED\tDOWN")
 		for _, m := range members {
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", m["id"], m["role"], dash(m["addr"]), m["applied"], m["fenced"], dash(m["down"]))
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", m["id"], m["role"], m["elector"], dash(m["addr"]), m["applied"], m["fenced"], dash(m["down"]))
 		}
 		return w.Flush()
 	})

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -44,6 +45,9 @@ type options struct {
 	PublishRedisFailover    legacyRoot    `group:"coordination" placeholder:"PATH" help:"Also keep the znodes of the Ruby gem redis_failover 1.x, so that its clients follow, and may ask for a manual failover. PATH is their znode_path, /redis_failover unless given (--publish-redis-failover, --publish-redis-failover=PATH)."`
 	Advertise               string        `group:"coordination" placeholder:"HOST:PORT" help:"Address by which other members reach this one; by default the first address of --listen."`
 
+	Failsafe      bool          `group:"coordination" default:"true" negatable:"" help:"While ZooKeeper is away, write as long as every member that may lead promises not to. With --no-failsafe writes end with the lease."`
+	FailsafeLimit time.Duration `group:"coordination" default:"${failsafe_limit}" help:"How long writes go on without ZooKeeper, at most."`
+
 	Listen       []listenOption `group:"clients" sep:";" default:"${listen}" placeholder:"ADDR[,policy=POLICY]" help:"Address for clients: host:port, :port or unix:/path. Repeat it for more (as a variable: separated by semicolons). POLICY is split (writes to the master, reads to replicas), master (everything to the master) or replica (as split, and reads stay on replicas after a write, too)."`
 	Maxclients   int            `group:"clients" default:"${maxclients}" help:"Clients at a time; more are refused as Redis does."`
 	Timeout      time.Duration  `group:"clients" default:"${timeout}" help:"After how long without a request a client is disconnected; 0s is never."`
@@ -74,7 +78,7 @@ type options struct {
 	FenceTimeout  time.Duration `group:"detection" default:"${fence_timeout}" help:"How long a change of master waits until nothing is in flight to the old one; longer than drain-timeout."`
 
 	Config    string `group:"general" type:"path" placeholder:"FILE" help:"YAML file with options under these names."`
-	ID        string `group:"general" name:"id" default:"${id}" help:"Name of this process among others of its cluster: by default host name and process id."`
+	ID        string `group:"general" name:"id" help:"Name of this process among others of its cluster: by default host name and, with ZooKeeper, the port of the first address for clients, so that it keeps its name when it is restarted, else the process id."`
 	State     string `group:"general" type:"path" placeholder:"FILE" help:"File that keeps who is master over a restart. By default CLUSTER.json in $$STATE_DIRECTORY (systemd), else in $$XDG_STATE_HOME/understudy, else in ~/.local/state/understudy."`
 	LogLevel  string `group:"general" enum:"debug,info,warn,error" default:"info" help:"The least important events to log: debug, info, warn or error."`
 	LogFormat string `group:"general" enum:"text,json" default:"text" help:"Form of the log on standard error: text or json."`
@@ -117,19 +121,35 @@ func defaults() map[string]string {
 		"failover_period":    m.FailoverPeriod.String(),
 		"failback_delay":     m.FailbackDelay.String(),
 		"switchover_timeout": m.SwitchoverTimeout.String(),
-		"id":                 defaultID(),
 
 		"zookeeper_session_timeout": topology.DefaultSessionTimeout.String(),
 		"zookeeper_heartbeat":       topology.DefaultHeartbeat.String(),
 		"zookeeper_tick":            topology.DefaultTick.String(),
+		"failsafe_limit":            topology.DefaultFailsafeLimit.String(),
 	}
 }
 
-// defaultID names this process: unlike any other at the same time, and recognisable.
-func defaultID() string {
+// AfterApply is called by the parser when it has filled in the options.
+func (o *options) AfterApply() error {
+	if o.ID == "" {
+		o.ID = o.defaultID()
+	}
+	return nil
+}
+
+// defaultID names this process: unlike any other at the same time, and recognisable. With ZooKeeper, which notices two of
+// the same name, it stays the same over a restart: others may be waiting for the one that was killed.
+func (o *options) defaultID() string {
 	host, err := os.Hostname()
 	if err != nil {
 		host = "understudy"
+	}
+	if o.Zookeeper != "" {
+		for _, l := range o.Listen {
+			if _, port, err := net.SplitHostPort(l.Addr); l.Network == "tcp" && err == nil && port != "0" {
+				return host + "-" + port
+			}
+		}
 	}
 	return fmt.Sprintf("%s-%d", host, os.Getpid())
 }
@@ -176,7 +196,8 @@ func (o *options) zookeeper(log *slog.Logger) topology.ZooKeeperConfig {
 	c := topology.ZooKeeperConfig{
 		Servers: o.Zookeeper, Cluster: o.Cluster, ID: o.ID, Addr: advertise, Auth: o.ZookeeperAuth, Identity: o.ClusterIdentity, Log: log,
 		SessionTimeout: o.ZookeeperSessionTimeout, Heartbeat: o.ZookeeperHeartbeat, Tick: o.ZookeeperTick,
-		LegacyRoot: string(o.PublishRedisFailover),
+		LegacyRoot:    string(o.PublishRedisFailover),
+		FailsafeLimit: o.FailsafeLimit,
 	}
 	if o.ZookeeperTLS {
 		c.Dial = o.zookeeperFiles().Dial

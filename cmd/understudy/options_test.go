@@ -1,8 +1,10 @@
 package main
 
 import (
+	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"reflect"
 	"strings"
 	"testing"
@@ -267,5 +269,48 @@ func TestASwitchoverMayTakeNoMoreThanHalfOfWhatClientsWait(t *testing.T) {
 		if got := optionsOf(t, "--nodes", "a:1", "--hold-timeout", hold).monitor().SwitchoverTimeout; got != want {
 			t.Errorf("with a hold-timeout of %s a switchover may take %v, want %v", hold, got, want)
 		}
+	}
+}
+
+func TestAMemberKeepsItsNameOverARestartIfOthersMayWaitForIt(t *testing.T) {
+	host, err := os.Hostname()
+	if err != nil {
+		t.Fatal(err)
+	}
+	process := fmt.Sprintf("%s-%d", host, os.Getpid())
+	for _, c := range []struct {
+		want string
+		args []string
+	}{
+		{"me", []string{"--id", "me", "--zookeeper", "zk"}},
+		{host + "-6380", []string{"--zookeeper", "zk"}},
+		{host + "-7000", []string{"--zookeeper", "zk", "--listen", "unix:/run/u.sock", "--listen", ":7000"}},
+		{process, []string{"--zookeeper", "zk", "--listen", "127.0.0.1:0"}},
+		{process, nil}, // alone: two of one name would not notice each other
+		{process, []string{"--listen", ":7000"}},
+	} {
+		o := optionsOf(t, c.args...)
+		if o.ID != c.want || o.monitor().ID != c.want || o.zookeeper(slog.New(slog.DiscardHandler)).ID != c.want {
+			t.Errorf("%v: %s, want %s", c.args, o.ID, c.want)
+		}
+	}
+}
+
+func TestTheFailsafeIsOnUnlessItIsSwitchedOff(t *testing.T) {
+	for want, args := range map[bool][]string{
+		true:  {"--failsafe-limit", "10m"},
+		false: {"--no-failsafe", "--failsafe-limit", "10m"},
+	} {
+		o := optionsOf(t, args...)
+		if limit := o.zookeeper(slog.New(slog.DiscardHandler)).FailsafeLimit; o.Failsafe != want || limit != 10*time.Minute {
+			t.Errorf("%v: %v, for at most %v", args, o.Failsafe, limit)
+		}
+	}
+	if o := optionsOf(t, "--config", write(t, "failsafe: false\n")); o.Failsafe {
+		t.Error("the file cannot switch it off")
+	}
+	o := optionsOf(t, "--nodes", "r:1", "--zookeeper", "zk", "--failsafe-limit", "1s")
+	if err := o.validate(); err == nil || !strings.Contains(err.Error(), "the failsafe's limit is 1s; it must be between") {
+		t.Errorf("a limit below the session timeout: %v", err)
 	}
 }

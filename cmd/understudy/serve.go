@@ -15,6 +15,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"github.com/understudy/understudy/internal/promise"
 	"github.com/understudy/understudy/monitor"
 	"github.com/understudy/understudy/proxy"
 	"github.com/understudy/understudy/proxy/admin"
@@ -98,7 +99,11 @@ func serve(ctx context.Context, o *options, log *slog.Logger, ready func([]net.A
 // coordinator opens what the members agree through, and says where the State is kept.
 func coordinator(ctx context.Context, o *options, log *slog.Logger) (coord topology.Coordinator, path string, err error) {
 	if o.Zookeeper != "" {
-		z, err := topology.OpenZooKeeper(ctx, o.zookeeper(log))
+		cfg := o.zookeeper(log)
+		if o.Failsafe {
+			cfg.Promisers = promise.NewClient()
+		}
+		z, err := topology.OpenZooKeeper(ctx, cfg)
 		if err != nil {
 			return nil, "", err
 		}

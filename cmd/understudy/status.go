@@ -85,6 +85,12 @@ func printStatus(out io.Writer, f client.Fields) error {
 		}
 		line("replicas", "%s of %s online, %s unavailable", f["replicas_online"], f["replicas"], f["unavailable"])
 	}
+	switch {
+	case f["grant"] == "failsafe":
+		line("writes", "go on without ZooKeeper, promised by %s", dash(f["grant_promised_by"]))
+	case f["grant"] == "none" && f["phase"] == "stable":
+		line("WRITES", "wait for ZooKeeper; no failsafe: %s", dash(f["no_failsafe_because"]))
+	}
 	line("clients", "%s of at most %s, %s of them waiting for a master", f["client_connections"], f["client_connections_limit"], f["clients_held"])
 	line("requests", "%s: %s reads from replicas, %s reads from the master, %s writes", f["requests"], f["reads"], f["master_reads"], f["writes"])
 	line("in failovers", "%s held, %s of them in vain, %s sent again, %s with unknown result", f["held"], f["hold_timeouts"], f["redone"], f["unknown_results"])

@@ -198,22 +198,31 @@ func (m *member) listed() (map[string]map[string]string, error) {
 	}
 	members := map[string]map[string]string{}
 	for _, entry := range list {
-		pairs, err := redis.Values(entry, nil)
+		fields, err := fieldsOf(entry)
 		if err != nil {
 			return nil, err
-		}
-		fields := map[string]string{}
-		for i := 0; i+1 < len(pairs); i += 2 {
-			switch v := pairs[i+1].(type) {
-			case []byte:
-				fields[fmt.Sprintf("%s", pairs[i])] = string(v)
-			case int64:
-				fields[fmt.Sprintf("%s", pairs[i])] = strconv.FormatInt(v, 10)
-			}
 		}
 		members[fields["id"]] = fields
 	}
 	return members, nil
+}
+
+// fieldsOf reads a map in a reply; of its values only texts and numbers.
+func fieldsOf(entry any) (map[string]string, error) {
+	pairs, err := redis.Values(entry, nil)
+	if err != nil {
+		return nil, err
+	}
+	fields := map[string]string{}
+	for i := 0; i+1 < len(pairs); i += 2 {
+		switch v := pairs[i+1].(type) {
+		case []byte:
+			fields[fmt.Sprintf("%s", pairs[i])] = string(v)
+		case int64:
+			fields[fmt.Sprintf("%s", pairs[i])] = strconv.FormatInt(v, 10)
+		}
+	}
+	return fields, nil
 }
 
 // truth is what all members agree on.

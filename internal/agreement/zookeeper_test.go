@@ -43,9 +43,9 @@ func zooKeeperThat(t *testing.T, e *testcluster.Ensemble, leads bool) *testclust
 	return nil
 }
 
-func TestWithoutZooKeeperReadsGoOnAndWritesAreHeldUntilItIsBack(t *testing.T) {
+func TestWithoutZooKeeperAndFailsafeReadsGoOnAndWritesAreHeldUntilItIsBack(t *testing.T) {
 	ensemble := testcluster.NewEnsemble(t, 3)
-	s := start(t, options{ensemble: ensemble, args: append([]string{"--hold-timeout=30s"}, swift...)})
+	s := start(t, options{ensemble: ensemble, args: append([]string{"--hold-timeout=30s", "--no-failsafe"}, swift...)})
 	l := startLoad(s)
 	l.progress(stage, s.members...)
 	before := s.agree()
@@ -62,15 +62,7 @@ func TestWithoutZooKeeperReadsGoOnAndWritesAreHeldUntilItIsBack(t *testing.T) {
 			t.Errorf("a write through %s was answered %v after ZooKeeper was gone, and all were held after %v", m.id, last.Sub(gone), held.Sub(gone))
 		}
 	}
-	var starting sync.WaitGroup
-	for _, z := range ensemble.Servers {
-		starting.Go(func() {
-			if err := z.Restart(t.Context()); err != nil {
-				t.Error(err)
-			}
-		})
-	}
-	starting.Wait()
+	restart(t, ensemble)
 	l.progress(stage, s.members...)
 	back := s.agree()
 	if back.epoch != before.epoch || back.master != before.master {
@@ -86,6 +78,20 @@ func TestWithoutZooKeeperReadsGoOnAndWritesAreHeldUntilItIsBack(t *testing.T) {
 		t.Errorf("epoch %d after %d", after.epoch, back.epoch)
 	}
 	l.end(1)
+}
+
+// restart starts all servers of an ensemble that were killed.
+func restart(t *testing.T, e *testcluster.Ensemble) {
+	t.Helper()
+	var starting sync.WaitGroup
+	for _, z := range e.Servers {
+		starting.Go(func() {
+			if err := z.Restart(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	starting.Wait()
 }
 
 // awaitHeld waits until these members hold the writes of all clients of a load.

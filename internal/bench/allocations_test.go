@@ -21,6 +21,7 @@ type noAdmin struct{}
 
 func (noAdmin) Info() string                                         { return "" }
 func (noAdmin) Changes([][]byte) bool                                { return false }
+func (noAdmin) Promise([][]byte) []byte                              { return nil }
 func (noAdmin) Proxy(_ [][]byte, _ int, _ string, done func([]byte)) { done([]byte("+OK\r\n")) }
 
 // BenchmarkProxy drives a proxy in this process over loopback. One operation is one pipeline: its requests are sent

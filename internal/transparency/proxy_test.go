@@ -19,6 +19,7 @@ type fixedAdmin struct{}
 
 func (fixedAdmin) Info() string                                         { return "# Understudy\r\ntest:1\r\n" }
 func (fixedAdmin) Changes([][]byte) bool                                { return false }
+func (fixedAdmin) Promise([][]byte) []byte                              { return nil }
 func (fixedAdmin) Proxy(_ [][]byte, _ int, _ string, done func([]byte)) { done([]byte("+OK\r\n")) }
 
 // front is a proxy in front of a cluster, under a State that the test writes.

@@ -20,6 +20,9 @@ type Cluster interface {
 	Submit(ctx context.Context, r topology.Request) (id string, err error)
 	Requests() []topology.Request
 	WatchRequests(f func([]topology.Request)) (stop func())
+	Authority() topology.Authority
+	WatchAuthority(f func(topology.Authority)) (stop func())
+	Promise(r topology.PromiseRequest) error
 }
 
 // Watcher tells what this member's monitor knows. Report must not block.
@@ -111,9 +114,11 @@ func New(who Identity, cluster Cluster, watcher Watcher) *Admin {
 	a.ctx, a.stop = context.WithCancel(context.Background())
 	states := cluster.Watch(a.journal.follow)
 	requests := cluster.WatchRequests(a.journal.followRequests)
+	authority := cluster.WatchAuthority(a.journal.followAuthority)
 	a.unwatch = func() {
 		states()
 		requests()
+		authority()
 	}
 	return a
 }

@@ -18,7 +18,7 @@ const journalLength = 512
 type event struct {
 	at    time.Time
 	epoch uint64
-	kind  string        // state, failover, switchover, replica, pause, request
+	kind  string        // state, failover, switchover, replica, pause, request, grant
 	text  string        // one sentence
 	took  time.Duration // what it took, where that means something
 }
@@ -33,6 +33,9 @@ type journal struct {
 	seen     map[string]topology.Answer
 	now      func() time.Time
 	untilNow bool // the requests that were there at the start have been taken in
+
+	authority topology.Authority // as it was told last
+	lost      time.Time          // since when it is not a lease
 }
 
 func newJournal() *journal {
@@ -180,6 +183,35 @@ func (j *journal) followRequests(list []topology.Request) {
 		}
 	}
 	j.seen, j.untilNow = present, true
+}
+
+// followAuthority takes note of what the permission to write rests on.
+func (j *journal) followAuthority(a topology.Authority) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	was, now := j.authority, j.now()
+	j.authority = a
+	if a.Alarm != was.Alarm && a.Alarm != "" {
+		j.add("grant", 0, "%s", a.Alarm)
+	}
+	if was.Source == "" || was.Source == a.Source {
+		return
+	}
+	if was.Source == topology.Leased {
+		j.lost = now
+	}
+	switch a.Source {
+	case topology.Promised:
+		by := "nobody else may lead"
+		if len(a.By) > 0 {
+			by = "promised by " + strings.Join(a.By, ", ")
+		}
+		j.add("grant", 0, "writes go on without ZooKeeper: %s", by)
+	case topology.NoGrant:
+		j.add("grant", 0, "writes stop, because ZooKeeper does not answer: %s", a.Reason)
+	default:
+		j.add("grant", now.Sub(j.lost), "ZooKeeper is back, and writes are under a lease")
+	}
 }
 
 // describe tells what a request asks for.

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -41,6 +42,11 @@ func (a *Admin) Info() string {
 	}
 	s.line("member_id", a.who.ID)
 	s.state(snapshot.State)
+	authority := a.cluster.Authority()
+	s.authority(authority, now)
+	if authority.Alarm != "" {
+		report.Alarms = append(slices.Clone(report.Alarms), authority.Alarm)
+	}
 	s.traffic(&traffic)
 	s.failovers(report.Failovers)
 	s.line("alarms", len(report.Alarms))
@@ -70,6 +76,7 @@ func (s *section) state(state *topology.State) {
 	s.line("replicas", len(state.Replicas))
 	s.line("replicas_online", online)
 	s.line("unavailable", len(state.Unavailable))
+	s.line("electors", len(state.Electors))
 	if p := state.Paused; p != nil {
 		s.line("paused", 1)
 		s.line("paused_since", p.Since.Unix())
@@ -77,6 +84,24 @@ func (s *section) state(state *topology.State) {
 		s.line("paused_reason", p.Reason)
 	} else {
 		s.line("paused", 0)
+	}
+}
+
+// authority tells what the permission to write rests on.
+func (s *section) authority(a topology.Authority, now time.Time) {
+	s.line("grant", a.Source)
+	remaining := int64(-1)
+	if !a.Until.IsZero() {
+		remaining = max(0, a.Until.Sub(now).Milliseconds())
+	} else if a.Source == topology.NoGrant {
+		remaining = 0
+	}
+	s.line("grant_remaining_ms", remaining)
+	if a.Source == topology.Promised {
+		s.line("grant_promised_by", strings.Join(a.By, ","))
+	}
+	if a.Reason != "" {
+		s.line("no_failsafe_because", a.Reason)
 	}
 }
 

