@@ -146,7 +146,7 @@ cluster-identity: 01234567
 	got.Dial = nil
 	want := topology.ZooKeeperConfig{
 		Servers: "x:1,y:2/z", Cluster: "shop", ID: "web-1", Addr: "web-1:1", Auth: "user:secret", Identity: "01234567",
-		SessionTimeout: 20 * time.Second, Heartbeat: 2 * time.Second, Tick: time.Second,
+		SessionTimeout: 20 * time.Second, Heartbeat: 2 * time.Second, Tick: time.Second, FailsafeLimit: time.Hour,
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("ZooKeeper:\n%+v, want\n%+v", got, want)
