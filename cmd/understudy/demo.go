@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -32,6 +33,8 @@ type demoCommand struct {
 
 // Run shows the demonstration until ctx ends or its time is over, and leaves nothing behind.
 func (c *demoCommand) Run(ctx context.Context, s *streams) (err error) {
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGHUP) // its terminal was closed: nothing is to be left behind
+	defer stop()
 	last := 65535
 	if c.Zookeeper {
 		last-- // the second Understudy has the next one

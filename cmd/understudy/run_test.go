@@ -96,6 +96,8 @@ func TestRunServesThroughAFailoverAndRemembersItAfterARestart(t *testing.T) {
 		t.Errorf("the dead node's row does not say why: %s", rows[3])
 	}
 	conn.Close()
+	p.signal(syscall.SIGHUP)
+	p.logged("SIGHUP changes nothing")
 	p.signal(syscall.SIGTERM)
 	if status := p.exit(); status != 0 {
 		t.Errorf("after SIGTERM the status is %d", status)

@@ -7,10 +7,12 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"os/signal"
 	"runtime"
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/alecthomas/kong"
@@ -33,7 +35,33 @@ func (r *runCommand) Run(ctx context.Context, parser *kong.Kong, s *streams) err
 	if err := r.validate(); err != nil {
 		return err
 	}
+	stop := surviveHangups(log)
+	defer stop()
 	return explainListen(serve(ctx, &r.options, log, func([]net.Addr) {}), "--listen")
+}
+
+// surviveHangups keeps SIGHUP, which a terminal sends when it is closed and an operator to have files read anew, from
+// ending this process and with it every client's connection.
+func surviveHangups(log *slog.Logger) (stop func()) {
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	done := make(chan struct{})
+	var running sync.WaitGroup
+	running.Go(func() {
+		for {
+			select {
+			case <-hangups:
+				log.Warn("SIGHUP changes nothing; a changed configuration takes effect when this process is restarted")
+			case <-done:
+				return
+			}
+		}
+	})
+	return func() {
+		signal.Stop(hangups)
+		close(done)
+		running.Wait()
+	}
 }
 
 // serve is one Understudy from start to end: it finds out who is master, calls ready with the addresses it listens on,
