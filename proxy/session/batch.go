@@ -341,7 +341,9 @@ func (s *Session) takeRedo() bool {
 		if !handled {
 			return false
 		}
-		s.behind = item.behind
+		if item.behind != nil { // it is the first of what is outstanding now
+			s.behind = item.behind
+		}
 	}
 	s.redo[0] = redo{}
 	if s.redo = s.redo[1:]; len(s.redo) == 0 {

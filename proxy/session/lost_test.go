@@ -168,9 +168,9 @@ func TestAReplyThatBreaksOffGoesOnFromAnotherNode(t *testing.T) {
 	for _, size := range []int{1000, 100 << 10, 3 << 20} {
 		w := newWorld(t)
 		c := w.client()
-		c.sends("GET a")
+		c.sends("GET a", "GET b")
 		r := w.asked()
-		r.getsRequests("GET a")
+		r.getsRequests("GET a", "GET b")
 		reply := fmt.Sprintf("$%d\r\n%s\r\n", size, strings.Repeat("v", size))
 		r.says(reply[:size/2])
 		if begun := c.received != ""; begun != (size > 1<<20) {
@@ -178,7 +178,7 @@ func TestAReplyThatBreaksOffGoesOnFromAnotherNode(t *testing.T) {
 		}
 		r.dies()
 		r = w.asked()
-		r.getsRequests("GET a")
+		r.getsRequests("GET a", "GET b")
 		r.says(reply[:size/3]) // and that one dies before it comes to anything new
 		r.dies()
 		w.wait(time.Second)
@@ -191,10 +191,10 @@ func TestAReplyThatBreaksOffGoesOnFromAnotherNode(t *testing.T) {
 				r = link
 			}
 		}
-		r.getsRequests("GET a")
+		r.getsRequests("GET a", "GET b")
 		r.says(reply[:len(reply)-5])
-		r.says(reply[len(reply)-5:])
-		c.gets(reply)
+		r.says(reply[len(reply)-5:] + reply)
+		c.gets(reply + reply)
 	}
 }
 
