@@ -176,9 +176,7 @@ func TestASwitchOfSentinelIsFollowedWhileTheOldMasterStillSaysThatItIsOne(t *tes
 	if err != nil {
 		t.Fatal(err)
 	}
-	if info["role"] != "master" {
-		t.Skip("Sentinel was quicker to make the old master a replica than this machine to look")
-	}
+	t.Logf("the old master, which Sentinel has replaced, says that it is %s", info["role"]) // "slave" if Sentinel was quick
 	l.progress(50)
 	l.end(t, 1)
 }
