@@ -262,3 +262,17 @@ func (s *session) strike(ctx context.Context, version int64, id string) error {
 	}
 	return err
 }
+
+// asLeader executes operations about path together with a check that our candidate still exists. It returns
+// ErrNotLeader if it does not; then the session is over.
+func (s *session) asLeader(ctx context.Context, candidate, path string, ops ...any) error {
+	deposed, err := call(ctx, s, path, func(c *zk.Conn) (bool, error) {
+		answers, err := c.Multi(append([]any{&zk.CheckVersionRequest{Path: candidate, Version: -1}}, ops...)...)
+		return len(answers) > 0 && errors.Is(answers[0].Error, zk.ErrNoNode), err
+	})
+	if deposed {
+		s.fail(errZnodeGone)
+		return ErrNotLeader
+	}
+	return err
+}

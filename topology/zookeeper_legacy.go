@@ -236,7 +236,7 @@ func (l *legacy) publish(ctx context.Context, candidate string) error {
 		op = &zk.SetDataRequest{Path: path, Data: data, Version: -1}
 	}
 	l.written = nil
-	err = l.asLeader(ctx, candidate, path, op)
+	err = l.s.asLeader(ctx, candidate, path, op)
 	if errors.Is(err, zk.ErrNoNode) || errors.Is(err, zk.ErrNodeExists) {
 		signal(l.s.legacyChanged) // it came or went between the two
 		return nil
@@ -285,22 +285,6 @@ func (l *legacy) makeRoot(ctx context.Context) error {
 	return nil
 }
 
-// asLeader executes operations about path together with a check that our candidate still exists. It returns
-// ErrNotLeader if it does not.
-func (l *legacy) asLeader(ctx context.Context, candidate, path string, ops ...any) error {
-	deposed := false
-	_, err := call(ctx, l.s, path, func(c *zk.Conn) (none, error) {
-		answers, err := c.Multi(append([]any{&zk.CheckVersionRequest{Path: candidate, Version: -1}}, ops...)...)
-		deposed = len(answers) > 0 && errors.Is(answers[0].Error, zk.ErrNoNode)
-		return none{}, err
-	})
-	if deposed {
-		l.s.fail(errZnodeGone)
-		return ErrNotLeader
-	}
-	return err
-}
-
 // obey turns a text in manual_failover into a request. The text is taken away in the same step, so that it becomes one
 // request and no more, whoever leads afterwards. A text from before this candidate stood is nobody's wish of today.
 func (l *legacy) obey(ctx context.Context, candidate string) error {
@@ -322,7 +306,7 @@ func (l *legacy) obey(ctx context.Context, candidate string) error {
 		}
 		ops = append(ops, &zk.CreateRequest{Path: z.path("requests/" + requestPrefix), Data: request, Acl: z.acl, Flags: zk.FlagSequence})
 	}
-	switch err := l.asLeader(ctx, candidate, path, ops...); {
+	switch err := l.s.asLeader(ctx, candidate, path, ops...); {
 	case errors.Is(err, zk.ErrBadVersion), errors.Is(err, zk.ErrNoNode):
 		signal(l.s.legacyChanged) // it says something else by now
 		return nil

@@ -85,19 +85,8 @@ func (z *ZooKeeper) Answer(ctx context.Context, id string, answer Answer, text s
 		if data, err = json.Marshal(r); err != nil {
 			return fmt.Errorf("topology: encode the request: %w", err)
 		}
-		deposed := false
-		_, err = call(ctx, s, path, func(c *zk.Conn) (none, error) {
-			answers, err := c.Multi(
-				&zk.CheckVersionRequest{Path: *candidate, Version: -1},
-				&zk.SetDataRequest{Path: path, Data: data, Version: stat.Version},
-			)
-			deposed = len(answers) == 2 && errors.Is(answers[0].Error, zk.ErrNoNode)
-			return none{}, err
-		})
+		err = s.asLeader(ctx, *candidate, path, &zk.SetDataRequest{Path: path, Data: data, Version: stat.Version})
 		switch {
-		case deposed:
-			s.fail(errZnodeGone)
-			return ErrNotLeader
 		case errors.Is(err, zk.ErrBadVersion), errors.Is(err, zk.ErrNoNode):
 			return ErrNoRequest
 		case err != nil:

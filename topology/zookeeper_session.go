@@ -249,7 +249,8 @@ func (s *session) callLimit() time.Duration {
 
 // call makes one request about path and waits for its answer, for callLimit at most. It refuses at once without a
 // connection: the library would queue the request. An error that is ErrUnreachable leaves open whether the request
-// was executed, unless it is errNotSent.
+// was executed, unless it is errNotSent. request may still run when call has returned, so what it finds out is its
+// value, and it writes to nothing that it captures.
 func call[T any](ctx context.Context, s *session, path string, request func(*zk.Conn) (T, error)) (T, error) {
 	var none T
 	switch {
