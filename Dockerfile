@@ -19,12 +19,15 @@ COPY --from=build --chown=65532:65532 /out/state /var/lib/understudy
 WORKDIR /var/lib/understudy
 USER 65532:65532
 
-# Every option can be given as a variable; inside a container it listens on all addresses. The last one is where
-# "understudy status" and "understudy nodes" ask.
+# Every option can be given as a variable; inside a container it listens on all addresses. The admin port is for those who
+# are inside: "understudy status" and its kin ask there, and need no password of the nodes.
 ENV UNDERSTUDY_LISTEN=:6379 \
 	UNDERSTUDY_STATE=/var/lib/understudy/state.json \
-	UNDERSTUDY_ADDR=127.0.0.1:6379
-EXPOSE 6379
+	UNDERSTUDY_ADMIN=127.0.0.1:6390 \
+	UNDERSTUDY_HTTP=:6391 \
+	UNDERSTUDY_ADDR=127.0.0.1:6390
+# Clients; metrics, probes and the status page.
+EXPOSE 6379 6391
 
 # Healthy means that the process answers; a master that is down is no reason to restart the proxy.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=5s --retries=3 \

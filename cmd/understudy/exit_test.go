@@ -118,8 +118,15 @@ func TestEveryFailureEndsWithItsStatusAndOneSentence(t *testing.T) {
 
 		"an identity of nothing": {nil, []string{"run", "--nodes", closed, "--cluster-identity", "01234567"}, 2,
 			[]string{`cluster-identity is "01234567"`, "zookeeper is empty"}},
-		"no truth":               {[]string{"UNDERSTUDY_ZOOKEEPER_TLS=perhaps"}, []string{"run", "--nodes", closed}, 2, []string{"UNDERSTUDY_ZOOKEEPER_TLS", "perhaps"}},
-		"no port for the second": {nil, []string{"demo", "--zookeeper", "--port", "65535"}, 2, []string{"port is 65535", "from 1 to 65534"}},
+		"an admin port for everybody": {nil, []string{"run", "--nodes", closed, "--admin", ":6390"}, 2,
+			[]string{`admin is ":6390"`, "admin-password", "127.0.0.1:6390"}},
+		"an admin port without port": {nil, []string{"run", "--nodes", closed, "--admin", "localhost"}, 2, []string{`admin is "localhost"`, "host:port"}},
+		"a password of no port":      {[]string{"UNDERSTUDY_ADMIN_PASSWORD=x"}, []string{"run", "--nodes", closed}, 2, []string{"admin-password", "without admin"}},
+		"http without port":          {nil, []string{"run", "--nodes", closed, "--http", "8080"}, 2, []string{`http is "8080"`, "host:port"}},
+		"an admin port in use":       {nil, []string{"run", "--nodes", redis.Addr, "--listen", "127.0.0.1:0", "--admin", second.Addr}, 1, []string{second.Addr, "--admin"}},
+		"http in use":                {nil, []string{"run", "--nodes", redis.Addr, "--listen", "127.0.0.1:0", "--http", second.Addr}, 1, []string{second.Addr, "--http"}},
+		"no truth":                   {[]string{"UNDERSTUDY_ZOOKEEPER_TLS=perhaps"}, []string{"run", "--nodes", closed}, 2, []string{"UNDERSTUDY_ZOOKEEPER_TLS", "perhaps"}},
+		"no port for the second":     {nil, []string{"demo", "--zookeeper", "--port", "65535"}, 2, []string{"port is 65535", "from 1 to 65534"}},
 
 		"no node answers":   {nil, []string{"run", "--nodes", closed}, 1, []string{closed, "connection refused", "check the addresses"}},
 		"a negative number": {nil, []string{"run", "--nodes", closed, "--loops", "-1"}, 2, []string{"loops is -1", "from 1 to 64"}},

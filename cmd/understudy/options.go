@@ -55,6 +55,10 @@ type options struct {
 	OutputLimit  size           `group:"clients" default:"${output_limit}" help:"Replies that a client may leave unread before it is disconnected, as in 256mb."`
 	Loops        int            `group:"clients" default:"${loops}" help:"Event loops. One has the least CPU per request; more serve more than one core can."`
 
+	Admin         string `group:"operators" placeholder:"HOST:PORT" help:"Address where PROXY, INFO understudy and FAILOVER are answered even without a master. Whoever reaches it can change the master: an address of this machine alone, unless there is admin-password."`
+	AdminPassword string `group:"operators" help:"What AUTH must say at the address of admin. Better given as the environment variable than as the flag."`
+	HTTP          string `group:"operators" name:"http" placeholder:"HOST:PORT" help:"Address for HTTP: /metrics (Prometheus), /livez, /readyz and a status page. Nothing can be changed there."`
+
 	HoldTimeout       time.Duration `group:"failover" default:"${hold_timeout}" help:"How long a request waits for a master before it is answered with an error."`
 	AmbiguousWrites   string        `group:"failover" enum:"error,close" default:"error" help:"What a client gets whose write was sent and not answered when its master was lost: error (-UNKNOWNRESULT) or close (of its connection)."`
 	ReadAfterWrite    time.Duration `group:"failover" default:"${read_after_write}" help:"How long after a write a client's reads go to the master, so that it reads what it wrote."`
@@ -89,6 +93,7 @@ var optionGroups = []kong.Group{
 	{Key: "nodes", Title: "Nodes:"},
 	{Key: "coordination", Title: "Agreement with other Understudies:"},
 	{Key: "clients", Title: "Clients:"},
+	{Key: "operators", Title: "Operators:"},
 	{Key: "failover", Title: "What clients see of a failover:"},
 	{Key: "decision", Title: "Who decides on failovers:"},
 	{Key: "detection", Title: "When a node is down, and who may be promoted:"},
@@ -217,7 +222,7 @@ func (o *options) clientName() string { return "understudy:" + o.Cluster + ":" +
 // serve and check and not called by the parser, so that "run --help" needs no valid options.
 func (o *options) validate() error {
 	p, m := o.proxy(), o.monitor()
-	errs := []error{m.Validate(), p.Validate()}
+	errs := []error{m.Validate(), p.Validate(), o.validateOperators()}
 	if strings.ContainsAny(o.Cluster, `/\`) {
 		errs = append(errs, fmt.Errorf("cluster is %q: it must not contain slashes", o.Cluster))
 	}

@@ -67,6 +67,11 @@ func surviveHangups(log *slog.Logger) (stop func()) {
 // serve is one Understudy from start to end: it finds out who is master, calls ready with the addresses it listens on,
 // and serves clients until ctx ends. The options must be valid.
 func serve(ctx context.Context, o *options, log *slog.Logger, ready func([]net.Addr)) (err error) {
+	ops, err := openOperators(ctx, o, log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, ops.close()) }()
 	coord, path, err := coordinator(ctx, o, log)
 	if err != nil {
 		return err
@@ -103,15 +108,20 @@ func serve(ctx context.Context, o *options, log *slog.Logger, ready func([]net.A
 	}
 	answers := admin.New(who, coord, watcher{mon})
 	defer answers.Close()
+	if err := ops.answer(answers); err != nil {
+		return err
+	}
 	front, err := proxy.New(cfg, coord, answers, log)
 	if err != nil {
 		return listenError{err}
 	}
 	meter := proxy.NewMeter(front)
 	answers.Count(meter)
+	ops.show(answers)
 
-	log.Info("ready", "version", versionText(), "listen", addresses(front.Addrs()), "cluster", o.Cluster, "id", o.ID,
-		"master", state.Master.Addr, "replicas", len(state.Replicas), "epoch", state.Epoch, "phase", string(state.Phase), "state", path)
+	log.Info("ready", append([]any{"version", versionText(), "listen", addresses(front.Addrs()), "cluster", o.Cluster, "id", o.ID,
+		"master", state.Master.Addr, "replicas", len(state.Replicas), "epoch", state.Epoch, "phase", string(state.Phase), "state", path},
+		ops.addresses()...)...)
 	ready(front.Addrs())
 
 	// What the nodes' settings will do in a failover is told once, beside the work.

@@ -140,13 +140,13 @@ func (a *Admin) nodes(proto int) []byte {
 	return reply
 }
 
-func (r *row) append(reply []byte, proto int, now time.Time) []byte {
+func (r *Row) append(reply []byte, proto int, now time.Time) []byte {
 	fields := []field{
 		{"addr", r.Addr},
 		{"aliases", r.Aliases},
-		{"role", r.role},
-		{"health", r.health},
-		{"reason", r.reason()},
+		{"role", r.Role},
+		{"health", r.Health},
+		{"reason", r.Problem()},
 		{"since", age(r.Since, now)},
 		{"heard", age(r.Heard, now)},
 		{"run_id", r.RunID},
@@ -157,9 +157,9 @@ func (r *row) append(reply []byte, proto int, now time.Time) []byte {
 		{"offset", r.Offset},
 		{"lag_bytes", r.LagBytes},
 		{"lag_ms", r.LagTime.Milliseconds()},
-		{"requests", int64(r.traffic.Requests)},
-		{"connections", int64(r.traffic.Conns)},
-		{"latency_us", r.traffic.Latency.Microseconds()},
+		{"requests", int64(r.Traffic.Requests)},
+		{"connections", int64(r.Traffic.Conns)},
+		{"latency_us", r.Traffic.Latency.Microseconds()},
 		{"probe_us", r.Latency.Microseconds()},
 	}
 	return appendFields(reply, proto, fields)

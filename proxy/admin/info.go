@@ -2,7 +2,6 @@ package admin
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -30,30 +29,25 @@ func oneLine(s string) string {
 // Info implements session.Admin. No name of a field is one that redis-server uses in INFO: most clients put all
 // sections into one dictionary.
 func (a *Admin) Info() string {
-	now := time.Now()
-	snapshot, report, traffic := a.cluster.Snapshot(), a.watcher.Report(), a.traffic()
+	now, o := time.Now(), a.Overview()
 	var s section
 	s.WriteString("# Understudy\r\n")
-	s.line("understudy_version", a.who.Version)
-	s.line("understudy_uptime_in_seconds", int64(now.Sub(a.since).Seconds()))
-	s.line("cluster", a.who.Cluster)
-	if a.who.ClusterIdentity != "" {
-		s.line("cluster_identity", a.who.ClusterIdentity)
+	s.line("understudy_version", o.Version)
+	s.line("understudy_uptime_in_seconds", int64(now.Sub(o.Since).Seconds()))
+	s.line("cluster", o.Cluster)
+	if o.ClusterIdentity != "" {
+		s.line("cluster_identity", o.ClusterIdentity)
 	}
-	s.line("member_id", a.who.ID)
-	s.state(snapshot.State)
-	authority := a.cluster.Authority()
-	s.authority(authority, now)
-	if authority.Alarm != "" {
-		report.Alarms = append(slices.Clone(report.Alarms), authority.Alarm)
-	}
-	s.traffic(&traffic)
-	s.failovers(report.Failovers)
-	s.line("alarms", len(report.Alarms))
-	for i, text := range report.Alarms {
+	s.line("member_id", o.ID)
+	s.state(o.State)
+	s.authority(o.Authority, now)
+	s.traffic(&o.Traffic)
+	s.failovers(o.Failovers)
+	s.line("alarms", len(o.Alarms))
+	for i, text := range o.Alarms {
 		s.line(fmt.Sprintf("alarm%d", i), text)
 	}
-	for i, r := range rows(snapshot.State, report, traffic) {
+	for i, r := range o.Nodes {
 		s.line(fmt.Sprintf("node%d", i), r.fields())
 	}
 	return s.String()
@@ -145,8 +139,8 @@ func milliseconds(d time.Duration) string {
 }
 
 // fields is the value of a node's line, in the manner of INFO replication's slave0.
-func (r *row) fields() string {
+func (r *Row) fields() string {
 	return fmt.Sprintf("addr=%s,role=%s,health=%s,offset=%d,lag=%d,lag_ms=%d,link=%s,requests=%d,connections=%d,latency_us=%d",
-		r.Addr, r.role, r.health, r.Offset, r.LagBytes, r.LagTime.Milliseconds(), r.Link, r.traffic.Requests, r.traffic.Conns,
-		r.traffic.Latency.Microseconds())
+		r.Addr, r.Role, r.Health, r.Offset, r.LagBytes, r.LagTime.Milliseconds(), r.Link, r.Traffic.Requests, r.Traffic.Conns,
+		r.Traffic.Latency.Microseconds())
 }

@@ -12,24 +12,24 @@ const (
 	roleNone = "none" // an unavailable node: it serves nobody, whatever it says of itself
 
 	healthDown      = "down"
-	healthReturning = "returning" // it answers and is about to be made a replica
+	healthReturning = "returning"
 )
 
-// row is one node with everything that is known of it.
-type row struct {
+// Row is one node with everything that is known of it.
+type Row struct {
 	Node
-	role    string // in the State: master, replica or none
-	health  string
-	traffic upstream.NodeStats
+	Role    string // in the State: master, replica or none
+	Health  string // a topology.Health, or down, or returning: it answers and is about to be made a replica
+	Traffic upstream.NodeStats
 }
 
 // rows lists the nodes of the State, the master first, and then those that only the monitor knows.
-func rows(state *topology.State, report Report, traffic Traffic) []row {
-	var list []row
+func rows(state *topology.State, report Report, traffic Traffic) []Row {
+	var list []Row
 	listed := map[string]bool{}
 	add := func(known topology.Node, role, health string) {
 		listed[known.Addr] = true
-		r := row{Node: Node{Addr: known.Addr, RunID: known.RunID}, role: role, health: health}
+		r := Row{Node: Node{Addr: known.Addr, RunID: known.RunID}, Role: role, Health: health}
 		for _, n := range report.Nodes {
 			if n.Addr == known.Addr {
 				r.Node = n
@@ -39,11 +39,11 @@ func rows(state *topology.State, report Report, traffic Traffic) []row {
 			r.RunID = known.RunID
 		}
 		if r.Down {
-			r.health = healthDown
+			r.Health = healthDown
 		}
 		for _, t := range traffic.Nodes {
 			if t.Addr == known.Addr {
-				r.traffic = t
+				r.Traffic = t
 			}
 		}
 		list = append(list, r)
@@ -65,8 +65,8 @@ func rows(state *topology.State, report Report, traffic Traffic) []row {
 	return list
 }
 
-// reason says in words why the node is not what it should be; "" when nothing is known.
-func (r *row) reason() string {
+// Problem says in words why the node is not what it should be; "" when nothing is known.
+func (r *Row) Problem() string {
 	if r.Down {
 		return r.Reason
 	}

@@ -1,0 +1,35 @@
+package admin
+
+import (
+	"slices"
+	"time"
+
+	"github.com/understudy/understudy/topology"
+)
+
+// Overview is everything that is known at a moment, for those who show it in another form than INFO.
+type Overview struct {
+	Identity
+	Since     time.Time // when this process began to serve
+	State     *topology.State
+	Authority topology.Authority
+	Traffic   Traffic
+	Failovers []Failover // the latest ones, oldest first
+	Alarms    []string   // what stands in the way and needs an operator
+	Nodes     []Row      // the master first
+}
+
+// Overview returns what is known now. It does not wait for anything.
+func (a *Admin) Overview() Overview {
+	report := a.watcher.Report()
+	o := Overview{
+		Identity: a.who, Since: a.since,
+		State: a.cluster.Snapshot().State, Authority: a.cluster.Authority(), Traffic: a.traffic(),
+		Failovers: report.Failovers, Alarms: report.Alarms,
+	}
+	if o.Authority.Alarm != "" {
+		o.Alarms = append(slices.Clone(o.Alarms), o.Authority.Alarm)
+	}
+	o.Nodes = rows(o.State, report, o.Traffic)
+	return o
+}
