@@ -8,6 +8,7 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/understudy/understudy/proxy/command"
@@ -41,7 +42,9 @@ func New(cfg Config, coord Coordinator, admin session.Admin, log *slog.Logger) (
 		return nil, fmt.Errorf("proxy: %w", err)
 	}
 	if cfg.Dial == nil {
-		cfg.Dial = (&net.Dialer{KeepAlive: 15 * time.Second}).DialContext
+		cfg.Dial = (&net.Dialer{KeepAlive: 15 * time.Second, Control: func(_, _ string, raw syscall.RawConn) error {
+			return giveUpSilent(raw, max(cfg.HoldTimeout, time.Second))
+		}}).DialContext
 	}
 	p := &Proxy{cfg: cfg, coord: coord, log: log, admin: admin, since: time.Now()}
 	p.commands.Store(command.Builtin())

@@ -1,6 +1,9 @@
 package agreement
 
 import (
+	"context"
+	"errors"
+	"net"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -37,7 +40,17 @@ func (noLog) Printf(string, ...any) {}
 // watch follows the State until the end of the test.
 func (s *system) watch() *history {
 	s.t.Helper()
-	conn, _, err := zk.Connect(s.ensemble.Hosts(), session, zk.WithLogger(noLog{}))
+	var dial zk.Dialer
+	if s.machines != nil {
+		dial = func(network, addr string, limit time.Duration) (net.Conn, error) {
+			ctx, cancel := context.WithTimeout(context.Background(), limit)
+			defer cancel()
+			return s.machines.watcher.Dial(ctx, network, addr)
+		}
+	} else {
+		dial = net.DialTimeout
+	}
+	conn, _, err := zk.Connect(s.ensemble.Hosts(), session, zk.WithLogger(noLog{}), zk.WithDialer(dial))
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -58,6 +71,9 @@ func (h *history) follow() {
 		data, _, changed, err := h.conn.GetW(h.path)
 		if h.closing.Load() {
 			return
+		}
+		if errors.Is(err, zk.ErrConnectionClosed) || errors.Is(err, zk.ErrSessionExpired) || errors.Is(err, zk.ErrNoServer) {
+			continue // the library finds another server; each attempt waits for that
 		}
 		if err != nil {
 			h.t.Errorf("read %s: %v", h.path, err)

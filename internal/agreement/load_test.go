@@ -56,11 +56,15 @@ type client struct {
 // loads numbers them, so that each has keys of its own.
 var loads atomic.Int64
 
-func startLoad(s *system) *load {
+// startLoad starts clients of these members, or of all that were not killed.
+func startLoad(s *system, members ...*member) *load {
 	s.t.Helper()
+	if len(members) == 0 {
+		members = s.alive()
+	}
 	l := &load{s: s, stop: make(chan struct{})}
 	number := loads.Add(1)
-	for _, m := range s.alive() {
+	for _, m := range members {
 		for i := range writers + readers {
 			c := &client{member: m}
 			if i < writers {

@@ -43,6 +43,12 @@ func (o *output) String() string {
 // launch starts the program with a home of its own and sees to it that it does not outlive the test.
 func launch(t testing.TB, args ...string) *process {
 	t.Helper()
+	return launchOn(t, nil, args...)
+}
+
+// launchOn is launch on a host of a network.
+func launchOn(t testing.TB, host *testcluster.Host, args ...string) *process {
+	t.Helper()
 	home := t.TempDir()
 	p := &process{cmd: exec.Command(binary, args...), done: make(chan struct{})}
 	p.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + home, "TMPDIR=" + home, "NO_COLOR=1"}
@@ -53,11 +59,19 @@ func launch(t testing.TB, args ...string) *process {
 		// The parent-death signal comes when the thread ends that forked.
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
-		err := p.cmd.Start()
-		started <- err
-		if err == nil {
+		running := false
+		err := host.Enter(func() error {
+			if err := p.cmd.Start(); err != nil {
+				return err
+			}
+			running = true
+			started <- nil
 			_ = p.cmd.Wait() // whoever cares looks at the status
 			close(p.done)
+			return nil
+		})
+		if !running {
+			started <- err
 		}
 	}()
 	if err := <-started; err != nil {

@@ -1,6 +1,7 @@
 package agreement
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -35,6 +36,7 @@ type system struct {
 	chroot   string
 	cluster  *testcluster.Cluster
 	members  []*member
+	machines *machines // nil: all run on this one
 }
 
 // member is one Understudy.
@@ -42,6 +44,7 @@ type member struct {
 	*process
 	id     string
 	addr   string
+	host   *testcluster.Host    // where it runs, and its clients
 	relays []*testcluster.Relay // between it and the ZooKeeper servers, if it is one that can be cut off
 	broken atomic.Bool          // it was killed: its clients are excused
 }
@@ -50,6 +53,7 @@ type member struct {
 type options struct {
 	ensemble *testcluster.Ensemble
 	relays   bool     // each member reaches ZooKeeper by relays of its own
+	machines bool     // each process has a host of its own
 	args     []string // of the members, instead of swift
 }
 
@@ -59,15 +63,26 @@ var chroots atomic.Int64
 func start(t testing.TB, o options) *system {
 	t.Helper()
 	s := &system{t: t, ensemble: o.ensemble, chroot: fmt.Sprintf("/agreement-%d", chroots.Add(1))}
-	if s.ensemble == nil {
-		s.ensemble = shared.get(t)
-	}
 	if o.args == nil {
 		o.args = swift
 	}
-	s.cluster = testcluster.New(t, 2)
+	switch {
+	case o.machines:
+		s.machines = newMachines(t)
+		s.ensemble, s.cluster = s.machines.ensemble(), s.machines.cluster()
+	case s.ensemble == nil:
+		s.ensemble = shared.get(t)
+		fallthrough
+	default:
+		s.cluster = testcluster.New(t, 2)
+	}
 	for _, id := range []string{"a", "b", "c"} {
-		m := &member{id: id, addr: reserve(t)}
+		m := &member{id: id}
+		if s.machines != nil {
+			m.host = s.machines.add()
+			s.machines.hosts[m] = m.host
+		}
+		m.addr = place(t, m.host)
 		hosts := s.ensemble.Hosts()
 		if o.relays {
 			for i, host := range hosts {
@@ -78,7 +93,7 @@ func start(t testing.TB, o options) *system {
 		}
 		args := append([]string{"run", "--cluster=" + cluster, "--id=" + id, "--listen=" + m.addr, "--nodes=" + s.cluster.Nodes[0].Addr,
 			"--zookeeper=" + strings.Join(hosts, ",") + s.chroot}, o.args...)
-		m.process = launch(t, args...)
+		m.process = launchOn(t, m.host, args...)
 		s.members = append(s.members, m)
 	}
 	for _, m := range s.members {
@@ -146,10 +161,9 @@ func (s *system) smash(m *member) {
 // dial connects a client that gives up after half a minute.
 func (s *system) dial(m *member) redis.Conn {
 	s.t.Helper()
-	c, err := redis.Dial("tcp", m.addr, redis.DialReadTimeout(30*time.Second), redis.DialConnectTimeout(5*time.Second))
-	if err != nil {
-		s.t.Fatal(err)
-	}
+	const patience = 30 * time.Second
+	c, err := m.dial(patience)
+	must(s.t, err)
 	s.t.Cleanup(func() { c.Close() })
 	return c
 }
@@ -167,12 +181,21 @@ func (s *system) do(m *member, cmd string, args ...any) any {
 
 // ask is do for a member that may not answer.
 func (m *member) ask(cmd string, args ...any) (any, error) {
-	c, err := redis.Dial("tcp", m.addr, redis.DialReadTimeout(3*time.Second), redis.DialConnectTimeout(3*time.Second))
+	const patience = 3 * time.Second
+	c, err := m.dial(patience)
 	if err != nil {
 		return nil, err
 	}
 	defer c.Close()
 	return c.Do(cmd, args...)
+}
+
+// dial connects a client, on the member's own host, that waits so long for each answer.
+func (m *member) dial(patience time.Duration) (redis.Conn, error) {
+	const limit = 5 * time.Second
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	return redis.DialContext(ctx, "tcp", m.addr, redis.DialContextFunc(m.host.Dial), redis.DialReadTimeout(patience))
 }
 
 // info returns what INFO understudy tells.

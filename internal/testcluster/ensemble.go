@@ -96,7 +96,7 @@ func (e *Ensemble) configuration(opts ZooKeeperOptions) []string {
 	if len(e.Servers) > 1 {
 		lines = append(lines, "initLimit=20", "syncLimit=5")
 		for _, z := range e.Servers {
-			lines = append(lines, fmt.Sprintf("server.%d=%s:%d:%d", z.id, loopback, z.peers[0], z.peers[1]))
+			lines = append(lines, fmt.Sprintf("server.%d=%s:%d:%d", z.id, z.host.ip(), z.peers[0], z.peers[1]))
 		}
 	}
 	if opts.TLS != nil {

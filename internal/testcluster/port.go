@@ -14,7 +14,7 @@ const (
 	lastPort  = 29999
 )
 
-// loopback is the only address that anything here listens on.
+// loopback is the only address that anything here listens on, but for what runs on a [Host].
 const loopback = "127.0.0.1"
 
 // ReservePort finds a free port of the loopback address and keeps every other process that uses this function away

@@ -25,9 +25,9 @@ type process struct {
 	done chan struct{} // closed once the child has been reaped
 }
 
-// startProcess starts cmd in a process group of its own, with its output appended to the file logPath and copied to
-// extra if that is not nil.
-func startProcess(cmd *exec.Cmd, logPath string, extra io.Writer) (*process, error) {
+// startProcess starts cmd on a host, in a process group of its own, with its output appended to the file logPath and
+// copied to extra if that is not nil.
+func startProcess(host *Host, cmd *exec.Cmd, logPath string, extra io.Writer) (*process, error) {
 	log, err := os.OpenFile(logPath, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, err
@@ -50,12 +50,20 @@ func startProcess(cmd *exec.Cmd, logPath string, extra io.Writer) (*process, err
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		defer log.Close()
-		err := cmd.Start()
-		started <- err
-		if err == nil {
+		running := false
+		err := host.Enter(func() error {
+			if err := cmd.Start(); err != nil {
+				return err
+			}
+			running = true
+			started <- nil
 			// How it ended can be read from its log; a killed server "fails" as it was asked to.
 			_ = cmd.Wait()
 			close(p.done)
+			return nil
+		})
+		if !running {
+			started <- err
 		}
 	}()
 	if err := <-started; err != nil {

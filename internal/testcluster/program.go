@@ -46,7 +46,7 @@ func StartProgram(ctx context.Context, opts ProgramOptions) (*Program, error) {
 func (p *Program) start(ctx context.Context) error {
 	cmd := exec.Command(p.opts.Path, p.opts.Args...)
 	cmd.Env, cmd.Dir = p.opts.Env, p.opts.Dir
-	proc, err := startProcess(cmd, p.Log(), nil)
+	proc, err := startProcess(nil, cmd, p.Log(), nil)
 	if err != nil {
 		return fmt.Errorf("start %s: %w", p.opts.Path, err)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -45,6 +46,10 @@ type Options struct {
 	// Dial and replication use.
 	Args []string
 
+	// Host is where the server runs and listens; nil is this machine's loopback interface. The port is reserved there
+	// all the same.
+	Host *Host
+
 	// Log also receives what the server prints; without it that is only kept in the file Redis.Log names. Servers of
 	// a cluster write to it at the same time, so it must allow that.
 	Log io.Writer
@@ -54,10 +59,11 @@ type Options struct {
 // force after a Restart. The methods may be called by several goroutines; those that start or end the process wait
 // for each other.
 type Redis struct {
-	Addr string // 127.0.0.1:port
+	Addr string // 127.0.0.1:port, or that port on its host
 	Port int
 	Dir  string // configuration, data and log
 
+	host     *Host
 	log      io.Writer
 	password string
 	release  func() // gives the port back
@@ -82,14 +88,14 @@ func StartRedis(ctx context.Context, opts Options) (*Redis, error) {
 }
 
 func startRedisOnce(ctx context.Context, opts Options) (*Redis, error) {
-	r := &Redis{Port: opts.Port, Dir: opts.Dir, log: opts.Log, release: func() {}}
+	r := &Redis{Port: opts.Port, Dir: opts.Dir, host: opts.Host, log: opts.Log, release: func() {}}
 	if opts.Port == 0 {
 		var err error
 		if r.Port, r.release, err = ReservePort(); err != nil {
 			return nil, err
 		}
 	}
-	r.Addr = address(r.Port)
+	r.Addr = net.JoinHostPort(r.host.ip(), strconv.Itoa(r.Port))
 	if err := r.prepare(opts.Args); err != nil {
 		return nil, errors.Join(err, r.Close())
 	}
@@ -113,7 +119,7 @@ func (r *Redis) prepare(args []string) error {
 		return err
 	}
 	var text string
-	if text, r.password, err = redisConfiguration(r.Port, r.Dir, args); err != nil {
+	if text, r.password, err = redisConfiguration(r.host.ip(), r.Port, r.Dir, args); err != nil {
 		return err
 	}
 	return os.WriteFile(filepath.Join(r.Dir, redisConfig), []byte(text), 0o600)
@@ -130,7 +136,7 @@ func (r *Redis) start(ctx context.Context) error {
 	logged := fileSize(r.Log())
 	cmd := exec.Command(program, filepath.Join(r.Dir, redisConfig))
 	cmd.Dir = r.Dir
-	proc, err := startProcess(cmd, r.Log(), r.log)
+	proc, err := startProcess(r.host, cmd, r.Log(), r.log)
 	if err != nil {
 		return fmt.Errorf("start %s: %w", program, err)
 	}
@@ -246,12 +252,13 @@ func (r *Redis) LogTail() string {
 	return "--- log of redis-server on " + r.Addr + ":\n" + logTail(r.Log(), tailLines)
 }
 
-// Dial opens a connection to the server, with limits of 5 s for connecting and for each command, and authenticates if
-// the server was started with a password. The caller closes it.
+// Dial opens a connection to the server, on its own host, with limits of 5 s for connecting and for each command, and
+// authenticates if the server was started with a password. The caller closes it.
 func (r *Redis) Dial() (redis.Conn, error) {
-	return redis.Dial("tcp", r.Addr,
-		redis.DialConnectTimeout(callLimit), redis.DialReadTimeout(callLimit), redis.DialWriteTimeout(callLimit),
-		redis.DialPassword(r.password))
+	ctx, cancel := context.WithTimeout(context.Background(), callLimit)
+	defer cancel()
+	return redis.DialContext(ctx, "tcp", r.Addr, redis.DialContextFunc(r.host.Dial),
+		redis.DialReadTimeout(callLimit), redis.DialWriteTimeout(callLimit), redis.DialPassword(r.password))
 }
 
 // Do sends one command over a connection of its own and returns its reply. The first argument is the command's name;

@@ -9,7 +9,7 @@ import (
 // redisConfiguration writes the configuration of a server: defaults that make tests quick, then the options given as
 // on redis-server's command line. They go to the file and not to the command line because there they would win, at
 // every restart, over what CONFIG REWRITE left in the file. password is the value of requirepass.
-func redisConfiguration(port int, dir string, args []string) (text, password string, err error) {
+func redisConfiguration(ip string, port int, dir string, args []string) (text, password string, err error) {
 	var b strings.Builder
 	line := func(name string, values ...string) {
 		b.WriteString(name)
@@ -19,7 +19,8 @@ func redisConfiguration(port int, dir string, args []string) (text, password str
 		}
 		b.WriteByte('\n')
 	}
-	line("bind", loopback)
+	line("bind", ip)
+	line("protected-mode", "no") // nobody else is on a host
 	line("port", strconv.Itoa(port))
 	line("dir", dir)
 	line("save", "")

@@ -85,7 +85,7 @@ sentinel failover-timeout %[4]s 10000
 	}
 	cmd := exec.Command(program, path, "--sentinel")
 	cmd.Dir = s.dir
-	proc, err := startProcess(cmd, s.log(i), nil)
+	proc, err := startProcess(nil, cmd, s.log(i), nil)
 	if err != nil {
 		return fmt.Errorf("start %s as a Sentinel: %w", program, err)
 	}

@@ -48,6 +48,9 @@ type ZooKeeperOptions struct {
 	// Tick is ZooKeeper's unit of time, 200 ms if 0. Session timeouts lie between 2 and 20 ticks.
 	Tick time.Duration
 
+	// Hosts are where the servers run, one for each; nil: all on this machine's loopback interface.
+	Hosts []*Host
+
 	// Config are further lines of zoo.cfg.
 	Config []string
 
@@ -86,6 +89,7 @@ type ZooKeeper struct {
 	SecureAddr string
 
 	id      int // in the ensemble, from 1
+	host    *Host
 	log     io.Writer
 	client  int   // port for clients
 	secure  int   // port for clients with TLS; 0: none
@@ -98,6 +102,9 @@ type ZooKeeper struct {
 
 func newZooKeeper(id int, dir string, opts *ZooKeeperOptions) (*ZooKeeper, error) {
 	z := &ZooKeeper{Dir: dir, id: id, log: opts.Log}
+	if len(opts.Hosts) > 0 {
+		z.host = opts.Hosts[id-1]
+	}
 	var ports [4]int
 	for i := range ports {
 		port, release, err := ReservePort()
@@ -108,11 +115,15 @@ func newZooKeeper(id int, dir string, opts *ZooKeeperOptions) (*ZooKeeper, error
 		ports[i] = port
 		z.release = append(z.release, release)
 	}
-	z.client, z.peers, z.Addr = ports[0], ports[1:3], address(ports[0])
-	if z.SecureAddr = address(ports[3]); opts.TLS != nil {
+	z.client, z.peers, z.Addr = ports[0], ports[1:3], z.address(ports[0])
+	if z.SecureAddr = z.address(ports[3]); opts.TLS != nil {
 		z.secure = ports[3]
 	}
 	return z, nil
+}
+
+func (z *ZooKeeper) address(port int) string {
+	return net.JoinHostPort(z.host.ip(), strconv.Itoa(port))
 }
 
 func (z *ZooKeeper) releasePorts() {
@@ -129,10 +140,10 @@ func (z *ZooKeeper) configure(lines []string) error {
 	own := append([]string{
 		"dataDir=" + z.data(),
 		"clientPort=" + strconv.Itoa(z.client),
-		"clientPortAddress=" + loopback,
+		"clientPortAddress=" + z.host.ip(),
 	}, lines...)
 	if z.secure != 0 {
-		own = append(own, "secureClientPort="+strconv.Itoa(z.secure), "secureClientPortAddress="+loopback)
+		own = append(own, "secureClientPort="+strconv.Itoa(z.secure), "secureClientPortAddress="+z.host.ip())
 	}
 	text := strings.Join(own, "\n") + "\n"
 	if err := os.WriteFile(filepath.Join(z.Dir, zooConfig), []byte(text), 0o600); err != nil {
@@ -154,7 +165,7 @@ func (z *ZooKeeper) launch() error {
 		"-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Dorg.slf4j.simpleLogger.showDateTime=true",
 		"org.apache.zookeeper.server.quorum.QuorumPeerMain", filepath.Join(z.Dir, zooConfig))
 	cmd.Dir = z.Dir
-	z.proc, err = startProcess(cmd, z.Log(), z.log)
+	z.proc, err = startProcess(z.host, cmd, z.Log(), z.log)
 	if err != nil {
 		return fmt.Errorf("start ZooKeeper with %s: %w", java, err)
 	}
@@ -216,7 +227,9 @@ func (z *ZooKeeper) Mode() (string, error) {
 
 // ask sends one of the four-letter words that ZooKeeper answers to without a session.
 func (z *ZooKeeper) ask(word string) (string, error) {
-	conn, err := net.DialTimeout("tcp", z.Addr, askLimit)
+	ctx, cancel := context.WithTimeout(context.Background(), askLimit)
+	defer cancel()
+	conn, err := z.host.Dial(ctx, "tcp", z.Addr)
 	if err != nil {
 		return "", err
 	}

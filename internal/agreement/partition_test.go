@@ -1,0 +1,142 @@
+package agreement
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gomodule/redigo/redis"
+
+	"github.com/understudy/understudy/internal/testcluster"
+	"github.com/understudy/understudy/topology"
+)
+
+func TestAMemberThatIsCutFromTheMasterAloneHasNobodyPromotedAndTellsItsClients(t *testing.T) {
+	const hold = 2 * time.Second
+	for name, choose := range whoLeadsAndWhoDoesNot {
+		t.Run(name, func(t *testing.T) {
+			s := start(t, options{machines: true, args: append([]string{"--hold-timeout=" + hold.String()}, swift...)})
+			before := s.agree()
+			victim := choose(s, before)
+			others := s.without(victim)
+			l := startLoad(s, others...)
+			conn := s.dial(victim)
+			_, err := conn.Do("INCR", "cut")
+			must(t, err)
+			heal := s.machines.cut(of(s.machines, victim), of(s.machines, before.master))
+
+			// Nobody fences a master that all others reach, so nothing but the silence of the network tells the client.
+			if r, err := conn.Do("INCR", "cut"); !isUnknown(err) {
+				t.Errorf("a write that was on the way to the master is answered %v, %v", r, err)
+			}
+			var refusal redis.Error
+			if r, err := conn.Do("INCR", "cut"); !errors.As(err, &refusal) || !strings.HasPrefix(string(refusal), "MASTERDOWN ") {
+				t.Errorf("a write after the hold-timeout is answered %v, %v", r, err)
+			}
+			if v, err := redis.String(conn.Do("GET", "fixed")); v != "value" || err != nil {
+				t.Errorf("a read is answered %q, %v", v, err)
+			}
+			l.progress(stage, others...)
+			heal()
+			testcluster.WaitFor(t, "a write through the victim", func() bool {
+				n, err := redis.Int(conn.Do("INCR", "cut"))
+				if n > 3 {
+					t.Fatalf("the counter is %d", n)
+				}
+				return err == nil
+			})
+			if now := s.agree(); now != before {
+				t.Errorf("epoch %d with master %s led by %s, after %d with %s led by %s", now.epoch, now.master.Addr, now.leader.id,
+					before.epoch, before.master.Addr, before.leader.id)
+			}
+			l.progress(stage, others...)
+			l.end(0)
+		})
+	}
+}
+
+// whoLeadsAndWhoDoesNot choose a member.
+var whoLeadsAndWhoDoesNot = map[string]func(*system, truth) *member{
+	"the leader": func(_ *system, now truth) *member { return now.leader },
+	"a follower": func(s *system, now truth) *member { return s.without(now.leader)[0] },
+}
+
+func TestAMasterThatIsCutFromItsReplicasGoesOn(t *testing.T) {
+	s := start(t, options{machines: true, args: append([]string{"--max-lag-time=2s"}, patient...)})
+	l := startLoad(s)
+	l.progress(stage, s.members...)
+	before := s.agree()
+	heal := s.machines.cut(of(s.machines, before.master), of(s.machines, s.cluster.Replicas()...))
+	s.awaitInfo("replicas_online", "0", s.members...)
+	l.progress(stage, s.members...)
+	heal()
+	if now := s.agree(); now != before {
+		t.Errorf("epoch %d with master %s, after %d with %s", now.epoch, now.master.Addr, before.epoch, before.master.Addr)
+	}
+	l.progress(stage, s.members...)
+	l.end(0)
+}
+
+func TestNobodyWritesToAMasterThatIsLostTogetherWithAMemberOnceAnotherIsMade(t *testing.T) {
+	for name, choose := range whoLeadsAndWhoDoesNot {
+		t.Run(name, func(t *testing.T) {
+			s := start(t, options{machines: true, args: patient})
+			h := s.watch()
+			l := startLoad(s)
+			l.progress(stage, s.members...)
+			before := s.agree()
+			victim := choose(s, before)
+			others := s.without(victim)
+			seen := h.length()
+			// With a ZooKeeper server on the same machine, the member has somebody to talk to.
+			lost := append(of(s.machines, victim), of(s.machines, before.master)...)
+			lost = append(lost, of(s.machines, s.ensemble.Servers[0])...)
+			heal := s.machines.cut(lost, s.machines.rest(lost))
+			made := h.await("the choice of a new master", seen, func(st *topology.State) bool {
+				return st.Epoch > before.epoch && st.Phase == topology.Promoting
+			})
+			l.progress(stage, others...)
+			if last := l.lastWrite(victim); !last.Before(made.at) {
+				t.Errorf("a write through the member that is lost was acknowledged %v after the choice of a new master", last.Sub(made.at))
+			}
+			s.awaitHeld(victim)
+			heal()
+			l.progress(stage, s.members...)
+			if now := s.agree(); now.epoch != before.epoch+1 || now.master == before.master || now.leader == victim {
+				t.Errorf("epoch %d with master %s led by %s, after %d with %s led by %s", now.epoch, now.master.Addr, now.leader.id,
+					before.epoch, before.master.Addr, before.leader.id)
+			}
+			l.end(1)
+		})
+	}
+}
+
+func TestClientsSeeNothingWhenTheLeaderOfZooKeeperIsCutFromItsFollowers(t *testing.T) {
+	s := start(t, options{machines: true, args: patient})
+	l := startLoad(s)
+	l.progress(stage, s.members...)
+	before := s.agree()
+	leader, err := s.ensemble.Leader()
+	must(t, err)
+	var followers []*testcluster.ZooKeeper
+	for _, z := range s.ensemble.Servers {
+		if z != leader {
+			followers = append(followers, z)
+		}
+	}
+	heal := s.machines.cut(of(s.machines, leader), of(s.machines, followers...))
+	testcluster.WaitFor(t, "another leader of ZooKeeper", func() bool {
+		now, err := s.ensemble.Leader()
+		return err == nil && now != leader
+	})
+	s.awaitGrant("lease", s.members...)
+	l.progress(stage, s.members...)
+	heal()
+	if now := s.agree(); now.epoch != before.epoch || now.master != before.master {
+		t.Errorf("epoch %d with master %s, after %d with %s", now.epoch, now.master.Addr, before.epoch, before.master.Addr)
+	}
+	l.progress(stage, s.members...)
+	l.end(0)
+	t.Logf("longest gap %v", l.longestGap())
+}
