@@ -317,6 +317,7 @@ func (s *situation) promoted(n node) *topology.State {
 }
 
 func (s *situation) write(next *topology.State, why string) action {
+	next.NumberRuns(s.state)
 	return action{deed: deedWrite, epoch: s.state.Epoch, next: next, why: why}
 }
 

@@ -279,5 +279,6 @@ func (d *Discovery) State(cfg Config) *topology.State {
 		}
 	}
 	sortNodes(s)
+	s.NumberRuns(nil)
 	return s
 }

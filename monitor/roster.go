@@ -97,6 +97,7 @@ func (s *situation) roster(next *topology.State) *topology.State {
 		}
 	}
 	sortNodes(next)
+	next.NumberRuns(s.state)
 	return next
 }
 

@@ -98,6 +98,7 @@ func (w *world) populate(master string, replicas, members []string) {
 		w.nodes[r] = node{info: info{RunID: r + "-run1", Role: roleReplica, Master: master, LinkUp: true,
 			ReplID: "H1", Offset: 1000, Priority: 100}}
 	}
+	w.state.NumberRuns(nil)
 	for _, id := range members {
 		w.members = append(w.members, topology.Member{ID: id})
 	}

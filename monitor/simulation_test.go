@@ -38,7 +38,8 @@ type simulation struct {
 	*world
 	rng     *rand.Rand
 	log     []string
-	process int // number of the next process
+	process int               // number of the next process
+	runs    map[uint32]string // what the numbers of runs have meant
 }
 
 func (s *simulation) note(format string, args ...any) {
@@ -50,7 +51,7 @@ func (s *simulation) run() string {
 	replicas := []string{"r1", "r2", "r3"}[:s.rng.IntN(4)]
 	members := []string{"a", "b", "c"}[:1+s.rng.IntN(3)]
 	s.populate("m", replicas, members)
-	s.process = 2
+	s.process, s.runs = 2, map[uint32]string{}
 	for range 40 {
 		s.disturb()
 		if broken := s.steps(); broken != "" {
@@ -221,6 +222,12 @@ func (s *simulation) checkWrite(next *topology.State) string {
 	}
 	if len(nodesOf(next)) != len(nodesOf(was)) {
 		return "a node was lost or made up"
+	}
+	for _, n := range nodesOf(next) {
+		if run, used := s.runs[n.Run]; n.RunID != "" && (n.Run == 0 || used && run != n.RunID) {
+			return fmt.Sprintf("the run %s of %s has the number %d, which was that of run %q", n.RunID, n.Addr, n.Run, run)
+		}
+		s.runs[n.Run] = n.RunID
 	}
 	type way struct{ from, to topology.Phase }
 	grown := next.Epoch - was.Epoch

@@ -33,6 +33,9 @@ type Node struct {
 	ReplID string `json:"repl_id,omitempty"`
 	// Announced is the address by which the other nodes reach this one, where it is not Addr (NAT, host names).
 	Announced string `json:"announced,omitempty"`
+
+	// Run is the number of the run RunID, 1 to MaxRun; 0 while it has none. See NumberRuns.
+	Run uint32 `json:"run,omitempty"`
 }
 
 // Health says whether a replica may serve reads, and if not, why.
@@ -84,6 +87,9 @@ type State struct {
 	Paused      *Paused   `json:"paused,omitempty"`  // nil: the leader acts
 	Outcome     *Outcome  `json:"outcome,omitempty"` // of the last request that this State or an earlier one met
 	Recent      []Change  `json:"recent,omitempty"`  // the latest unplanned changes of master, oldest first
+
+	// Runs is the number that a run of a node was given last; 0 before the first.
+	Runs uint32 `json:"runs,omitempty"`
 
 	// Electors are the only members that may lead from this State to the next, sorted by id, at most MaxElectors. Where
 	// there are none, any member may, and no member writes without ZooKeeper.

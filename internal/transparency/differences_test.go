@@ -28,6 +28,24 @@ func fields(frame string) string {
 	return replace(`^[$=]\d+`, "text")(replace(`[=:][^ \r\n]*`, "=")(frame))
 }
 
+const scanOrder = "the cursor also says which node it belongs to, and each node has an order of its own"
+
+// scanned drops the cursor of a reply to a scan, unless it is 0, and the order of the elements.
+func scanned(frame string) string {
+	rest, array := strings.CutPrefix(frame, "*2\r\n$")
+	if !array {
+		return frame
+	}
+	_, rest, _ = strings.Cut(rest, "\r\n")
+	cursor, rest, _ := strings.Cut(rest, "\r\n")
+	if cursor != "0" {
+		cursor = "N"
+	}
+	lines := strings.Split(rest, "\r\n")
+	slices.Sort(lines)
+	return cursor + strings.Join(lines, " ")
+}
+
 // differences are all that is allowed. Everything else must be the same bytes.
 var differences = []difference{
 	{"HELLO", "the id is the client's number at the proxy", replace(`id\r\n:\d+`, "id\r\n:N")},
@@ -56,6 +74,7 @@ var differences = []difference{
 	{"MEMORY", "memory of the server at that moment", func(frame string) string { return frame[:1] }},
 	{"ACL LOG", "times and ids, and the client described is a connection of the proxy", func(string) string { return "a list" }},
 	{"ROLE", "the replication offset grows", replace(`\d+`, "N")},
+	{"SCAN", scanOrder, scanned}, {"HSCAN", scanOrder, scanned}, {"SSCAN", scanOrder, scanned}, {"ZSCAN", scanOrder, scanned},
 	{"COMMAND", "the order in which a server lists its commands and their subcommands changes from call to call", func(frame string) string {
 		lines := strings.Split(frame, "\r\n")
 		slices.Sort(lines)

@@ -24,6 +24,7 @@ func (fixedAdmin) Proxy(_ [][]byte, _ int, _ string, done func([]byte)) { done([
 
 // front is a proxy in front of a cluster, under a State that the test writes.
 type front struct {
+	runs    []string // addresses by the number of the run, less one
 	t       testing.TB
 	cluster *testcluster.Cluster
 	coord   *topology.Local
@@ -71,14 +72,22 @@ func newFront(t testing.TB, cluster *testcluster.Cluster, change func(*proxy.Con
 // publish replaces the State by s with this master and these replicas, all online.
 func (f *front) publish(s *topology.State, master *testcluster.Redis, replicas ...*testcluster.Redis) {
 	f.t.Helper()
-	s.Format, s.Cluster, s.Master = topology.Format, "test", topology.Node{Addr: master.Addr}
+	s.Format, s.Cluster, s.Master = topology.Format, "test", topology.Node{Addr: master.Addr, Run: f.run(master)}
 	for _, r := range replicas {
-		s.Replicas = append(s.Replicas, topology.Replica{Node: topology.Node{Addr: r.Addr}, Health: topology.Online, Priority: 100})
+		s.Replicas = append(s.Replicas, topology.Replica{Node: topology.Node{Addr: r.Addr, Run: f.run(r)}, Health: topology.Online, Priority: 100})
 	}
 	slices.SortFunc(s.Replicas, func(a, b topology.Replica) int { return cmp.Compare(a.Addr, b.Addr) })
 	if err := f.coord.Update(context.Background(), f.coord.Snapshot().Version, s); err != nil {
 		f.t.Fatal(err)
 	}
+}
+
+// run is the number of a node's run: no node is restarted.
+func (f *front) run(node *testcluster.Redis) uint32 {
+	if !slices.Contains(f.runs, node.Addr) {
+		f.runs = append(f.runs, node.Addr)
+	}
+	return uint32(1 + slices.Index(f.runs, node.Addr))
 }
 
 // master is the node that was master in the beginning.

@@ -28,7 +28,10 @@ type attachment struct {
 }
 
 // large is what a frame that arrives in parts was found to be at its beginning.
-type large struct{ push, ours bool }
+type large struct {
+	push, ours bool
+	scan       []byte // what has come of a reply whose cursor is to be changed; nil for others
+}
 
 // topic is something subscribed to.
 type topic struct {
@@ -42,6 +45,7 @@ type expected struct {
 	verb    string
 	names   []string // not confirmed yet; for an UNSUBSCRIBE from everything, of which nothing is left, one that is empty
 	ours    bool     // the client has not asked, so it is not told
+	scan    bool     // the reply has a cursor in it
 	selects bool     // a SELECT of db
 	db      int
 	request []byte // what to send again if the reply does not come; nil if that could do harm
@@ -63,6 +67,9 @@ func (s *Session) attachFor(cmd *command.Command, args [][]byte, request []byte)
 // passOn sends a request on the attachment's pin.
 func (s *Session) passOn(cmd *command.Command, args [][]byte, request []byte) {
 	s.attach.note(cmd, args, request)
+	if cmd.Class == command.Scan {
+		request = pinnedScan(cmd, args, request)
+	}
 	s.attach.pin.Raw(request)
 	s.env.Stats.Requests++
 }
@@ -73,13 +80,17 @@ func (s *Session) handleAttached(cmd *command.Command, class command.Class, args
 	if a.pin == nil && !s.resubscribe() {
 		return s.attach == nil // closed
 	}
-	beside := s.beside(cmd, class)
-	if (beside || class != command.Subscribe && !a.lasting()) && len(a.expected) > 0 && !a.opaque {
+	beside, foreign := s.beside(cmd, class), foreign(a.pin, cmd, class, args)
+	if (beside || foreign || class != command.Subscribe && !a.lasting()) && len(a.expected) > 0 && !a.opaque {
 		s.draining = true
 		return false
 	}
 	if beside {
 		return s.besideAttachment(cmd, class, args, request)
+	}
+	if foreign {
+		s.emit(errorReply(cursorElsewhere))
+		return true
 	}
 	if !s.env.Pool.Granted() {
 		if s.hold(); s.gaveUp && len(a.expected) == 0 {
@@ -185,6 +196,8 @@ func (a *attachment) plain(cmd *command.Command, args [][]byte, request []byte) 
 		return e
 	}
 	switch cmd.Class {
+	case command.Scan:
+		e.scan = true
 	case command.Session, command.Read, command.MasterRead: // asking twice does no harm
 		e.request = append(e.request, request...)
 	case command.Pinned, command.Transaction:
@@ -205,6 +218,9 @@ func (a *attachment) deliver(s *Session, frame []byte) {
 		key := s.key
 		key.DB = answered.db
 		s.regroup(key)
+	}
+	if answered.scan && !push {
+		frame = s.cursored(a.pin, frame)
 	}
 	a.emit(s, frame, push, answered.ours)
 	a.delivered(s)
@@ -229,9 +245,19 @@ func (a *attachment) deliverPart(s *Session, part []byte, last bool) {
 		if !a.opaque {
 			push, answered := a.match(part, s.key.Proto)
 			a.large.push, a.large.ours = push, answered.ours
+			if answered.scan && !push {
+				a.large.scan = []byte{}
+			}
 		}
 	}
-	a.emit(s, part, a.large.push, a.large.ours)
+	switch {
+	case a.large.scan == nil:
+		a.emit(s, part, a.large.push, a.large.ours)
+	case last:
+		s.emit(s.cursored(a.pin, append(a.large.scan, part...)))
+	default:
+		a.large.scan = append(a.large.scan, part...)
+	}
 	if last {
 		a.large = nil
 		a.delivered(s)

@@ -12,6 +12,7 @@ import (
 type planned struct {
 	size int
 	kind upstream.Kind
+	tag  uint8
 }
 
 // redo is one item of what a lost connection left to do: a request to send again, or a reply that is due.
@@ -164,14 +165,14 @@ func (s *Session) takeBatch(buf []byte) int {
 			break
 		}
 		cmd, class := table.Classify(args)
-		if !s.ordinary(cmd, class) || s.parser.Reencode || n >= largeRequest {
+		if !s.ordinary(cmd, class, args) || s.parser.Reencode || n >= largeRequest {
 			if size == 0 {
 				return s.takeSingle(cmd, class, args, buf, n)
 			}
 			break
 		}
 		dest = max(dest, route(class, s.policy, sticky))
-		s.planned = append(s.planned, planned{n, kindOf(cmd, class)})
+		s.planned = append(s.planned, planned{n, kindOf(cmd, class), tagOf(class)})
 		size += n
 	}
 	if size == 0 {
@@ -185,10 +186,12 @@ func (s *Session) takeBatch(buf []byte) int {
 }
 
 // ordinary reports whether a request is simply forwarded.
-func (s *Session) ordinary(cmd *command.Command, class command.Class) bool {
+func (s *Session) ordinary(cmd *command.Command, class command.Class, args [][]byte) bool {
 	switch class {
-	case command.Read, command.Write, command.MasterRead, command.Scan:
+	case command.Read, command.Write, command.MasterRead:
 		return true
+	case command.Scan:
+		return cursorOf(cmd, args) == 0
 	case command.Session:
 		switch cmd.Name {
 		case "PING":
@@ -209,6 +212,13 @@ func kindOf(cmd *command.Command, class command.Class) upstream.Kind {
 		return upstream.Script
 	}
 	return upstream.Write
+}
+
+func tagOf(class command.Class) uint8 {
+	if class == command.Scan {
+		return tagScan
+	}
+	return tagPlain
 }
 
 // takeSingle takes the request of n bytes at the front of buf, which is special or must be encoded anew.
@@ -235,15 +245,16 @@ func (s *Session) tookAhead() int {
 // handle deals with one request of whatever class. It returns false when that is not possible yet.
 func (s *Session) handle(cmd *command.Command, class command.Class, args [][]byte, request, ahead []byte) bool {
 	dest := route(class, s.policy, s.sticky())
-	if s.ordinary(cmd, class) && (dest != toMaster || len(request) < largeRequest) {
-		one := [1]planned{{len(request), kindOf(cmd, class)}}
+	ordinary := s.ordinary(cmd, class, args)
+	if ordinary && (dest != toMaster || len(request) < largeRequest || class == command.Scan) {
+		one := [1]planned{{len(request), kindOf(cmd, class), tagOf(class)}}
 		return s.dispatch(dest, request, one[:])
 	}
 	if s.outstanding > 0 {
 		s.draining = true
 		return false
 	}
-	if s.ordinary(cmd, class) {
+	if ordinary {
 		return s.sendLarge(cmd, class, request)
 	}
 	if cmd.Name == "POST" || cmd.Name == "HOST:" {
@@ -275,6 +286,8 @@ func (s *Session) handle(cmd *command.Command, class command.Class, args [][]byt
 	switch class {
 	case command.Session:
 		return s.local(cmd, args, request)
+	case command.Scan:
+		return s.scan(cmd, args, request)
 	case command.Info:
 		return s.infoCommand(args, request)
 	case command.Proxy, command.Failover:
@@ -381,7 +394,7 @@ func (s *Session) dispatch(dest destination, requests []byte, plan []planned) bo
 	lane.Append(requests)
 	writes := 0
 	for _, p := range plan {
-		lane.Expect(s, p.kind, tagPlain, p.size, 1)
+		lane.Expect(s, p.kind, p.tag, p.size, 1)
 		if p.kind != upstream.Repeatable {
 			writes++
 		}

@@ -63,6 +63,8 @@ type Env struct {
 	Admin     Admin
 	Sessions  map[*Session]struct{} // those that are open
 	Stats     Stats
+
+	scratch []byte // for a reply that is made anew
 	// Opened and Closed are called when a session begins and ends.
 	Closed func(*Session)
 }

@@ -13,6 +13,7 @@ const (
 	tagPlain   uint8 = iota // copy the reply to the client
 	tagSpecial              // give it to s.await
 	tagQueued               // inside a transaction on a pin
+	tagScan                 // as plain, with the node's run put into the cursor
 )
 
 // unknownResult is the reply to a write of which it cannot be known whether it was applied.
@@ -37,6 +38,9 @@ func (s *Session) Reply(c *upstream.Conn, e *upstream.Entry, frame []byte) {
 	}
 	s.settle(e)
 	s.measure(len(frame))
+	if e.Tag == tagScan {
+		frame = s.cursored(c, frame)
+	}
 	switch {
 	case frame[0] == '-' && s.retry(c, e, frame):
 		s.again(c.Request(nil), bytes.Clone(frame))
@@ -103,7 +107,7 @@ func (s *Session) swamped(c *upstream.Conn) bool {
 
 // Yields implements upstream.Owner.
 func (s *Session) Yields(e *upstream.Entry) bool {
-	return !s.closed && e.Tag == tagPlain && s.writes == 0
+	return !s.closed && (e.Tag == tagPlain || e.Tag == tagScan) && s.writes == 0
 }
 
 // Yield implements upstream.Owner.

@@ -17,7 +17,7 @@ func route(class command.Class, policy Policy, sticky bool) destination {
 	switch {
 	case class == command.Session:
 		return toAny
-	case class != command.Read, policy == MasterOnly:
+	case class != command.Read && class != command.Scan, policy == MasterOnly:
 		return toMaster
 	case sticky && policy != PreferReplica:
 		return toMaster

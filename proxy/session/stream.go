@@ -79,19 +79,22 @@ func (s *Session) Stream(c *upstream.Conn, e *upstream.Entry, part []byte, last 
 // streamMode decides at the beginning of a large reply.
 func (s *Session) streamMode(c *upstream.Conn, e *upstream.Entry) streamMode {
 	switch e.Tag {
-	case tagPlain:
+	case tagPlain, tagScan:
 		if s.mayAskAgain(e) && (len(s.recovered) > 0 || s.swamped(c)) {
 			return skipped
 		}
 		if len(s.recovered) > 0 {
 			return gathered
 		}
+		if e.Tag == tagScan {
+			return gathered // its beginning may still be without the cursor
+		}
 	case tagSpecial:
 		if !s.await.passes || e.Replies > 1 {
 			return gathered
 		}
 	case tagQueued:
-		if s.tx.turning != "" && (s.tx.turning != "EXEC" || len(s.tx.selects) > 0) {
+		if s.tx.turning != "" && (s.tx.turning != "EXEC" || len(s.tx.selects)+len(s.tx.scans) > 0) {
 			return gathered
 		}
 	}

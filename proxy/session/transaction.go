@@ -3,6 +3,7 @@ package session
 import (
 	"bytes"
 	"strconv"
+	"strings"
 
 	"github.com/understudy/understudy/proxy/command"
 	"github.com/understudy/understudy/proxy/upstream"
@@ -28,6 +29,8 @@ type transaction struct {
 	kept    []byte     // MULTI and what was queued since
 	keeping bool       // kept is complete
 	selects []selected // SELECTs among what was queued
+	scans   []int      // the places of scans in the reply to EXEC
+	scan    []byte     // one outside of MULTI, as the client sent it
 	db      int        // that a SELECT outside of MULTI moves to, once it is answered
 
 	blocking bool // the last command sent, outside of MULTI, may block
@@ -47,7 +50,7 @@ func (tx *transaction) turns(cmd *command.Command) bool {
 	case "UNWATCH", "SELECT":
 		return !tx.multi
 	}
-	return false
+	return cmd.Class == command.Scan && !tx.multi // whose reply is looked at
 }
 
 // begin handles MULTI, WATCH and the like outside of a transaction. A MULTI whose EXEC has already arrived, with
@@ -85,7 +88,8 @@ func (s *Session) begin(cmd *command.Command, request, ahead []byte) bool {
 // handleInTransaction deals with one request while a transaction is under way.
 func (s *Session) handleInTransaction(cmd *command.Command, class command.Class, args [][]byte, request []byte) bool {
 	tx := s.tx
-	if tx.turning != "" || s.outstanding > 0 && (tx.broken || tx.turns(cmd) || s.withoutServer(cmd, class)) {
+	foreign := foreign(s.pin, cmd, class, args)
+	if tx.turning != "" || s.outstanding > 0 && (tx.broken || tx.turns(cmd) || foreign || s.withoutServer(cmd, class)) {
 		s.draining = true
 		return false
 	}
@@ -96,6 +100,9 @@ func (s *Session) handleInTransaction(cmd *command.Command, class command.Class,
 		return s.withoutPin(cmd, class, args, request)
 	case s.withoutServer(cmd, class):
 		return s.besideTransaction(cmd, class, args, request)
+	case foreign:
+		s.refuseQueued(cursorElsewhere)
+		return true
 	case cmd.Name == "EXEC" && tx.refused:
 		s.endTransaction(false)
 		s.emit(errorReply(execAborted))
@@ -188,6 +195,9 @@ func (s *Session) sendQueued(cmd *command.Command, args [][]byte, request []byte
 		kind = upstream.Write
 	case !tx.multi && cmd.Class == command.Write:
 		kind = kindOf(cmd, command.Write)
+	case cmd.Class == command.Scan:
+		tx.scan = append(tx.scan[:0], request...)
+		request = pinnedScan(cmd, args, request)
 	}
 	switch {
 	case tx.turns(cmd):
@@ -199,6 +209,10 @@ func (s *Session) sendQueued(cmd *command.Command, args [][]byte, request []byte
 		if cmd.Name == "SELECT" {
 			tx.selects = append(tx.selects, selected{tx.queued, database(args, s.key.DB)})
 			tx.keeping = false // a SELECT must not enter a lane
+		}
+		if cmd.Class == command.Scan {
+			tx.scans = append(tx.scans, tx.queued)
+			tx.keeping = false // another node has other cursors
 		}
 		tx.keep(request)
 	}
@@ -239,9 +253,14 @@ func (s *Session) replyQueued(c *upstream.Conn, e *upstream.Entry, frame []byte)
 		return
 	}
 	s.measure(len(frame))
-	if e.Kind != upstream.Repeatable && !s.env.Pool.Answerable(c) {
+	switch {
+	case e.Kind != upstream.Repeatable && !s.env.Pool.Answerable(c):
 		s.unknown()
-	} else {
+	case tx.turning == "EXEC" && len(tx.scans) > 0:
+		s.emit(appendClientCursors(nil, frame, c.Run(), tx.scans))
+	case strings.HasSuffix(tx.turning, "SCAN"):
+		s.emit(s.cursored(c, frame))
+	default:
 		s.emit(frame)
 	}
 	if s.closed {
@@ -349,6 +368,8 @@ func (s *Session) lostQueued(e *upstream.Entry, request []byte, sent bool) {
 		s.unknown()
 	case tx.multi && turning == "":
 		s.recover(redo{reply: []byte("+QUEUED\r\n")})
+	case strings.HasSuffix(turning, "SCAN"):
+		s.recover(redo{request: bytes.Clone(tx.scan)})
 	default: // it was not sent, or had no effect that outlives the pin
 		s.recover(redo{request: request})
 	}
@@ -389,7 +410,7 @@ func (s *Session) withoutPin(cmd *command.Command, class command.Class, args [][
 	case !tx.multi: // between WATCH and MULTI
 		return s.handle(cmd, class, args, request, nil)
 	default:
-		if cmd.Name == "SELECT" {
+		if cmd.Name == "SELECT" || class == command.Scan {
 			tx.keeping = false
 		}
 		tx.keep(request)

@@ -84,11 +84,14 @@ func (w *world) poolConfig() upstream.Config {
 	}
 }
 
+// runs are the numbers of the nodes' runs.
+var runs = map[string]uint32{"m": 1, "r1": 2, "r2": 3}
+
 // state publishes a State; the loop hears of it in the next turn.
 func (w *world) state(epoch uint64, phase topology.Phase, master string, replicas ...string) {
-	s := &topology.State{Format: topology.Format, Epoch: epoch, Phase: phase, Master: topology.Node{Addr: master}}
+	s := &topology.State{Format: topology.Format, Epoch: epoch, Phase: phase, Master: topology.Node{Addr: master, Run: runs[master]}}
 	for _, r := range replicas {
-		s.Replicas = append(s.Replicas, topology.Replica{Node: topology.Node{Addr: r}, Health: topology.Online})
+		s.Replicas = append(s.Replicas, topology.Replica{Node: topology.Node{Addr: r, Run: runs[r]}, Health: topology.Online})
 	}
 	if phase != topology.Stable {
 		s.Failover = &topology.Failover{MasterDown: true}

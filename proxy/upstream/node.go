@@ -17,6 +17,7 @@ const (
 type node struct {
 	addr    string
 	runID   string // as the State has it; "" while unknown
+	run     uint32 // its number in State; 0 while it has none
 	master  bool
 	serves  bool // a replica that may serve reads; the master of a stable State
 	latency time.Duration

@@ -193,6 +193,7 @@ func (p *Pool) Fresh(d time.Duration) bool { return p.loop.Now().Sub(p.since) < 
 func (p *Pool) Doubt(c *Conn) {
 	c.node.doubtedUntil = p.loop.Now().Add(replicaDoubt)
 	p.suspect(c.node.addr)
+	p.loop.After(replicaDoubt, p.wake) // those who wait for this very replica
 }
 
 const (
@@ -302,6 +303,7 @@ func (p *Pool) enroll(s *topology.State) {
 		if t.RunID != "" {
 			n.runID = t.RunID
 		}
+		n.run = t.Run
 		n.master, n.serves = master, serves
 		next[t.Addr] = n
 		return n
