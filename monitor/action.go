@@ -92,6 +92,9 @@ func describe(s *topology.State) string {
 	} else if f != nil {
 		fmt.Fprintf(&b, " candidates=%s", strings.Join(f.Candidates, ","))
 	}
+	if f := s.Failover; f != nil && f.Forced {
+		b.WriteString(" forced")
+	}
 	if f := s.Failover; f != nil && f.Aborted != "" {
 		fmt.Fprintf(&b, " given-up=%q", f.Aborted)
 	}
@@ -107,6 +110,12 @@ func describe(s *topology.State) string {
 			unavailable = append(unavailable, n.Addr)
 		}
 		fmt.Fprintf(&b, " replicas=%s unavailable=%s", strings.Join(replicas, ","), strings.Join(unavailable, ","))
+		if d := s.Durable; d != nil {
+			fmt.Fprintf(&b, " durable=%d:%s", d.Acks, holders(d.Holders))
+			if !d.Settled() {
+				fmt.Fprintf(&b, " former=%d:%s", d.FormerAcks, holders(d.Former))
+			}
+		}
 		if len(s.Electors) > 0 {
 			var electors []string
 			for _, e := range s.Electors {

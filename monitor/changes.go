@@ -40,6 +40,7 @@ func (s *situation) changes(next *topology.State) string {
 	if next.Master != s.state.Master {
 		told = append(told, "the process and the history of master "+next.Master.Addr+" are recorded")
 	}
+	told = append(told, s.held(next)...)
 	told = append(told, s.elected(next)...)
 	if len(told) == 0 {
 		return "the list of replicas is put in order"

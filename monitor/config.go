@@ -77,6 +77,10 @@ type Config struct {
 	// much data, and does not take over from a master that is merely silent (0: no time, up to 1 day).
 	FailbackDelay time.Duration
 
+	// WriteAcks is how many replicas must have a write before it is answered as durable, by any member: whoever is promoted
+	// has all of those (0: none is answered so; up to 100).
+	WriteAcks int
+
 	// FenceTimeout is how long the leader waits for a member to acknowledge a fence. After that the member's lease
 	// has run out, so it must not be below 1.05 times the coordinator's lease (10 ms to 1 h).
 	FenceTimeout time.Duration
@@ -169,6 +173,9 @@ func (c *Config) Validate() error {
 	}
 	if c.MaxFailovers < 0 {
 		errs = append(errs, fmt.Errorf("max-failovers is %d: it must be at least 1, or 0 for any number", c.MaxFailovers))
+	}
+	if c.WriteAcks < 0 || c.WriteAcks > 100 {
+		errs = append(errs, fmt.Errorf("write-acks is %d: it must be from 0 to 100", c.WriteAcks))
 	}
 	duration("failover-period", c.FailoverPeriod, time.Second, 30*24*time.Hour)
 	duration("failback-delay", c.FailbackDelay, 0, 24*time.Hour)

@@ -180,6 +180,9 @@ func (s *situation) fencing() []action {
 		return []action{s.nobody("no node can become master: " + strings.Join(unfit, "; "))}
 	}
 	best := fit[0]
+	if why := s.risk(best, s.reading.nodes); why != "" && !s.state.Failover.Forced {
+		return s.awaitHolders(best, why)
+	}
 	next := s.state.Clone()
 	next.Phase = topology.Promoting
 	next.Failover.Choice = best.addr
@@ -313,6 +316,7 @@ func (s *situation) promoted(n node) *topology.State {
 		next.Unavailable = append(next.Unavailable, old)
 	}
 	s.remember(next)
+	s.handOver(next, n)
 	return s.roster(next)
 }
 

@@ -71,7 +71,7 @@ func (l *loop) situation(now time.Time) situation {
 		now: now, state: l.snapshot.State, phaseSince: l.phaseSince, self: l.cfg.ID, absent: l.absent, members: slices.Clone(l.members), listed: l.listed,
 		nodes: make(map[string]node, len(l.records)), aliases: l.aliases, announced: l.announced, peak: l.peak,
 		reading: l.reading, tried: l.tried, requests: l.coord.Requests(), began: l.failovers.began(), rivals: l.rivals(now), guests: l.guests(now),
-		appointed: l.appointed(now),
+		appointed: l.appointed(now), durableFrom: l.counting.from,
 		rules: rules{
 			follow:   l.cfg.Follow,
 			strategy: l.cfg.NodeStrategy, requiredMonitors: l.cfg.RequiredMonitors, noFailover: make(map[string]bool),
@@ -81,6 +81,7 @@ func (l *loop) situation(now time.Time) situation {
 			fenceTimeout: l.cfg.FenceTimeout, retryInterval: l.cfg.RetryInterval,
 			switchoverTime: l.cfg.SwitchoverTimeout,
 			maxFailovers:   l.cfg.MaxFailovers, failoverPeriod: l.cfg.FailoverPeriod, failbackDelay: l.cfg.FailbackDelay,
+			writeAcks: l.cfg.WriteAcks,
 		},
 	}
 	s.rules.forgetAfter = l.cfg.ForgetAfter

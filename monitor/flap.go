@@ -47,6 +47,14 @@ func clock(t time.Time) string { return t.UTC().Format("15:04:05 UTC") }
 
 // holdBack says why a failover to one of fit, which are none that go on, does not begin by itself now; "" if it does.
 func (s *situation) holdBack(fit []candidate) string {
+	// Offsets are read behind the fence; who is missing is known before.
+	if s.state.Durable != nil && fit[0].class != classMaster {
+		if gone, _ := s.missing(s.nodes); len(gone) >= s.state.Durable.Needed() {
+			if why := s.risk(fit[0], s.nodes); why != "" {
+				return why
+			}
+		}
+	}
 	if slices.ContainsFunc(fit, func(c candidate) bool { return c.incumbent }) {
 		return ""
 	}
@@ -90,6 +98,6 @@ func (s *situation) overrule(r topology.Request) []action {
 	next.Epoch++
 	next.Phase = topology.Fencing
 	cause += "; failover asked for by " + r.By
-	next.Failover = &topology.Failover{Cause: cause, MasterDown: masterDown, Candidates: addresses(fit), Request: r.ID, Target: target}
+	next.Failover = &topology.Failover{Cause: cause, MasterDown: masterDown, Candidates: addresses(fit), Request: r.ID, Target: target, Forced: true}
 	return []action{s.write(next, cause)}
 }

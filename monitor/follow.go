@@ -102,7 +102,9 @@ func (s *situation) observed() []action {
 	if m := s.nodes[s.state.Master.Addr]; m.doubted || m.down {
 		return s.bury()
 	}
-	if next := s.roster(s.recognised()); !next.Equal(s.state) {
+	next := s.roster(s.recognised())
+	s.keepHolders(next)
+	if !next.Equal(s.state) {
 		return []action{s.write(next, s.changes(next))}
 	}
 	return nil

@@ -45,6 +45,7 @@ type loop struct {
 	changedAt  time.Time
 	members    []topology.Member
 	listed     time.Time
+	counting   counting
 	absent     map[string]time.Time // electors that were not listed, and since when
 	// membersChanged says that members has changed since it was last asked for.
 	membersChanged bool
@@ -134,6 +135,7 @@ func (l *loop) run(ctx context.Context) {
 		if l.coord.Leading() && (l.membersChanged || l.listed.Before(l.phaseSince) || now.Sub(l.listed) > l.cfg.ProbeInterval) {
 			l.listMembers()
 		}
+		l.counting.judge(l.members, l.listed, now)
 		l.decide(now)
 		l.prune(now)
 		l.report(now)
@@ -190,6 +192,7 @@ func (l *loop) follow(now time.Time) {
 		l.reading = nil
 	}
 	l.failovers.follow(was.State, is.State, now)
+	l.counting.follow(was.State, is, now)
 	for _, n := range nodesOf(is.State) {
 		l.watch(n.Addr)
 	}
@@ -261,7 +264,7 @@ func (l *loop) learn(addr string, rec *record, n info, at time.Time, latency tim
 	if s := l.snapshot.State; s != nil && addr == s.Master.Addr && n.Role == roleMaster && n.ReplID == l.history &&
 		!restarted(s.Master, n) {
 		l.peak = max(l.peak, n.Offset)
-		l.trail.add(n.Offset, at)
+		l.trail.add(n.Offset, at.Add(-latency)) // it was so when it was asked, or later
 	}
 	if rec.node.RunID != n.RunID {
 		// Another process: what else answered as the last one may not be this one.

@@ -41,9 +41,10 @@ func (r *record) learn(n info, at time.Time, latency time.Duration, trail *trail
 	case was.heard.IsZero() || was.LinkUp || was.linkLost.IsZero():
 		r.node.linkLost = at
 	}
-	r.node.lagBytes, r.node.lagTime = 0, 0
+	r.node.lagBytes, r.node.lagTime, r.node.reached = 0, 0, time.Time{}
 	if n.Role == roleReplica {
 		r.node.lagBytes, r.node.lagTime = trail.behind(n.Offset, at)
+		r.node.reached = trail.reached(n.Offset)
 	}
 }
 
@@ -84,11 +85,22 @@ func (t *trail) behind(offset int64, at time.Time) (int64, time.Duration) {
 		return 0, 0
 	}
 	// It has everything up to the newest mark that it has reached; that is how old its data may be.
-	reached := t.marks[0]
+	reached := t.reached(offset)
+	if reached.IsZero() {
+		reached = t.marks[0].at
+	}
+	return t.last.offset - offset, at.Sub(reached)
+}
+
+// reached returns the latest moment of which one that is at offset has everything; zero if that is not known.
+func (t *trail) reached(offset int64) (at time.Time) {
+	if len(t.marks) > 0 && offset >= t.last.offset {
+		return t.last.at
+	}
 	for _, m := range t.marks {
 		if m.offset <= offset {
-			reached = m
+			at = m.at
 		}
 	}
-	return t.last.offset - offset, at.Sub(reached.at)
+	return at
 }

@@ -127,6 +127,8 @@ func (s *situation) answerMeanwhile() []action {
 	for _, r := range s.requests {
 		switch {
 		case r.Answer != "" || r.ID == f.Request:
+		case r.Kind == topology.Switchover && r.Force && s.state.Phase == topology.Fencing && !f.Forced && !f.Planned && s.state.Durable != nil:
+			// It may be what a failover that waits for holders of durable writes is waiting for.
 		case r.Kind == topology.Switchover:
 			actions = append(actions, s.answer(r, topology.Refused, fmt.Sprintf("a change of master is under way since epoch %d: %s", s.state.Epoch, f.Cause)))
 		case r.Kind != topology.Abort:

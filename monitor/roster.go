@@ -20,6 +20,7 @@ func (s *situation) keep() []action {
 	}
 	var actions []action
 	next := s.roster(s.recognised())
+	s.keepHolders(next)
 	s.elect(next)
 	if !next.Equal(s.state) {
 		actions = append(actions, s.write(next, s.changes(next)))

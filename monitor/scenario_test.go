@@ -26,6 +26,8 @@ import (
 //	ask switchover target=r1 force timeout=1s by=a           somebody asks the leader for something
 //	fail swap m times=1                                      the master cannot hand over
 //	swapped                                                  the servers have exchanged their parts, and no leader has seen it
+//	acks 2                                                   write-acks changes
+//	counted                                                  all members count by the holders that the State names
 //	sentinel r1                                              Sentinels tell one another that r1 is master
 //	after 2s                                                 time passes
 //
@@ -66,6 +68,8 @@ type world struct {
 	requests  []topology.Request
 	changing  time.Time // since when the failover under way is
 	classic   bool      // the servers have no FAILOVER
+
+	durableFrom time.Time // since when members count by the holders in the State; zero: some do not yet
 }
 
 // emptyWorld is one without nodes, at the beginning of 2026.
@@ -136,6 +140,8 @@ func newWorld(t *testing.T, d *datadriven.TestData) *world {
 			w.rules.follow = true
 		case "classic":
 			w.classic = true
+		case "acks":
+			w.rules.writeAcks = atoi(t, arg.Vals[0])
 		case "rivals":
 			w.rivals = arg.Vals
 		case "strategy":
@@ -185,6 +191,10 @@ func (w *world) obey(t *testing.T, d *datadriven.TestData) {
 		clear(w.tried)
 	case "ask":
 		w.ask(t, d)
+	case "counted": // all members know the holders that the State names
+		w.durableFrom = w.now
+	case "acks":
+		w.rules.writeAcks = atoi(t, d.CmdArgs[0].Key)
 	case "sentinel":
 		w.appointed = d.CmdArgs[0].Key
 	case "swapped": // by the servers alone, while no leader looked
@@ -355,11 +365,14 @@ func (w *world) situation() situation {
 		self:  w.leader,
 		began: w.changing, requests: w.requests,
 		now: w.now, state: w.state, phaseSince: w.began, listed: w.now, nodes: make(map[string]node),
-		aliases: map[string]string{}, announced: w.announced, peak: w.peak, reading: w.reading, tried: w.tried, rivals: w.rivals, appointed: w.appointed, rules: w.rules,
+		aliases: map[string]string{}, announced: w.announced, peak: w.peak, reading: w.reading, durableFrom: w.durableFrom, tried: w.tried, rivals: w.rivals, appointed: w.appointed, rules: w.rules,
 	}
 	for addr, n := range w.nodes {
 		n.heard = w.now
 		_, n.down = w.downFor[addr][w.leader]
+		if m := w.nodes[w.state.Master.Addr]; n.Role == roleReplica && n.LinkUp && n.ReplID == m.ReplID && n.Offset >= m.Offset {
+			n.reached = w.now
+		}
 		s.nodes[addr] = n
 	}
 	for _, m := range w.members {
@@ -418,6 +431,9 @@ func (w *world) carryOut(a action) string {
 		}
 		if a.next.Master.ReplID != w.state.Master.ReplID {
 			w.peak = 0
+		}
+		if !same(w.state.Durable, a.next.Durable) {
+			w.durableFrom = time.Time{}
 		}
 		w.state = a.next
 		return ""

@@ -16,6 +16,7 @@ type node struct {
 
 	lagBytes     int64         // behind the master, by the last offsets of both
 	lagTime      time.Duration // how long ago the master was where this replica is
+	reached      time.Time     // it has all that the master had then; zero: not known
 	linkLost     time.Time     // when the link was first seen down; zero while it is up
 	advancedFrom time.Time     // the older of the last two readings between which the offset grew
 	advancedTo   time.Time     // the newer
@@ -63,6 +64,7 @@ type rules struct {
 	maxFailovers     int
 	failoverPeriod   time.Duration
 	failbackDelay    time.Duration
+	writeAcks        int
 }
 
 // situation is everything that decide looks at. It is built anew for each decision and belongs to it.
@@ -83,9 +85,11 @@ type situation struct {
 	reading    *reading             // the last one, nil if none
 	tried      map[step]attempt
 	rivals     []string // who else looks after the nodes without agreeing with us; see company
-	appointed  string   // the master that Sentinels tell of; "": none do
-	guests     []string // who looks after them besides, and holds back because of us
-	rules      rules
+	// durableFrom is since when every member counts by state's Durable, and by no earlier one; zero: not known.
+	durableFrom time.Time
+	appointed   string   // the master that Sentinels tell of; "": none do
+	guests      []string // who looks after them besides, and holds back because of us
+	rules       rules
 
 	verdicts map[string]verdict // of members; filled in by decide
 }

@@ -46,9 +46,10 @@ type NodeView struct {
 // Member is one Understudy process as the others see it.
 type Member struct {
 	ID      string     `json:"id"`
-	Addr    string     `json:"addr"`    // where its admin commands are answered
-	Applied uint64     `json:"applied"` // the epoch it routes under
-	Fenced  uint64     `json:"fenced"`  // the newest epoch whose fence it has acknowledged: nothing is in flight to the old master
+	Addr    string     `json:"addr"`              // where its admin commands are answered
+	Applied uint64     `json:"applied"`           // the epoch it routes under
+	Version int64      `json:"version,omitempty"` // of the State that it knows
+	Fenced  uint64     `json:"fenced"`            // the newest epoch whose fence it has acknowledged: nothing is in flight to the old master
 	View    []NodeView `json:"view"`
 	Leads   bool       `json:"-"` // filled in by Members
 

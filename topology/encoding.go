@@ -73,6 +73,9 @@ func (s *State) Validate() error {
 	if err := validateElectors(s.Electors); err != nil {
 		return err
 	}
+	if err := s.Durable.validate(); err != nil {
+		return err
+	}
 	return s.validateNodes()
 }
 

@@ -130,8 +130,8 @@ func (l *Local) Members(context.Context) ([]Member, error) {
 	m := l.member
 	m.Leads = true
 	m.View = slices.Clone(m.View)
-	if s := l.current.Load().State; s != nil {
-		m.Applied = s.Epoch
+	if known := l.current.Load(); known.State != nil {
+		m.Applied, m.Version = known.State.Epoch, known.Version
 	}
 	return []Member{m}, nil
 }

@@ -70,6 +70,9 @@ type Failover struct {
 	Target  string        `json:"target,omitempty"`  // the address that is to become master
 	Timeout time.Duration `json:"timeout,omitempty"` // it is given up this long after its fence, in ns; 0: as the leader is configured
 	Aborted string        `json:"aborted,omitempty"` // why it was given up: the old master is made sure of again
+
+	// Forced: somebody has asked for it although durable writes may be lost.
+	Forced bool `json:"forced,omitempty"`
 }
 
 // State is what all members agree on. It is a value: it is replaced as a whole and never edited in place, so a
@@ -94,6 +97,9 @@ type State struct {
 	// Electors are the only members that may lead from this State to the next, sorted by id, at most MaxElectors. Where
 	// there are none, any member may, and no member writes without ZooKeeper.
 	Electors []Elector `json:"electors,omitempty"`
+
+	// Durable is what durable writes rest on; nil where none are answered.
+	Durable *Durable `json:"durable,omitempty"`
 }
 
 // Clone returns a deep copy, from which the next State is made.
@@ -103,6 +109,7 @@ func (s *State) Clone() *State {
 	c.Unavailable = slices.Clone(s.Unavailable)
 	c.Recent = slices.Clone(s.Recent)
 	c.Electors = slices.Clone(s.Electors)
+	c.Durable = s.Durable.Clone()
 	if s.Failover != nil {
 		f := *s.Failover
 		f.Candidates = slices.Clone(f.Candidates)

@@ -333,7 +333,8 @@ func (z *ZooKeeper) unwritten() (data []byte, number uint64, fresh bool) {
 	z.mu.Lock()
 	defer z.mu.Unlock()
 	m := z.member
-	m.Applied = z.current.Load().epoch()
+	known := z.current.Load()
+	m.Applied, m.Version = known.epoch(), known.Version
 	m.Lease = z.Lease()
 	data, err := json.Marshal(m)
 	if err != nil {
