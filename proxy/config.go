@@ -55,7 +55,7 @@ func Defaults() Config {
 		Loops:          1,
 		MaxClients:     10000,
 		ClientName:     "understudy",
-		HoldTimeout:    10 * time.Second,
+		HoldTimeout:    15 * time.Second,
 		DrainTimeout:   time.Second,
 		ReadAfterWrite: time.Second,
 		KeepAlive:      300 * time.Second,

@@ -79,6 +79,7 @@ func (o *options) settings() checkup.Settings {
 	s := checkup.Settings{StallAfter: o.StallAfter, HoldTimeout: o.HoldTimeout, NoFailover: o.NoFailover, Following: o.Failover == "off"}
 	if o.Zookeeper != "" {
 		s.Coordinated = o.Cluster
+		s.LeaderLoss = o.ZookeeperSessionTimeout + o.ZookeeperTick // servers end a session at the end of a tick
 	}
 	return s
 }

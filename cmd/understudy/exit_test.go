@@ -191,7 +191,7 @@ func TestHelpAndVersionEndWell(t *testing.T) {
 		{nil, "Usage: understudy <command>"},
 		{[]string{"--help"}, "Usage: understudy <command>"},
 		{[]string{"help"}, "Usage: understudy <command>"},
-		{[]string{"help", "run"}, "--hold-timeout=10s"},
+		{[]string{"help", "run"}, "--hold-timeout=15s"},
 		{[]string{"run", "--help"}, "UNDERSTUDY_HOLD_TIMEOUT"},
 		{[]string{"version"}, "understudy "},
 	} {

@@ -47,6 +47,7 @@ func unmoved(t testing.TB, c *testcluster.Cluster) {
 }
 
 func TestTwoUnderstudiesThatDoNotAgreePromoteNobodyAndSayWhatToDo(t *testing.T) {
+	t.Parallel()
 	c := testcluster.New(t, 2)
 	a, b := alone(t, "a", c.Nodes[0].Addr), alone(t, "b", c.Nodes[0].Addr)
 	a.said(t, "operator needed", "the Understudy default:b", "give every Understudy of these nodes the same --zookeeper and --cluster")
@@ -61,6 +62,7 @@ func TestTwoUnderstudiesThatDoNotAgreePromoteNobodyAndSayWhatToDo(t *testing.T) 
 }
 
 func TestMembersOfTwoClustersInOneZooKeeperPromoteNobodyOnNodesThatBothLookAfter(t *testing.T) {
+	t.Parallel()
 	ensemble := shared.get(t)
 	c := testcluster.New(t, 2)
 	hosts := strings.Join(ensemble.Hosts(), ",")
@@ -82,6 +84,7 @@ func TestMembersOfTwoClustersInOneZooKeeperPromoteNobodyOnNodesThatBothLookAfter
 }
 
 func TestAnUnderstudyBySideOfThoseThatAgreeHoldsBackAndTheyDoNot(t *testing.T) {
+	t.Parallel()
 	c := testcluster.New(t, 2)
 	args := append([]string{"--zookeeper=" + strings.Join(shared.get(t).Hosts(), ",") + "/beside"}, swift...)
 	a := alone(t, "a", c.Nodes[0].Addr, args...)
@@ -101,6 +104,7 @@ func TestAnUnderstudyBySideOfThoseThatAgreeHoldsBackAndTheyDoNot(t *testing.T) {
 }
 
 func TestASentinelOnTheNodesKeepsAnUnderstudyFromPromotingAndItSaysWhatToDo(t *testing.T) {
+	t.Parallel()
 	c := testcluster.New(t, 2)
 	// One of three that is needed, so that Sentinel does nothing either.
 	sentinels := testcluster.NewSentinels(t, 3, c.Nodes[0], 2, time.Minute)

@@ -17,6 +17,7 @@ import (
 var patient = append([]string{"--hold-timeout=60s"}, swift...)
 
 func TestWritesGoOnWithoutZooKeeper(t *testing.T) {
+	t.Parallel()
 	s, l := startSafe(t)
 	before := s.agree()
 	gone := s.loseZooKeeper()
@@ -42,6 +43,7 @@ func TestWritesGoOnWithoutZooKeeper(t *testing.T) {
 }
 
 func TestNobodyIsPromotedWithoutZooKeeperAndSomebodyIsWhenItIsBack(t *testing.T) {
+	t.Parallel()
 	s, l := startSafe(t)
 	before := s.agree()
 	gone := s.loseZooKeeper()
@@ -64,6 +66,7 @@ func TestNobodyIsPromotedWithoutZooKeeperAndSomebodyIsWhenItIsBack(t *testing.T)
 }
 
 func TestWithoutZooKeeperTheDeathOfAMemberThatMayLeadStopsTheWritesOfTheOthers(t *testing.T) {
+	t.Parallel()
 	s, l := startSafe(t)
 	gone := s.loseZooKeeper()
 	s.awaitGrant("failsafe", s.members...)
@@ -146,6 +149,7 @@ func (m *member) event(begins string) (found string, err error) {
 
 // A newcomer is the case for which the members ask those that may lead, and not those that they happen to know.
 func TestANewcomerThatReachesZooKeeperPromotesNobodyWhileTheOthersWriteWithoutIt(t *testing.T) {
+	t.Parallel()
 	s := start(t, options{relays: true, args: patient})
 	s.awaitElectors(len(s.members), s.members...)
 	old := s.members
@@ -194,6 +198,7 @@ func TestANewcomerThatReachesZooKeeperPromotesNobodyWhileTheOthersWriteWithoutIt
 }
 
 func TestAProcessThatStartsWithoutZooKeeperEndsAndDisturbsNobody(t *testing.T) {
+	t.Parallel()
 	s, l := startSafe(t)
 	s.loseZooKeeper()
 	s.awaitGrant("failsafe", s.members...)

@@ -9,6 +9,7 @@ import (
 )
 
 func TestAllMembersFollowAnOperatorThroughZooKeeper(t *testing.T) {
+	t.Parallel()
 	s := start(t, options{args: append([]string{"--failover=off"}, swift...)})
 	l := startLoad(s)
 	l.progress(stage, s.members...)
@@ -39,6 +40,7 @@ func TestAllMembersFollowAnOperatorThroughZooKeeper(t *testing.T) {
 }
 
 func TestAllMembersFollowSentinelThroughZooKeeper(t *testing.T) {
+	t.Parallel()
 	s := start(t, options{args: append([]string{"--failover=off"}, swift...)})
 	sentinels := testcluster.NewSentinels(t, 3, s.cluster.Nodes[0], 2, 500*time.Millisecond)
 	l := startLoad(s)

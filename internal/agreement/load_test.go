@@ -31,6 +31,8 @@ const (
 type load struct {
 	s       *system
 	clients []*client
+	patient time.Duration // how long progress is waited for
+	excused *member       // its clients may be without answers for any time
 	stop    chan struct{}
 	running sync.WaitGroup
 }
@@ -62,7 +64,7 @@ func startLoad(s *system, members ...*member) *load {
 	if len(members) == 0 {
 		members = s.alive()
 	}
-	l := &load{s: s, stop: make(chan struct{})}
+	l := &load{s: s, patient: 15 * time.Second, stop: make(chan struct{})}
 	number := loads.Add(1)
 	for _, m := range members {
 		for i := range writers + readers {
@@ -183,7 +185,7 @@ func (l *load) progressOf(n int64, cond func(*client) bool) {
 			targets[c] = c.done.Load() + n
 		}
 	}
-	testcluster.WaitFor(l.s.t, "progress of the clients", func() bool {
+	testcluster.WaitWithin(l.s.t, l.patient, "progress of the clients", func() bool {
 		for c, target := range targets {
 			if c.done.Load() < target && !c.failed.Load() {
 				return false
@@ -216,6 +218,21 @@ func (l *load) lastWrite(m *member) (last time.Time) {
 		}
 	}
 	return last
+}
+
+// countersOn returns what one node has of the clients' counters, whatever its part is.
+func (l *load) countersOn(n *testcluster.Redis) map[string]string {
+	l.s.t.Helper()
+	counters := map[string]string{}
+	for _, c := range l.clients {
+		if isReader(c) {
+			continue
+		}
+		v, err := redis.String(n.Do("GET", c.key))
+		must(l.s.t, err)
+		counters[c.key] = v
+	}
+	return counters
 }
 
 // end stops the clients and checks what they saw while the master was lost that many times. Without a loss nothing may

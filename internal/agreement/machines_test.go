@@ -6,6 +6,7 @@ import (
 	"net"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/understudy/understudy/internal/testcluster"
 )
@@ -70,11 +71,11 @@ func (m *machines) cluster() *testcluster.Cluster {
 	return c
 }
 
-// ensemble starts three ZooKeeper servers.
-func (m *machines) ensemble() *testcluster.Ensemble {
+// ensemble starts three ZooKeeper servers; a tick of 0 is a short one.
+func (m *machines) ensemble(tick time.Duration) *testcluster.Ensemble {
 	m.t.Helper()
 	hosts := []*testcluster.Host{m.add(), m.add(), m.add()}
-	e, err := testcluster.StartEnsemble(context.Background(), len(hosts), testcluster.ZooKeeperOptions{Hosts: hosts})
+	e, err := testcluster.StartEnsemble(context.Background(), len(hosts), testcluster.ZooKeeperOptions{Hosts: hosts, Tick: tick})
 	must(m.t, err)
 	m.t.Cleanup(func() {
 		for _, z := range e.Servers {

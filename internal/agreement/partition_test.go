@@ -2,6 +2,8 @@ package agreement
 
 import (
 	"errors"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -12,47 +14,49 @@ import (
 	"github.com/understudy/understudy/topology"
 )
 
-func TestAMemberThatIsCutFromTheMasterAloneHasNobodyPromotedAndTellsItsClients(t *testing.T) {
-	const hold = 2 * time.Second
-	for name, choose := range whoLeadsAndWhoDoesNot {
-		t.Run(name, func(t *testing.T) {
-			s := start(t, options{machines: true, args: append([]string{"--hold-timeout=" + hold.String()}, swift...)})
-			before := s.agree()
-			victim := choose(s, before)
-			others := s.without(victim)
-			l := startLoad(s, others...)
-			conn := s.dial(victim)
-			_, err := conn.Do("INCR", "cut")
-			must(t, err)
-			heal := s.machines.cut(of(s.machines, victim), of(s.machines, before.master))
+// The parts of a test have one system, one after the other: what is left of one cut is what the next one meets.
 
-			// Nobody fences a master that all others reach, so nothing but the silence of the network tells the client.
-			if r, err := conn.Do("INCR", "cut"); !isUnknown(err) {
-				t.Errorf("a write that was on the way to the master is answered %v, %v", r, err)
+func TestAMemberThatIsCutFromTheMasterAloneHasNobodyPromotedAndTellsItsClients(t *testing.T) {
+	t.Parallel()
+	const hold = 2 * time.Second
+	s := start(t, options{machines: true, args: append([]string{"--hold-timeout=" + hold.String()}, swift...)})
+	for name, choose := range whoLeadsAndWhoDoesNot {
+		t.Logf("it is %s", name)
+		before := s.agree()
+		victim := choose(s, before)
+		others := s.without(victim)
+		l := startLoad(s, others...)
+		conn := s.dial(victim)
+		first, err := redis.Int(conn.Do("INCR", "cut"))
+		must(t, err)
+		heal := s.machines.cut(of(s.machines, victim), of(s.machines, before.master))
+
+		// Nobody fences a master that all others reach, so nothing but the silence of the network tells the client.
+		if r, err := conn.Do("INCR", "cut"); !isUnknown(err) {
+			t.Errorf("a write that was on the way to the master is answered %v, %v", r, err)
+		}
+		var refusal redis.Error
+		if r, err := conn.Do("INCR", "cut"); !errors.As(err, &refusal) || !strings.HasPrefix(string(refusal), "MASTERDOWN ") {
+			t.Errorf("a write after the hold-timeout is answered %v, %v", r, err)
+		}
+		if v, err := redis.String(conn.Do("GET", "fixed")); v != "value" || err != nil {
+			t.Errorf("a read is answered %q, %v", v, err)
+		}
+		l.progress(stage, others...)
+		heal()
+		testcluster.WaitFor(t, "a write through the victim", func() bool {
+			n, err := redis.Int(conn.Do("INCR", "cut"))
+			if n > first+2 {
+				t.Fatalf("the counter is %d after %d", n, first)
 			}
-			var refusal redis.Error
-			if r, err := conn.Do("INCR", "cut"); !errors.As(err, &refusal) || !strings.HasPrefix(string(refusal), "MASTERDOWN ") {
-				t.Errorf("a write after the hold-timeout is answered %v, %v", r, err)
-			}
-			if v, err := redis.String(conn.Do("GET", "fixed")); v != "value" || err != nil {
-				t.Errorf("a read is answered %q, %v", v, err)
-			}
-			l.progress(stage, others...)
-			heal()
-			testcluster.WaitFor(t, "a write through the victim", func() bool {
-				n, err := redis.Int(conn.Do("INCR", "cut"))
-				if n > 3 {
-					t.Fatalf("the counter is %d", n)
-				}
-				return err == nil
-			})
-			if now := s.agree(); now != before {
-				t.Errorf("epoch %d with master %s led by %s, after %d with %s led by %s", now.epoch, now.master.Addr, now.leader.id,
-					before.epoch, before.master.Addr, before.leader.id)
-			}
-			l.progress(stage, others...)
-			l.end(0)
+			return err == nil
 		})
+		if now := s.agree(); now != before {
+			t.Errorf("epoch %d with master %s led by %s, after %d with %s led by %s", now.epoch, now.master.Addr, now.leader.id,
+				before.epoch, before.master.Addr, before.leader.id)
+		}
+		l.progress(stage, others...)
+		l.end(0)
 	}
 }
 
@@ -62,8 +66,25 @@ var whoLeadsAndWhoDoesNot = map[string]func(*system, truth) *member{
 	"a follower": func(s *system, now truth) *member { return s.without(now.leader)[0] },
 }
 
-func TestAMasterThatIsCutFromItsReplicasGoesOn(t *testing.T) {
+func TestNoCutOfTheNetworkCostsMoreThanAPause(t *testing.T) {
+	t.Parallel()
 	s := start(t, options{machines: true, args: append([]string{"--max-lag-time=2s"}, patient...)})
+	h := s.watch()
+	for _, part := range []struct {
+		name  string
+		clear func(*testing.T, *system, *history)
+	}{
+		{"a master that is cut from its replicas goes on", masterCutFromReplicas},
+		{"nobody sees that ZooKeeper's leader is cut from its followers", leaderOfZooKeeperCutFromFollowers},
+		{"nobody writes to a master that is lost together with a follower once another is made", lostWith(whoLeadsAndWhoDoesNot["a follower"])},
+		{"nobody writes to a master that is lost together with the leader once another is made", lostWith(whoLeadsAndWhoDoesNot["the leader"])},
+	} {
+		t.Log(part.name)
+		part.clear(t, s, h)
+	}
+}
+
+func masterCutFromReplicas(t *testing.T, s *system, _ *history) {
 	l := startLoad(s)
 	l.progress(stage, s.members...)
 	before := s.agree()
@@ -78,47 +99,11 @@ func TestAMasterThatIsCutFromItsReplicasGoesOn(t *testing.T) {
 	l.end(0)
 }
 
-func TestNobodyWritesToAMasterThatIsLostTogetherWithAMemberOnceAnotherIsMade(t *testing.T) {
-	for name, choose := range whoLeadsAndWhoDoesNot {
-		t.Run(name, func(t *testing.T) {
-			s := start(t, options{machines: true, args: patient})
-			h := s.watch()
-			l := startLoad(s)
-			l.progress(stage, s.members...)
-			before := s.agree()
-			victim := choose(s, before)
-			others := s.without(victim)
-			seen := h.length()
-			// With a ZooKeeper server on the same machine, the member has somebody to talk to.
-			lost := append(of(s.machines, victim), of(s.machines, before.master)...)
-			lost = append(lost, of(s.machines, s.ensemble.Servers[0])...)
-			heal := s.machines.cut(lost, s.machines.rest(lost))
-			made := h.await("the choice of a new master", seen, func(st *topology.State) bool {
-				return st.Epoch > before.epoch && st.Phase == topology.Promoting
-			})
-			l.progress(stage, others...)
-			if last := l.lastWrite(victim); !last.Before(made.at) {
-				t.Errorf("a write through the member that is lost was acknowledged %v after the choice of a new master", last.Sub(made.at))
-			}
-			s.awaitHeld(victim)
-			heal()
-			l.progress(stage, s.members...)
-			if now := s.agree(); now.epoch != before.epoch+1 || now.master == before.master || now.leader == victim {
-				t.Errorf("epoch %d with master %s led by %s, after %d with %s led by %s", now.epoch, now.master.Addr, now.leader.id,
-					before.epoch, before.master.Addr, before.leader.id)
-			}
-			l.end(1)
-		})
-	}
-}
-
-func TestClientsSeeNothingWhenTheLeaderOfZooKeeperIsCutFromItsFollowers(t *testing.T) {
-	s := start(t, options{machines: true, args: patient})
+func leaderOfZooKeeperCutFromFollowers(t *testing.T, s *system, _ *history) {
 	l := startLoad(s)
 	l.progress(stage, s.members...)
 	before := s.agree()
-	leader, err := s.ensemble.Leader()
-	must(t, err)
+	leader := zooKeeperThat(t, s.ensemble, true)
 	var followers []*testcluster.ZooKeeper
 	for _, z := range s.ensemble.Servers {
 		if z != leader {
@@ -138,5 +123,38 @@ func TestClientsSeeNothingWhenTheLeaderOfZooKeeperIsCutFromItsFollowers(t *testi
 	}
 	l.progress(stage, s.members...)
 	l.end(0)
-	t.Logf("longest gap %v", l.longestGap())
+}
+
+// lostWith cuts the master and a member from everything else, together with a ZooKeeper server, as when the machine is
+// lost on which they are: the member has somebody to talk to.
+func lostWith(choose func(*system, truth) *member) func(*testing.T, *system, *history) {
+	return func(t *testing.T, s *system, h *history) {
+		l := startLoad(s)
+		l.progress(stage, s.members...)
+		before := s.agree()
+		victim := choose(s, before)
+		others := s.without(victim)
+		seen := h.length()
+		lost := slices.Concat(of(s.machines, victim), of(s.machines, before.master), of(s.machines, zooKeeperThat(t, s.ensemble, false)))
+		heal := s.machines.cut(lost, s.machines.rest(lost))
+		made := h.await("the choice of a new master", seen, func(st *topology.State) bool {
+			return st.Epoch > before.epoch && st.Phase == topology.Promoting
+		})
+		fenced := l.countersOn(before.master)
+		l.progress(stage, others...)
+		if now := l.countersOn(before.master); !maps.Equal(now, fenced) {
+			t.Errorf("the deposed master had %v when another was chosen, and has %v", fenced, now)
+		}
+		if last := l.lastWrite(victim); !last.Before(made.at) {
+			t.Errorf("a write through the member that is lost was acknowledged %v after the choice of a new master", last.Sub(made.at))
+		}
+		s.awaitHeld(victim)
+		heal()
+		l.progress(stage, s.members...)
+		if now := s.agree(); now.epoch != before.epoch+1 || now.master == before.master || now.leader == victim {
+			t.Errorf("epoch %d with master %s led by %s, after %d with %s led by %s", now.epoch, now.master.Addr, now.leader.id,
+				before.epoch, before.master.Addr, before.leader.id)
+		}
+		l.end(1)
+	}
 }

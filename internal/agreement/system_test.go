@@ -44,7 +44,8 @@ type member struct {
 	*process
 	id     string
 	addr   string
-	host   *testcluster.Host    // where it runs, and its clients
+	host   *testcluster.Host // where it runs, and its clients
+	args   []string
 	relays []*testcluster.Relay // between it and the ZooKeeper servers, if it is one that can be cut off
 	broken atomic.Bool          // it was killed: its clients are excused
 }
@@ -52,8 +53,9 @@ type member struct {
 // options change what start makes. The zero value takes the shared ensemble and swift.
 type options struct {
 	ensemble *testcluster.Ensemble
-	relays   bool     // each member reaches ZooKeeper by relays of its own
-	machines bool     // each process has a host of its own
+	relays   bool // each member reaches ZooKeeper by relays of its own
+	machines bool // each process has a host of its own, also each server of its ensemble
+	tick     time.Duration
 	args     []string // of the members, instead of swift
 }
 
@@ -69,7 +71,7 @@ func start(t testing.TB, o options) *system {
 	switch {
 	case o.machines:
 		s.machines = newMachines(t)
-		s.ensemble, s.cluster = s.machines.ensemble(), s.machines.cluster()
+		s.ensemble, s.cluster = s.machines.ensemble(o.tick), s.machines.cluster()
 	case s.ensemble == nil:
 		s.ensemble = shared.get(t)
 		fallthrough
@@ -91,9 +93,9 @@ func start(t testing.TB, o options) *system {
 				hosts[i] = relay.Addr
 			}
 		}
-		args := append([]string{"run", "--cluster=" + cluster, "--id=" + id, "--listen=" + m.addr, "--nodes=" + s.cluster.Nodes[0].Addr,
+		m.args = append([]string{"run", "--cluster=" + cluster, "--id=" + id, "--listen=" + m.addr, "--nodes=" + s.cluster.Nodes[0].Addr,
 			"--zookeeper=" + strings.Join(hosts, ",") + s.chroot}, o.args...)
-		m.process = launchOn(t, m.host, args...)
+		m.process = launchOn(t, m.host, m.args...)
 		s.members = append(s.members, m)
 	}
 	for _, m := range s.members {
@@ -125,9 +127,7 @@ func (s *system) end() {
 			list, listErr := m.listed()
 			s.t.Logf("%s: %v (%v), members %v (%v)", m.id, info, infoErr, list, listErr)
 		}
-		if err := m.signal(syscall.SIGTERM); err != nil {
-			s.t.Error(err)
-		}
+		m.quit(s.t)
 	}
 	for _, m := range s.members {
 		if status := m.exit(s.t); !m.broken.Load() && status != 0 {
@@ -156,6 +156,25 @@ func (s *system) smash(m *member) {
 	s.t.Helper()
 	m.broken.Store(true)
 	must(s.t, m.kill())
+}
+
+// revive starts a member that was killed anew.
+func (s *system) revive(m *member) {
+	s.t.Helper()
+	m.process = launchOn(s.t, m.host, m.args...)
+	s.t.Cleanup(func() { // before launch kills it
+		m.quit(s.t)
+		m.exit(s.t)
+	})
+	m.ready(s.t)
+	m.broken.Store(false)
+}
+
+// quit has a member end in order; how it ended is seen to elsewhere.
+func (m *member) quit(t testing.TB) {
+	if err := m.signal(syscall.SIGTERM); err != nil && m.running() {
+		t.Error(err)
+	}
 }
 
 // dial connects a client that gives up after half a minute.
@@ -265,7 +284,7 @@ func (s *system) agree() truth {
 // stable State, all running redis-servers but one serve reads, and that one is the only master.
 func (s *system) agreeing(members []*member) (agreed truth) {
 	s.t.Helper()
-	const limit = 20 * time.Second
+	const limit = 30 * time.Second // a member that was killed and started again waits for its own session to end
 	var disagreement error
 	defer func() {
 		if s.t.Failed() && disagreement != nil {

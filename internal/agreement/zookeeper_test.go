@@ -11,6 +11,7 @@ import (
 )
 
 func TestClientsSeeNothingWhenAFollowerAndThenTheLeaderOfZooKeeperIsKilled(t *testing.T) {
+	t.Parallel()
 	ensemble := testcluster.NewEnsemble(t, 3)
 	s := start(t, options{ensemble: ensemble})
 	l := startLoad(s)
@@ -30,7 +31,7 @@ func TestClientsSeeNothingWhenAFollowerAndThenTheLeaderOfZooKeeperIsKilled(t *te
 }
 
 // zooKeeperThat returns the server of an ensemble that leads, or one that does not.
-func zooKeeperThat(t *testing.T, e *testcluster.Ensemble, leads bool) *testcluster.ZooKeeper {
+func zooKeeperThat(t testing.TB, e *testcluster.Ensemble, leads bool) *testcluster.ZooKeeper {
 	t.Helper()
 	leader, err := e.Leader()
 	must(t, err)
@@ -44,6 +45,7 @@ func zooKeeperThat(t *testing.T, e *testcluster.Ensemble, leads bool) *testclust
 }
 
 func TestWithoutZooKeeperAndFailsafeReadsGoOnAndWritesAreHeldUntilItIsBack(t *testing.T) {
+	t.Parallel()
 	ensemble := testcluster.NewEnsemble(t, 3)
 	s := start(t, options{ensemble: ensemble, args: append([]string{"--hold-timeout=30s", "--no-failsafe"}, swift...)})
 	l := startLoad(s)
@@ -106,6 +108,7 @@ func (s *system) awaitHeld(members ...*member) {
 }
 
 func TestAMemberThatIsCutFromZooKeeperHoldsItsWritesBeforeAnotherMasterIsMade(t *testing.T) {
+	t.Parallel()
 	for name, choose := range map[string]func(*system, truth) *member{
 		"the leader": func(_ *system, now truth) *member { return now.leader },
 		"a follower": func(s *system, now truth) *member { return s.without(now.leader)[0] },

@@ -21,9 +21,10 @@ type Finding struct {
 type Settings struct {
 	StallAfter  time.Duration
 	HoldTimeout time.Duration
-	NoFailover  []string // nodes that are never promoted
-	Coordinated string   // the cluster whose Understudies agree with each other, through ZooKeeper; "": this one is alone
-	Following   bool     // others see to the roles
+	NoFailover  []string      // nodes that are never promoted
+	LeaderLoss  time.Duration // how long it may take until another Understudy leads when the one that does is lost; 0: this one is alone
+	Coordinated string        // the cluster whose Understudies agree with each other, through ZooKeeper; "": this one is alone
+	Following   bool          // others see to the roles
 }
 
 // Judge returns what is to be said about a cluster, in an order that is always the same.
@@ -149,6 +150,10 @@ func (j *judge) busy() {
 			j.problem("stall-after is %v and busy-reply-threshold on %s is %v: a script that runs that long would be taken for a dead server; make stall-after the longer one",
 				j.StallAfter, n.Addr, limit)
 		}
+	}
+	if j.HoldTimeout <= j.LeaderLoss && !j.Following {
+		j.note("hold-timeout is %v, and when the Understudy that leads is lost together with the master it takes up to %v until another one leads (zookeeper-session-timeout and zookeeper-tick): requests may give up before",
+			j.HoldTimeout, j.LeaderLoss)
 	}
 	if j.HoldTimeout <= j.StallAfter {
 		j.note("hold-timeout is %v and stall-after is %v: when a master hangs, requests give up before a replica has taken over", j.HoldTimeout, j.StallAfter)

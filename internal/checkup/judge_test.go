@@ -69,6 +69,8 @@ func TestEachDefectIsFoundAloneAndNamed(t *testing.T) {
 			},
 			words: []string{"stall-after", "r:1", "1m0s"},
 		},
+		"a hold shorter than a leader's session": {spoil: func(_ *Facts, s *Settings) { s.LeaderLoss = 12 * time.Second }, note: true,
+			words: []string{"hold-timeout is 10s", "up to 12s"}},
 		"a hold shorter than a stall":  {spoil: func(_ *Facts, s *Settings) { s.HoldTimeout = 6 * time.Second }, note: true, words: []string{"hold-timeout"}},
 		"different memory":             {spoil: set(1, "maxmemory", "100"), words: []string{"maxmemory", `"0" on m:1`, `"100" on r:1`}},
 		"different users":              {spoil: func(f *Facts, _ *Settings) { f.Nodes[2].Users = []string{"user default off"} }, words: []string{"ACL LIST", "m:1", "r:2"}},

@@ -36,7 +36,7 @@ func (o *observer) tellLeadership(said []*asked, now time.Time) {
 	if leader == "" || leader == o.lead.leader || o.keeper.dead(leader) {
 		return
 	}
-	if died, dead := o.keeper.diedAt(o.lead.leader); dead {
+	if died, dead := o.keeper.diedAt(o.lead.leader); dead && now.After(died) {
 		o.script.event("Understudy %s leads now, %v after %s died: it decides about failovers", leader,
 			now.Sub(died).Round(100*time.Millisecond), o.lead.leader)
 	} else {
