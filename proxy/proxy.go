@@ -25,6 +25,7 @@ type Proxy struct {
 	listeners []net.Listener
 	workers   []*worker
 	commands  atomic.Pointer[command.Table]
+	scripts   session.Scripts
 	since     time.Time
 
 	clients  atomic.Int64 // connected

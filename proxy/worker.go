@@ -56,6 +56,7 @@ func newWorker(p *Proxy, index int) (*worker, error) {
 		Commands:  func() *command.Table { return p.commands.Load() },
 		Directory: directory{p},
 		Admin:     p.admin,
+		Scripts:   &p.scripts,
 		Sessions:  map[*session.Session]struct{}{},
 		Closed:    func(*session.Session) { p.clients.Add(-1) },
 	}

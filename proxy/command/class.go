@@ -29,6 +29,9 @@ const (
 	Pinned
 	// Scan is a cursor iteration, which has to stay on the node where it began.
 	Scan
+	// Scripts is what concerns the scripts that servers keep, each for itself: SCRIPT LOAD, EXISTS and FLUSH; and what must
+	// not wait behind a running script: SCRIPT KILL, FUNCTION KILL, FUNCTION STATS.
+	Scripts
 	// Info is INFO.
 	Info
 	// Refused is answered by an error, [Command.Refusal], and sent nowhere.
@@ -43,7 +46,7 @@ const (
 
 var classNames = [classes]string{
 	Write: "write", Read: "read", MasterRead: "master read", Blocking: "blocking", Wait: "wait", Subscribe: "subscribe",
-	Transaction: "transaction", Session: "session", Pinned: "pinned", Scan: "scan", Info: "info", Refused: "refused",
+	Transaction: "transaction", Session: "session", Pinned: "pinned", Scan: "scan", Scripts: "scripts", Info: "info", Refused: "refused",
 	Failover: "failover", Proxy: "proxy",
 }
 

@@ -66,8 +66,6 @@ var shapes = map[Class]string{
 		EVAL s 0
 		EVALSHA s 1 k
 		FCALL f 0
-		SCRIPT LOAD s
-		SCRIPT FLUSH
 		FUNCTION LOAD s
 		FUNCTION DELETE l
 		FUNCTION FLUSH
@@ -167,10 +165,8 @@ var shapes = map[Class]string{
 		BITFIELD k GET u8 0
 		BITFIELD k get u8 0 GET u8 8
 		EVALSHA_RO s 0
-		SCRIPT EXISTS s
 		FUNCTION LIST
 		FUNCTION DUMP
-		FUNCTION STATS
 		TIME
 		LASTSAVE
 		ROLE
@@ -212,9 +208,14 @@ var shapes = map[Class]string{
 		xread count 5 block 100 streams k 0
 		XREADGROUP GROUP g c BLOCK 0 STREAMS k >
 		XREADGROUP GROUP g c COUNT 1 BLOCK 0 NOACK STREAMS k >
-		XREADGROUP GROUP STREAMS STREAMS BLOCK 0 STREAMS k >
+		XREADGROUP GROUP STREAMS STREAMS BLOCK 0 STREAMS k >`,
+	Scripts: `
+		SCRIPT LOAD s
+		SCRIPT EXISTS s
+		SCRIPT FLUSH ASYNC
 		SCRIPT KILL
-		FUNCTION KILL`,
+		FUNCTION KILL
+		FUNCTION STATS`,
 	Wait: `
 		WAIT 1 100
 		WAITAOF 1 1 100`,
@@ -266,8 +267,7 @@ var shapes = map[Class]string{
 		CLIENT GETREDIR
 		CLIENT CACHING YES
 		CLIENT REPLY OFF
-		CLIENT NO-TOUCH ON
-		SCRIPT DEBUG YES`,
+		CLIENT NO-TOUCH ON`,
 	Scan: `
 		SCAN 0
 		HSCAN k 0
@@ -278,6 +278,7 @@ var shapes = map[Class]string{
 		INFO replication
 		info all`,
 	Refused: `
+		SCRIPT DEBUG YES
 		REPLICAOF h 1
 		SLAVEOF NO ONE
 		SHUTDOWN

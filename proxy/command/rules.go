@@ -22,6 +22,7 @@ const (
 	refuseReplica  = "ERR {name} is not available through Understudy. A replica has to connect to the node itself"
 	refuseShutdown = "ERR {name} is not available through Understudy. Send it to the node itself"
 	refuseDebug    = "ERR {name} is not available through Understudy, because it can stop the master for every client. Send it to the node itself"
+	refuseDebugger = "ERR {name} is not available through Understudy, because the debugger takes over a connection and can stop the master for every client. Connect to the node itself"
 	refuseCluster  = "ERR This instance has cluster support disabled"
 	refuseHTTP     = "ERR this is HTTP, not the Redis protocol"
 )
@@ -40,7 +41,7 @@ var handRules = []handRule{
 		"LATENCY|DOCTOR", "LATENCY|GRAPH", "LATENCY|HISTOGRAM", "LATENCY|HISTORY", "LATENCY|LATEST",
 		"SLOWLOG|GET", "SLOWLOG|LEN", "COMMANDLOG|GET", "COMMANDLOG|LEN", "MODULE|LIST",
 		"ACL|CAT", "ACL|DRYRUN", "ACL|GENPASS", "ACL|GETUSER", "ACL|LIST", "ACL|USERS", "ACL|WHOAMI",
-		"FUNCTION|DUMP", "FUNCTION|LIST", "FUNCTION|STATS", "SCRIPT|EXISTS", "SCRIPT|SHOW",
+		"FUNCTION|DUMP", "FUNCTION|LIST", "SCRIPT|SHOW",
 		// Nodes may run different versions, but one client should see one.
 		"COMMAND", "COMMAND|COUNT", "COMMAND|DOCS", "COMMAND|GETKEYS", "COMMAND|GETKEYSANDFLAGS", "COMMAND|INFO", "COMMAND|LIST",
 		// Who is subscribed is known where the proxy keeps its subscriptions, not on any replica.
@@ -49,8 +50,8 @@ var handRules = []handRule{
 	{class: MasterRead, names: []string{"ACL|HELP", "CLUSTER|HELP", "COMMAND|HELP", "COMMANDLOG|HELP", "CONFIG|HELP", "FUNCTION|HELP",
 		"LATENCY|HELP", "MEMORY|HELP", "MODULE|HELP", "OBJECT|HELP", "PUBSUB|HELP", "SCRIPT|HELP", "SLOWLOG|HELP", "XGROUP|HELP", "XINFO|HELP"}},
 
-	// Which scripts a replica knows is not known: SCRIPT LOAD is not replicated since Redis 7. EVAL_RO brings its
-	// script along and functions are replicated, so those two may go to replicas.
+	// A replica that is sent EVALSHA_RO must have been sent the script before, which the session knows. EVAL_RO brings its
+	// script along and functions are replicated, so those two may go to any.
 	{class: MasterRead, names: []string{"EVALSHA_RO"}},
 	{class: Read, names: []string{"EVAL_RO", "FCALL_RO"}},
 
@@ -66,8 +67,8 @@ var handRules = []handRule{
 	// Both block only if they say BLOCK.
 	{class: Read, rule: ruleXRead, names: []string{"XREAD"}},
 	{class: Write, rule: ruleXReadGroup, names: []string{"XREADGROUP"}},
-	// Sent behind the very script they should end, these would wait for it.
-	{class: Blocking, names: []string{"SCRIPT|KILL", "FUNCTION|KILL"}},
+	// Every node keeps scripts for itself, and sent behind the very script they should end, the last three would wait for it.
+	{class: Scripts, names: []string{"SCRIPT|LOAD", "SCRIPT|FLUSH", "SCRIPT|EXISTS", "SCRIPT|KILL", "FUNCTION|KILL", "FUNCTION|STATS"}},
 
 	{class: Wait, names: []string{"WAIT", "WAITAOF"}},
 	{class: Subscribe, names: []string{"SUBSCRIBE", "PSUBSCRIBE", "SSUBSCRIBE", "UNSUBSCRIBE", "PUNSUBSCRIBE", "SUNSUBSCRIBE"}},
@@ -84,14 +85,15 @@ var handRules = []handRule{
 		"CLIENT", "CLIENT|CAPA", "CLIENT|GETNAME", "CLIENT|HELP", "CLIENT|ID", "CLIENT|INFO", "CLIENT|KILL", "CLIENT|LIST",
 		"CLIENT|NO-EVICT", "CLIENT|PAUSE", "CLIENT|SETINFO", "CLIENT|SETNAME", "CLIENT|UNBLOCK", "CLIENT|UNPAUSE"}},
 	// Tracking invalidates what this very connection has read; the other two of its kind ask about it. REPLY silences
-	// the connection, NO-TOUCH changes what its reads do, SCRIPT DEBUG makes it a debugger.
+	// the connection, NO-TOUCH changes what its reads do.
 	{class: Pinned, names: []string{"MONITOR", "CLIENT|TRACKING", "CLIENT|CACHING", "CLIENT|TRACKINGINFO", "CLIENT|GETREDIR",
-		"CLIENT|REPLY", "CLIENT|NO-TOUCH", "CLIENT|IMPORT-SOURCE", "SCRIPT|DEBUG"}},
+		"CLIENT|REPLY", "CLIENT|NO-TOUCH", "CLIENT|IMPORT-SOURCE"}},
 
 	{class: Refused, refusal: refuseRole, names: []string{"REPLICAOF", "SLAVEOF"}},
 	{class: Refused, refusal: refuseReplica, names: []string{"PSYNC", "SYNC", "REPLCONF"}},
 	{class: Refused, refusal: refuseShutdown, names: []string{"SHUTDOWN"}},
 	{class: Refused, refusal: refuseDebug, names: []string{"DEBUG"}},
+	{class: Refused, refusal: refuseDebugger, names: []string{"SCRIPT|DEBUG"}},
 	// A server hangs up on these two words, which would cost strangers their shared connection.
 	{class: Refused, refusal: refuseHTTP, names: []string{"POST", "HOST:"}},
 	// What asks about a cluster goes to the master, which answers that it is none. What changes one is answered here

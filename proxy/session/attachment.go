@@ -92,6 +92,16 @@ func (s *Session) handleAttached(cmd *command.Command, class command.Class, args
 		s.emit(errorReply(cursorElsewhere))
 		return true
 	}
+	if s.unloaded(cmd, args) {
+		if len(a.expected) > 0 && !a.opaque {
+			s.draining = true
+			return false
+		}
+		if s.loadFirst(cmd, args) {
+			return false
+		}
+	}
+	s.remembered(cmd, args)
 	if !s.env.Pool.Granted() {
 		if s.hold(); s.gaveUp && len(a.expected) == 0 {
 			s.decline()

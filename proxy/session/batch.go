@@ -165,12 +165,14 @@ func (s *Session) takeBatch(buf []byte) int {
 			break
 		}
 		cmd, class := table.Classify(args)
-		if !s.ordinary(cmd, class, args) || s.parser.Reencode || n >= largeRequest {
+		if !s.ordinary(cmd, class, args) || s.parser.Reencode || n >= largeRequest || s.unloaded(cmd, args) {
 			if size == 0 {
 				return s.takeSingle(cmd, class, args, buf, n)
 			}
 			break
 		}
+		s.remembered(cmd, args)
+		class = s.byReplicas(cmd, class, args)
 		dest = max(dest, route(class, s.policy, sticky))
 		s.planned = append(s.planned, planned{n, kindOf(cmd, class), tagOf(class)})
 		size += n
@@ -244,6 +246,11 @@ func (s *Session) tookAhead() int {
 
 // handle deals with one request of whatever class. It returns false when that is not possible yet.
 func (s *Session) handle(cmd *command.Command, class command.Class, args [][]byte, request, ahead []byte) bool {
+	if s.loadFirst(cmd, args) {
+		return false
+	}
+	s.remembered(cmd, args)
+	class = s.byReplicas(cmd, class, args)
 	dest := route(class, s.policy, s.sticky())
 	ordinary := s.ordinary(cmd, class, args)
 	if ordinary && (dest != toMaster || len(request) < largeRequest || class == command.Scan) {
@@ -288,6 +295,8 @@ func (s *Session) handle(cmd *command.Command, class command.Class, args [][]byt
 		return s.local(cmd, args, request)
 	case command.Scan:
 		return s.scan(cmd, args, request)
+	case command.Scripts:
+		return s.scripts(cmd, args, request)
 	case command.Info:
 		return s.infoCommand(args, request)
 	case command.Proxy, command.Failover:

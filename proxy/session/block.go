@@ -23,6 +23,10 @@ func (s *Session) wholeBlock(ahead []byte) (size, commands int) {
 		}
 		size += n
 		cmd, class := table.Classify(parser.Args)
+		if s.unloaded(cmd, parser.Args) {
+			return 0, 0 // it is dealt with when it is queued
+		}
+		s.remembered(cmd, parser.Args)
 		switch {
 		case cmd.Name == "EXEC" && len(parser.Args) == 1:
 			return size, commands + 1

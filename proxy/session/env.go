@@ -64,6 +64,10 @@ type Env struct {
 	Sessions  map[*Session]struct{} // those that are open
 	Stats     Stats
 
+	// Scripts is shared by all loops of the process.
+	Scripts *Scripts
+	flushes uint64 // of Scripts that this loop has heeded
+
 	scratch []byte // for a reply that is made anew
 	// Opened and Closed are called when a session begins and ends.
 	Closed func(*Session)

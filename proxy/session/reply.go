@@ -41,6 +41,9 @@ func (s *Session) Reply(c *upstream.Conn, e *upstream.Entry, frame []byte) {
 	if e.Tag == tagScan {
 		frame = s.cursored(c, frame)
 	}
+	if frame[0] == '-' && bytes.HasPrefix(frame, noScript) {
+		s.noScript(c)
+	}
 	switch {
 	case frame[0] == '-' && s.retry(c, e, frame):
 		s.again(c.Request(nil), bytes.Clone(frame))

@@ -16,6 +16,7 @@ type await struct {
 	done   func()
 	passes bool   // reply passes the last frame on as it is, so that a large one need not be whole; it is called with nothing then
 	again  []byte // what to send if it must be sent again; nil: the request as it was sent
+	aside  bool   // it was sent for a request that is still in the input
 	block  int    // commands of a MULTI ... EXEC
 	last   bool   // of which only the reply to EXEC is due
 	frames []byte // gathered so far
@@ -84,7 +85,7 @@ func (s *Session) replySpecial(c *upstream.Conn, e *upstream.Entry, frame []byte
 		return
 	}
 	s.endAwait()
-	if s.retrySpecial(c, e, a) {
+	if !a.aside && s.retrySpecial(c, e, a) {
 		if a.again == nil {
 			a.again = c.Request(nil)
 		}
@@ -122,6 +123,10 @@ func (s *Session) lostSpecial(c *upstream.Conn, e *upstream.Entry, request []byt
 	s.endAwait()
 	if s.pin == c {
 		s.pin = nil
+	}
+	if a.aside {
+		s.conn.Flush()
+		return
 	}
 	if !sent || e.Kind == upstream.Repeatable {
 		if a.again != nil {

@@ -108,6 +108,10 @@ func (s *Session) handleInTransaction(cmd *command.Command, class command.Class,
 		s.emit(errorReply(execAborted))
 		return true
 	}
+	if s.loadFirst(cmd, args) {
+		return false
+	}
+	s.remembered(cmd, args)
 	if !s.env.Pool.Granted() {
 		s.hold()
 		if s.gaveUp {

@@ -63,6 +63,7 @@ func newWorld(t *testing.T) *world {
 		Bytes:    pool,
 		Config:   &Config{HoldTimeout: 10 * time.Second, ReadAfterWrite: time.Second, OutputLimit: 64 << 20},
 		Commands: command.Builtin,
+		Scripts:  &Scripts{},
 		Sessions: map[*Session]struct{}{},
 		Closed:   func(*Session) { w.gone++ },
 	}

@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -44,6 +45,7 @@ type Conn struct {
 	cancel   context.CancelFunc
 	shake    handshake
 	patience eventloop.Timer // ends a handshake that is not answered
+	patient  time.Duration   // how long that takes; 0: handshakeTimeout
 	ready    bool
 	probe    bool // ends when it is ready: it was opened to hear what the server says to strangers
 	retired  bool // takes no more requests; ends when the last is answered
@@ -176,7 +178,7 @@ func (c *Conn) dialled(nc eventloop.Conn, err error) eventloop.Handler {
 		c.end(err, false)
 		return nil
 	}
-	c.patience = c.group.pool.loop.After(handshakeTimeout, func() { c.end(errSilent, true) })
+	c.patience = c.group.pool.loop.After(cmp.Or(c.patient, handshakeTimeout), func() { c.end(errSilent, true) })
 	return c
 }
 

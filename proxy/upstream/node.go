@@ -28,6 +28,8 @@ type node struct {
 	// doubtedUntil is set when a replica has answered that it cannot serve (-LOADING, -MASTERDOWN).
 	doubtedUntil time.Time
 	left         bool // no longer part of the State
+	// scripts are those that this loop has loaded; with a time, one that the node has not taken, until when.
+	scripts map[SHA]time.Time
 
 	stats NodeStats
 }

@@ -24,6 +24,7 @@ var classTexts = []struct {
 	{command.Session, "session", "Answered by the proxy, which keeps the state of the client's session."},
 	{command.Pinned, "pinned", "Leaves state in the server's connection, so the session gets a connection of its own to the master from here on."},
 	{command.Scan, "scan", "Sent to one node for the whole iteration; the cursor says to which."},
+	{command.Scripts, "scripts", "Concerns the scripts of every node: they are loaded, looked for, flushed or killed on all that need it."},
 	{command.Info, "info", "The master's answer with a section about Understudy."},
 	{command.Refused, "refused", "Answered by an error."},
 	{command.Failover, "failover", "Asks for a planned switchover."},
@@ -40,6 +41,7 @@ var notes = map[string]string{
 	"XREADGROUP":        "blocking with `BLOCK`",
 	"XINFO|STREAM":      "master read with `FULL`",
 	"ACL|LOG":           "write with `RESET`",
+	"EVALSHA_RO":        "read once every node has been sent the script",
 }
 
 // docs is the table as a page of documentation.
