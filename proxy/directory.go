@@ -37,6 +37,24 @@ func (d directory) Kill(from *session.Session, match func(*session.Info) bool, d
 	}, func() { done(killed) })
 }
 
+// Unblock implements session.Directory.
+func (d directory) Unblock(from *session.Session, id uint64, withError bool, done func(bool)) {
+	answer := func(unblocked bool) { from.Loop().Post(func() { done(unblocked) }) }
+	found := false
+	d.visit(from, func(w *worker) {
+		for s := range w.env.Sessions {
+			if s.ID() == id {
+				found = true
+				s.Unblock(withError, answer)
+			}
+		}
+	}, func() {
+		if !found {
+			done(false)
+		}
+	})
+}
+
 // visit runs f on every loop in turn, and then done on from's.
 func (d directory) visit(from *session.Session, f func(*worker), done func()) {
 	workers := d.proxy.workers

@@ -254,15 +254,34 @@ func TestATransactionWhoseConnectionIsLostBeforeExec(t *testing.T) {
 		c.expect("+QUEUED", "INCR", "n")
 		c.expect("*1\r\n:2", "EXEC")
 	})
-	t.Run("aborts what cannot be sent again", func(t *testing.T) {
+	t.Run("takes its database, its user and its size along", func(t *testing.T) {
 		f.t = t
 		c := f.dial()
 		c.expect("+OK", "MULTI")
 		c.expect("+QUEUED", "SELECT", "2")
-		c.expect("+QUEUED", "SET", "in2", "x")
+		c.expect("+QUEUED", "SET", "in2", strings.Repeat("x", 3<<20))
+		c.expect("+QUEUED", "CLIENT", "SETNAME", "me")
+		cut(t, f.master())
+		c.expect("+QUEUED", "HELLO", "2", "AUTH", "default", "x")
+		cut(t, f.master())
+		c.expect("+QUEUED", "CLIENT", "GETNAME")
+		if got := c.do("EXEC"); !strings.HasPrefix(got, "*5\r\n+OK\r\n+OK\r\n+OK\r\n*14\r\n") || !strings.HasSuffix(got, "$2\r\nme\r\n") {
+			t.Errorf("%q", got)
+		}
+		c.expect(":3145728", "STRLEN", "in2")
+		c.expect("+OK", "SELECT", "0")
+		c.expect(":0", "EXISTS", "in2")
+	})
+	t.Run("is aborted when it is too large to be kept", func(t *testing.T) {
+		f.t = t
+		c := f.dial()
+		c.expect("+OK", "MULTI")
+		for range 17 {
+			c.expect("+QUEUED", "SET", "large", strings.Repeat("x", 4<<20))
+		}
 		cut(t, f.master())
 		c.expect("-EXECABORT Transaction discarded because the connection to the master was lost.", "EXEC")
-		c.expect(":0", "EXISTS", "in2")
+		c.expect(":0", "EXISTS", "large")
 	})
 }
 

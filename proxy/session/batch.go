@@ -18,8 +18,7 @@ type planned struct {
 // redo is one item of what a lost connection left to do: a request to send again, or a reply that is due.
 type redo struct {
 	request []byte
-	block   int  // the request is a MULTI ... EXEC of that many commands
-	last    bool // of which only the reply to EXEC is due
+	block   int // the request is a MULTI ... EXEC of that many commands
 	// otherwise is the reply that the request got the first time, an error with which it was declined or a value read:
 	// the client's, if it cannot be done again in order.
 	otherwise []byte
@@ -306,7 +305,7 @@ func (s *Session) handle(cmd *command.Command, class command.Class, args [][]byt
 	case command.Blocking:
 		return s.block(cmd, args, request)
 	case command.Wait:
-		return s.wait(request)
+		return s.wait(cmd, args, request)
 	case command.Subscribe, command.Pinned:
 		if cmd.Name == "CLIENT|REPLY" {
 			s.clientReply(args)
@@ -335,7 +334,7 @@ func (s *Session) takeRedo() bool {
 			s.draining = true
 			return false
 		}
-		if !s.sendBlock(item.request, item.block, item.last) {
+		if !s.sendBlock(item.request, item.block) {
 			return false
 		}
 	default:

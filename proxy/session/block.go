@@ -12,7 +12,8 @@ import (
 const maxBlock = 1024
 
 // wholeBlock looks for EXEC in what follows a MULTI. It returns the size of everything up to it and the number of
-// commands with MULTI and EXEC, or 0 when EXEC is not there or something else than a command on keys is.
+// commands with MULTI and EXEC, or 0 when EXEC is not there, something else than a command on keys is, or all of it is
+// so large that others would wait behind it.
 func (s *Session) wholeBlock(ahead []byte) (size, commands int) {
 	parser := resp.RequestParser{Limits: s.parser.Limits}
 	table := s.table()
@@ -30,44 +31,26 @@ func (s *Session) wholeBlock(ahead []byte) (size, commands int) {
 		switch {
 		case cmd.Name == "EXEC" && len(parser.Args) == 1:
 			return size, commands + 1
-		case class == command.Blocking || !cmd.Keyed():
+		case class == command.Blocking || class == command.Transaction || !cmd.Keyed() || size > largeRequest:
 			return 0, 0
 		}
 	}
 	return 0, 0
 }
 
-// sendBlock sends a whole transaction on a lane. With last, only the reply to EXEC is due: the others were given when
-// the commands came.
-func (s *Session) sendBlock(request []byte, commands int, last bool) bool {
+// sendBlock sends a whole transaction on a lane.
+func (s *Session) sendBlock(request []byte, commands int) bool {
 	c := s.choose(toMaster)
 	if c == nil {
 		if s.gaveUp {
-			due := commands
-			if last {
-				due = 1
-			}
-			for range due {
+			for range commands {
 				s.decline()
 			}
 		}
 		return s.gaveUp
 	}
-	s.ask(c, upstream.Block, request, commands, &await{block: commands, last: last, passes: true, reply: func(_ *upstream.Conn, frames []byte) {
-		if last && len(frames) > 0 {
-			frames = lastFrame(frames, commands-1)
-		}
-		s.emit(frames)
-	}})
+	s.ask(c, upstream.Block, request, commands, &await{block: commands, passes: true, reply: func(_ *upstream.Conn, frames []byte) { s.emit(frames) }})
 	return true
-}
-
-// lastFrame skips n replies of one line each.
-func lastFrame(frames []byte, n int) []byte {
-	for range n {
-		_, frames, _ = bytes.Cut(frames, []byte("\n"))
-	}
-	return frames
 }
 
 // blockDeclined reports whether a Block was refused as a whole because its node was no master when a command was
@@ -102,9 +85,6 @@ func declinedBecause(frame []byte) []byte {
 // dueAfterLoss returns what a Block's client gets when the connection is lost and EXEC may have been carried out.
 func (a *await) dueAfterLoss(e *upstream.Entry) []byte {
 	due := a.frames
-	if a.last {
-		return []byte(unknownResult)
-	}
 	for n := a.block - int(e.Replies); a.block > 0 && n < a.block-1; n++ {
 		if n == 0 {
 			due = append(due, "+OK\r\n"...)

@@ -96,11 +96,7 @@ func (s *Session) client(cmd *command.Command, args [][]byte, request []byte) bo
 	case "ID":
 		s.emit(resp.AppendInt(nil, int64(s.id)))
 	case "GETNAME":
-		if s.info.Name == "" {
-			s.emit(resp.AppendNull(nil, s.key.Proto))
-		} else {
-			s.emit(resp.AppendBulkString(nil, s.info.Name))
-		}
+		s.emit(s.nameReply(s.key.Proto))
 	case "SETNAME":
 		if !validName(args[2]) {
 			s.emit(errorReply(invalidName))
@@ -117,6 +113,8 @@ func (s *Session) client(cmd *command.Command, args [][]byte, request []byte) bo
 		return s.clientList(args, request)
 	case "KILL":
 		return s.clientKill(args)
+	case "UNBLOCK":
+		return s.clientUnblock(args, request)
 	case "NO-EVICT": // the lanes have it on already; a client's own memory is bounded by the proxy
 		switch strings.ToUpper(string(args[2])) {
 		case "ON", "OFF":
@@ -138,17 +136,33 @@ func (s *Session) client(cmd *command.Command, args [][]byte, request []byte) bo
 	return true
 }
 
+// nameReply is the reply to CLIENT GETNAME.
+func (s *Session) nameReply(proto int) []byte {
+	if s.info.Name == "" {
+		return resp.AppendNull(nil, proto)
+	}
+	return resp.AppendBulkString(nil, s.info.Name)
+}
+
 func (s *Session) setInfo(args [][]byte) {
+	if !s.keepInfo(args) {
+		s.emit(errorReply(fmt.Sprintf("ERR Unrecognized option '%s'", args[2])))
+		return
+	}
+	s.emit(replyOK)
+}
+
+// keepInfo takes in what CLIENT SETINFO says, or reports that it is unknown.
+func (s *Session) keepInfo(args [][]byte) bool {
 	switch strings.ToUpper(string(args[2])) {
 	case "LIB-NAME":
 		s.info.LibName = string(args[3])
 	case "LIB-VER":
 		s.info.LibVersion = string(args[3])
 	default:
-		s.emit(errorReply(fmt.Sprintf("ERR Unrecognized option '%s'", args[2])))
-		return
+		return false
 	}
-	s.emit(replyOK)
+	return true
 }
 
 // whenAsked delivers an answer that comes from elsewhere in the process. The session takes nothing else until then.
@@ -317,6 +331,7 @@ func (s *Session) clientHelp() {
 		"NO-EVICT (ON|OFF)", "    Accepted; Understudy's own connections are protected from eviction.",
 		"SETNAME <name>", "    Assign the name <name> to the current connection.",
 		"SETINFO <option> <value>", "    Set client meta attr. Options: LIB-NAME, LIB-VER.",
+		"UNBLOCK <clientid> [TIMEOUT|ERROR]", "    Unblock the specified blocked client.",
 		"HELP", "    Print this help.",
 	}
 	b := resp.AppendArray(nil, len(lines))

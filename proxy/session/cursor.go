@@ -100,27 +100,3 @@ func appendClientCursor(dst, frame []byte, run uint32) []byte {
 	dst = resp.AppendBulkString(dst, strconv.FormatUint(cursor<<runBits|uint64(run), 10))
 	return append(dst, rest...)
 }
-
-// appendClientCursors appends a reply to EXEC with the clients' cursors in those of its elements that answer scans.
-func appendClientCursors(dst, frame []byte, run uint32, places []int) []byte {
-	header := bytes.IndexByte(frame, '\n') + 1
-	if len(places) == 0 || frame[0] != '*' {
-		return append(dst, frame...)
-	}
-	dst = append(dst, frame[:header]...)
-	var scanner resp.ReplyScanner
-	for place, rest := 0, frame[header:]; len(rest) > 0; place++ {
-		n, done, err := scanner.Scan(rest)
-		if !done || err != nil { // it was found to be a whole reply, so this cannot be
-			return append(dst, rest...)
-		}
-		if len(places) > 0 && places[0] == place {
-			places = places[1:]
-			dst = appendClientCursor(dst, rest[:n], run)
-		} else {
-			dst = append(dst, rest[:n]...)
-		}
-		rest = rest[n:]
-	}
-	return dst
-}

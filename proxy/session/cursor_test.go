@@ -84,14 +84,4 @@ func TestOnlyTheCursorOfAReplyIsChanged(t *testing.T) {
 	if got := string(appendClientCursor(nil, []byte("*2\r\n$1\r\n5\r\n*0\r\n"), 0)); got != "-"+cursorNameless+"\r\n" {
 		t.Errorf("a node without a number gives %q", got)
 	}
-	exec := "*4\r\n*2\r\n$1\r\n5\r\n*0\r\n:5\r\n*2\r\n$1\r\n5\r\n*1\r\n+5\r\n*2\r\n$1\r\n5\r\n*0\r\n"
-	want := "*4\r\n*2\r\n" + packed + "*0\r\n:5\r\n*2\r\n$1\r\n5\r\n*1\r\n+5\r\n*2\r\n" + packed + "*0\r\n"
-	if got := string(appendClientCursors(nil, []byte(exec), 2, []int{0, 3})); got != want {
-		t.Errorf("EXEC gives %q instead of %q", got, want)
-	}
-	for _, frame := range []string{"*-1\r\n", "_\r\n", "-EXECABORT x\r\n"} {
-		if got := string(appendClientCursors(nil, []byte(frame), 2, []int{0})); got != frame {
-			t.Errorf("%q becomes %q", frame, got)
-		}
-	}
 }

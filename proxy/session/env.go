@@ -35,6 +35,8 @@ type Directory interface {
 	// Kill closes the clients for which match returns true and calls done with their number. The asking session
 	// must not be among them.
 	Kill(from *Session, match func(*Info) bool, done func(int))
+	// Unblock ends the command that the client with that id blocks on, and calls done with whether there was one.
+	Unblock(from *Session, id uint64, withError bool, done func(unblocked bool))
 }
 
 // Admin answers PROXY, FAILOVER and INFO understudy. Its methods do not block.

@@ -10,8 +10,22 @@ import (
 
 // infoCommand answers INFO: the master's, with our section behind it where a reader of everything would expect it.
 func (s *Session) infoCommand(args [][]byte, request []byte) bool {
-	var sections []string
-	ours := len(args) == 1
+	sections, ours := infoSections(args)
+	if !ours {
+		return s.askMaster(request, request, s.emit)
+	}
+	if len(sections) == 0 && len(args) > 1 {
+		return s.ifMayInfo(request, func() {
+			s.emit(resp.AppendVerbatim(nil, s.key.Proto, "txt", s.env.Admin.Info()))
+		})
+	}
+	ask := resp.AppendRequestStrings(nil, slices.Concat([]string{"INFO"}, sections)...)
+	return s.askMaster(request, ask, func(frame []byte) { s.emit(s.withSection(s.key.Proto, frame)) })
+}
+
+// infoSections returns the sections that INFO asks a server for, and whether it asks for ours.
+func infoSections(args [][]byte) (sections []string, ours bool) {
+	ours = len(args) == 1
 	for _, a := range args[1:] {
 		switch section := strings.ToLower(string(a)); section {
 		case "understudy":
@@ -23,24 +37,20 @@ func (s *Session) infoCommand(args [][]byte, request []byte) bool {
 			sections = append(sections, section)
 		}
 	}
-	if !ours {
-		return s.askMaster(request, request, s.emit)
+	return sections, ours
+}
+
+// withSection returns a server's reply to INFO with our section behind it.
+func (s *Session) withSection(proto int, reply []byte) []byte {
+	text, ok := bulkText(reply)
+	if !ok { // an error
+		return reply
 	}
-	if len(sections) == 0 && len(args) > 1 {
-		return s.ifMayInfo(request, func() {
-			s.emit(resp.AppendVerbatim(nil, s.key.Proto, "txt", s.env.Admin.Info()))
-		})
+	all := s.env.Admin.Info()
+	if len(text) > 0 {
+		all = string(text) + "\r\n" + all
 	}
-	ask := resp.AppendRequestStrings(nil, slices.Concat([]string{"INFO"}, sections)...)
-	return s.askMaster(request, ask, func(frame []byte) {
-		text, ok := bulkText(frame)
-		if !ok { // an error
-			s.emit(frame)
-			return
-		}
-		all := append(bytes.Clone(text), "\r\n"+s.env.Admin.Info()...)
-		s.emit(resp.AppendVerbatim(nil, s.key.Proto, "txt", string(all)))
-	})
+	return resp.AppendVerbatim(nil, proto, "txt", all)
 }
 
 // ifMayInfo does what tells of the cluster and its clients, if the server lets the client's user have INFO. Where

@@ -84,10 +84,7 @@ func (s *Session) auth(args [][]byte, request []byte) bool {
 		return true
 	}
 	key := s.key
-	key.User, key.Password = "", string(args[len(args)-1])
-	if len(args) == 3 {
-		key.User = string(args[1])
-	}
+	key.User, key.Password = credentials(args)
 	return s.tryKey(upstream.Key{Proto: 2}, true, request, request, func(frame []byte) {
 		if frame[0] == '+' {
 			s.regroup(key)
@@ -96,44 +93,72 @@ func (s *Session) auth(args [][]byte, request []byte) bool {
 	})
 }
 
-// hello negotiates the protocol version, and may authenticate and set the name on the way.
-func (s *Session) hello(args [][]byte, request []byte) bool {
-	key, name := s.key, s.info.Name
-	verify := false
+// greeting is what HELLO asks for.
+type greeting struct {
+	proto          int // 0: as it is
+	user, password string
+	authenticates  bool
+	name           *string
+}
+
+// parseGreeting reads the arguments of HELLO, or returns the error with which a server refuses them.
+func parseGreeting(args [][]byte) (g greeting, refusal string) {
 	if len(args) > 1 {
 		v, err := strconv.ParseInt(string(args[1]), 10, 64)
 		switch {
 		case err != nil:
-			s.emit(errorReply("ERR Protocol version is not an integer or out of range"))
-			return true
+			return g, "ERR Protocol version is not an integer or out of range"
 		case v != 2 && v != 3:
-			s.emit(errorReply("NOPROTO unsupported protocol version"))
-			return true
+			return g, "NOPROTO unsupported protocol version"
 		}
-		key.Proto = int(v)
+		g.proto = int(v)
 	}
 	for i := 2; i < len(args); {
 		switch opt := strings.ToUpper(string(args[i])); {
 		case opt == "AUTH" && i+2 < len(args):
-			key.User, key.Password, verify = string(args[i+1]), string(args[i+2]), true
+			g.user, g.password, g.authenticates = string(args[i+1]), string(args[i+2]), true
 			i += 3
 		case opt == "SETNAME" && i+1 < len(args):
 			if !validName(args[i+1]) {
-				s.emit(errorReply(invalidName))
-				return true
+				return g, invalidName
 			}
-			name = string(args[i+1])
+			name := string(args[i+1])
+			g.name = &name
 			i += 2
 		default:
-			s.emit(errorReply("ERR Syntax error in HELLO option '" + string(args[i]) + "'"))
-			return true
+			return g, "ERR Syntax error in HELLO option '" + string(args[i]) + "'"
 		}
 	}
+	return g, ""
+}
+
+// applyTo makes of a session's key and name what an accepted HELLO makes of them.
+func (g *greeting) applyTo(key *upstream.Key, name *string) {
+	if g.proto != 0 {
+		key.Proto = g.proto
+	}
+	if g.authenticates {
+		key.User, key.Password = g.user, g.password
+	}
+	if g.name != nil {
+		*name = *g.name
+	}
+}
+
+// hello negotiates the protocol version, and may authenticate and set the name on the way.
+func (s *Session) hello(args [][]byte, request []byte) bool {
+	g, refusal := parseGreeting(args)
+	if refusal != "" {
+		s.emit(errorReply(refusal))
+		return true
+	}
+	key, name := s.key, s.info.Name
+	g.applyTo(&key, &name)
 	ask, on := []string{"HELLO", strconv.Itoa(key.Proto)}, key
-	if verify {
+	if g.authenticates {
 		ask, on = append(ask, "AUTH", key.User, key.Password), upstream.Key{Proto: 2}
 	}
-	return s.tryKey(on, verify, request, resp.AppendRequestStrings(nil, ask...), func(frame []byte) {
+	return s.tryKey(on, g.authenticates, request, resp.AppendRequestStrings(nil, ask...), func(frame []byte) {
 		if frame[0] == '-' {
 			s.emit(frame)
 			return

@@ -46,24 +46,60 @@ func TestAnExecThatWasNotSentTakesTheWholeTransactionAlong(t *testing.T) {
 	pin.gets("*1\r")
 	pin.dies()
 	w.wait(time.Second)
-	m := w.link("m")
-	m.getsRequests("MULTI", "INCR a", "INCR b", "EXEC")
+	pin = w.accept("m")
+	pin.getsRequests("MULTI", "INCR a", "INCR b", "EXEC")
+	pin.says("+OK\r\n+QUEUED\r\n+QUEUED\r\n")
 	c.gets("")
-	m.says("+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n:1\r\n:1\r\n")
+	pin.says("*2\r\n:1\r\n:1\r\n")
 	c.gets("*2\r\n:1\r\n:1\r\n+PONG\r\n")
 }
 
-func TestATransactionThatIsSentTwiceAsABlockAndLostAnswersExecAlone(t *testing.T) {
+func TestATransactionIsBegunAnewUntilItsExecWasSent(t *testing.T) {
+	w := newWorld(t)
+	c := w.client()
+	begin(w, c, "MULTI", "INCR a", "SELECT 5").dies()
+	c.sends("EXEC", "PING")
+	for _, answers := range []string{"", "+OK\r\n", "+OK\r\n+QUEUED\r\n+QUEUED\r\n"} {
+		w.wait(time.Second)
+		pin := w.connect("m")
+		pin.handshakeWith(len(encoded("MULTI", "INCR a", "SELECT 5")) + 3)
+		pin.gets(encoded("MULTI", "INCR a", "SELECT 5") + "*1\r")
+		pin.says(answers)
+		c.gets("")
+		pin.dies()
+	}
+	w.wait(time.Second)
+	pin := w.accept("m")
+	pin.getsRequests("MULTI", "INCR a", "SELECT 5", "EXEC")
+	pin.says("+OK\r\n-READONLY no\r\n")
+	pin.says("+QUEUED\r\n")
+	if !pin.closed {
+		t.Error("the pin to a replica remains")
+	}
+	c.gets("")
+	w.wait(time.Second)
+	pin = w.accept("m")
+	pin.getsRequests("MULTI", "INCR a", "SELECT 5", "EXEC")
+	pin.says("+OK\r\n")
+	pin.dies()
+	c.gets(unknownResult + "+PONG\r\n")
+}
+
+func TestATransactionThatAnotherMasterWillNotQueueIsAborted(t *testing.T) {
 	w := newWorld(t)
 	c := w.client()
 	begin(w, c, "MULTI", "INCR a").dies()
-	c.sends("EXEC")
+	c.sends("EXEC", "PING")
 	w.wait(time.Second)
-	m := w.link("m")
-	m.getsRequests("MULTI", "INCR a", "EXEC")
-	m.says("+OK\r\n")
-	m.dies()
-	c.gets(unknownResult)
+	pin := w.accept("m")
+	pin.getsRequests("MULTI", "INCR a", "EXEC")
+	pin.says("+OK\r\n-NOPERM no\r\n")
+	c.gets("")
+	pin.says("-EXECABORT Transaction discarded because of previous errors.\r\n")
+	c.gets("-EXECABORT Transaction discarded because of previous errors.\r\n+PONG\r\n")
+	if c.session.tx != nil || pin.closed {
+		t.Errorf("the transaction is over: %v, the pin is closed: %v", c.session.tx == nil, pin.closed)
+	}
 }
 
 func TestQueuedCommandsOfADemotedMasterAreQueuedHere(t *testing.T) {
@@ -78,9 +114,10 @@ func TestQueuedCommandsOfADemotedMasterAreQueuedHere(t *testing.T) {
 	}
 	c.gets("+QUEUED\r\n+QUEUED\r\n")
 	w.wait(time.Second)
-	m := w.link("m")
-	m.getsRequests("MULTI", "INCR a", "INCR b", "EXEC")
-	m.says("+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n:1\r\n:1\r\n")
+	pin = w.accept("m")
+	pin.getsRequests("MULTI", "INCR a", "INCR b", "EXEC")
+	pin.says("+OK\r\n+QUEUED\r\n+QUEUED\r\n")
+	pin.says("*2\r\n:1\r\n:1\r\n")
 	c.gets("*2\r\n:1\r\n:1\r\n")
 }
 

@@ -5,42 +5,94 @@ import (
 
 	"github.com/understudy/understudy/proxy/command"
 	"github.com/understudy/understudy/proxy/upstream"
+	"github.com/understudy/understudy/resp"
 )
 
 // block runs a blocking command on a pin, for as long as it blocks. A pop that was sent and not answered may have
-// taken an element, so it is not sent again; a blocking read may be.
+// taken an element, so it is not sent again; a blocking read may be. What is sent late, or again, is sent with the time
+// that is left.
 func (s *Session) block(cmd *command.Command, args [][]byte, request []byte) bool {
 	if s.peerDone { // nobody would get what it takes
 		s.quit(ByPeer)
 		return true
 	}
+	again := s.clock.start(s, cmd, args)
+	if reply := s.unblocked; reply != nil {
+		s.unblocked = nil
+		s.clock.stop()
+		s.emit(reply)
+		return true
+	}
 	c := s.choosePin()
 	if c == nil {
-		s.heldBlocking = s.held
-		return s.declined()
+		return s.blockLater(cmd)
+	}
+	if again {
+		request = s.clock.remaining(s.env.Loop.Now(), cmd, args, request)
 	}
 	kind := upstream.Write
 	if cmd.Flags.Has(command.FlagReadOnly) {
 		kind = upstream.Repeatable
 	}
-	s.occupy(c, kind, request, 1, func(_ *upstream.Conn, frames []byte) { s.emit(frames) })
-	s.await.passes = true
+	e, replies := endsOf(cmd, args), 1
+	if e != nil {
+		request = append(e.questions(), request...)
+		replies += len(e.places)
+	}
+	s.occupy(c, kind, request, replies, s.emit)
+	s.await.passes, s.await.last, s.await.ends = true, true, e
 	return true
 }
 
-// wait runs WAIT or WAITAOF on a pin. Redis makes them wait for the last command of their own connection, so a PING
-// goes ahead: it sets the offset to wait for to the present one, which covers all that the session has written.
-func (s *Session) wait(request []byte) bool {
+// blockLater deals with a blocking command that waits for a master. Its time runs meanwhile, and when it is over, the
+// answer is what it would be if nothing had come: nothing has.
+func (s *Session) blockLater(cmd *command.Command) bool {
+	k := &s.clock
+	switch now := s.env.Loop.Now(); {
+	case k.over(now):
+		s.held, s.heldBlocking = false, false
+		s.emit(noElement(cmd, s.key.Proto))
+	case s.gaveUp:
+		s.decline()
+	default:
+		s.heldBlocking, s.nothing = true, noElement(cmd, s.key.Proto)
+		if k.timer == nil && !k.until.IsZero() {
+			k.timer = s.env.Loop.After(k.until.Sub(now), s.awaken)
+		}
+		return false
+	}
+	k.stop()
+	return true
+}
+
+// awaken has the blocking command that is held looked at again.
+func (s *Session) awaken() {
+	s.held, s.heldBlocking = false, false
+	s.conn.Flush()
+}
+
+// wait runs WAIT or WAITAOF on a pin. Redis makes them wait for the last command of their own connection, so one that
+// waits for nobody goes ahead: it sets the offset to wait for to the present one, which covers all that the session has
+// written.
+func (s *Session) wait(cmd *command.Command, args [][]byte, request []byte) bool {
+	again := s.clock.start(s, cmd, args)
 	c := s.choosePin()
 	if c == nil {
+		if s.gaveUp {
+			s.clock.stop()
+		}
 		return s.declined()
 	}
-	both := append([]byte("*1\r\n$4\r\nPING\r\n"), request...)
-	s.occupy(c, upstream.Repeatable, both, 2, func(_ *upstream.Conn, frames []byte) {
-		_, reply, _ := bytes.Cut(frames, []byte("\n")) // behind the PONG
-		s.emit(reply)
-	})
-	s.await.again = bytes.Clone(request)
+	asked := bytes.Clone(request)
+	if again {
+		request = s.clock.remaining(s.env.Loop.Now(), cmd, args, request)
+	}
+	ahead := [][]byte{args[0]}
+	for range args[1:] {
+		ahead = append(ahead, []byte("0"))
+	}
+	s.occupy(c, upstream.Repeatable, append(resp.AppendRequest(nil, ahead...), request...), 2, s.emit)
+	s.await.last, s.await.again = true, asked
 	return true
 }
 
@@ -54,19 +106,19 @@ func (s *Session) sendLarge(cmd *command.Command, class command.Class, request [
 	if c == nil {
 		return s.declined()
 	}
-	s.occupy(c, kindOf(cmd, class), request, 1, func(_ *upstream.Conn, frames []byte) { s.emit(frames) })
+	s.occupy(c, kindOf(cmd, class), request, 1, s.emit)
 	s.await.passes = true
 	c.Blocking = false
 	return true
 }
 
 // occupy sends a request on a pin that is given back when the reply has come.
-func (s *Session) occupy(c *upstream.Conn, kind upstream.Kind, request []byte, replies int, reply func(*upstream.Conn, []byte)) {
+func (s *Session) occupy(c *upstream.Conn, kind upstream.Kind, request []byte, replies int, reply func([]byte)) {
 	s.pin = c
 	c.Blocking = true
 	s.ask(c, kind, request, replies, &await{
-		reply: func(c *upstream.Conn, frames []byte) {
-			reply(c, frames)
+		reply: func(_ *upstream.Conn, frames []byte) {
+			reply(frames)
 			s.later = func() { s.dropPin(true) }
 		},
 	})

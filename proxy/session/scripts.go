@@ -179,7 +179,7 @@ func (s *Session) functionStats(request []byte) bool {
 	if c == nil {
 		return s.declined()
 	}
-	s.occupy(c, upstream.Repeatable, request, 1, func(_ *upstream.Conn, frames []byte) { s.emit(frames) })
+	s.occupy(c, upstream.Repeatable, request, 1, s.emit)
 	return true
 }
 

@@ -60,6 +60,7 @@ type Session struct {
 	ahead    int  // bytes behind the request being handled that were taken with it
 
 	await    *await // the special request under way
+	clock    clock  // of the blocking command at hand
 	pin      *upstream.Conn
 	pinGroup *upstream.Group // that the pin belongs to
 	later    func()          // what is left to do when the reply that is being dealt with has been taken off its connection
@@ -69,8 +70,10 @@ type Session struct {
 	tx       *transaction
 	attach   *attachment // the pin for life: subscriptions and the like
 
-	held         bool // in the pool's list of those that wait for a master
-	heldBlocking bool // with a blocking command
+	held         bool   // in the pool's list of those that wait for a master
+	heldBlocking bool   // with a blocking command
+	nothing      []byte // what that command answers when nothing came
+	unblocked    []byte // what it answers because CLIENT UNBLOCK has ended it
 	heldSince    time.Time
 	holdTimer    eventloop.Timer
 	gaveUp       bool // the hold has timed out: what needs a master is declined until one is there
@@ -328,6 +331,7 @@ func (s *Session) close(r CloseReason) {
 		s.lanePaused.Resume()
 	}
 	s.endAwait()
+	s.clock.stop()
 	s.dropPin(false)
 	s.detach()
 	if c := s.apart; c != nil {

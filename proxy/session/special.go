@@ -13,14 +13,16 @@ type await struct {
 	// reply gets the reply. For several frames (a Block) it gets them together.
 	reply func(c *upstream.Conn, frames []byte)
 	// done, when set, is called once when the request is over: answered, lost, or the session has ended.
-	done   func()
-	passes bool   // reply passes the last frame on as it is, so that a large one need not be whole; it is called with nothing then
-	again  []byte // what to send if it must be sent again; nil: the request as it was sent
-	aside  bool   // it was sent for a request that is still in the input
-	block  int    // commands of a MULTI ... EXEC
-	last   bool   // of which only the reply to EXEC is due
-	frames []byte // gathered so far
-	final  int    // where in frames the last one begins
+	done    func()
+	passes  bool   // reply passes the last frame on as it is, so that a large one need not be whole; it is called with nothing then
+	last    bool   // only the last of several frames is due
+	again   []byte // what to send if it must be sent again; nil: the request as it was sent
+	aside   bool   // it was sent for a request that is still in the input
+	ends    *ends  // to put into it
+	block   int    // commands of a MULTI ... EXEC
+	restart bool   // of a transaction on another pin; nothing is due
+	frames  []byte // gathered so far
+	final   int    // where in frames the last one begins
 }
 
 // ask sends a special request on c. The session takes nothing else until it is answered.
@@ -84,16 +86,18 @@ func (s *Session) replySpecial(c *upstream.Conn, e *upstream.Entry, frame []byte
 	if e.Replies > 0 {
 		return
 	}
+	if a.restart {
+		s.restarted(c, a.frames)
+		return
+	}
 	s.endAwait()
 	if !a.aside && s.retrySpecial(c, e, a) {
-		if a.again == nil {
-			a.again = c.Request(nil)
-		}
-		s.recover(redo{request: a.again, block: a.block, last: a.last})
+		s.recover(redo{request: a.repetition(func() []byte { return c.Request(nil) }), block: a.block})
 		s.later = func() { s.dropPin(true) }
 		return
 	}
 	s.answered()
+	s.clock.stop()
 	if e.Kind != upstream.Repeatable {
 		s.wroteAt = s.env.Loop.Now()
 	}
@@ -105,8 +109,22 @@ func (s *Session) replySpecial(c *upstream.Conn, e *upstream.Entry, frame []byte
 			return
 		}
 	}
+	if a.last {
+		a.frames = a.frames[a.final:]
+	}
 	a.reply(c, a.frames)
 	s.conn.Flush()
+}
+
+// repetition is what to send when a request must be sent again; sent returns what was sent.
+func (a *await) repetition(sent func() []byte) []byte {
+	switch {
+	case a.ends != nil:
+		return a.ends.request(a.frames)
+	case a.again != nil:
+		return a.again
+	}
+	return sent()
 }
 
 // retrySpecial is retry for what is awaited.
@@ -128,13 +146,15 @@ func (s *Session) lostSpecial(c *upstream.Conn, e *upstream.Entry, request []byt
 		s.conn.Flush()
 		return
 	}
-	if !sent || e.Kind == upstream.Repeatable {
-		if a.again != nil {
-			request = a.again
-		}
-		s.recover(redo{request: request, block: a.block, last: a.last})
+	if a.restart { // what becomes of EXEC, behind it, decides
+		s.tx.broken = true
 		return
 	}
+	if !sent || e.Kind == upstream.Repeatable {
+		s.recover(redo{request: a.repetition(func() []byte { return request }), block: a.block})
+		return
+	}
+	s.clock.stop()
 	s.env.Stats.Unknown++
 	if s.env.Config.CloseAmbiguous {
 		s.close(ByAmbiguity)

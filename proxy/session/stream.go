@@ -94,7 +94,7 @@ func (s *Session) streamMode(c *upstream.Conn, e *upstream.Entry) streamMode {
 			return gathered
 		}
 	case tagQueued:
-		if s.tx.turning != "" && (s.tx.turning != "EXEC" || len(s.tx.selects)+len(s.tx.scans) > 0) {
+		if s.tx.turning != "" && (s.tx.turning != "EXEC" || len(s.tx.effects) > 0) {
 			return gathered
 		}
 	}
@@ -119,6 +119,7 @@ func (s *Session) streamed(c *upstream.Conn, e *upstream.Entry, st *stream) {
 		a := s.await
 		s.endAwait()
 		s.answered()
+		s.clock.stop()
 		a.reply(c, nil)
 	case e.Tag == tagQueued:
 		s.measure(st.size)
@@ -155,6 +156,7 @@ func (s *Session) lostStream(c *upstream.Conn, e *upstream.Entry, st *stream, re
 		s.close(ByBrokenReply)
 	case e.Tag == tagSpecial:
 		s.endAwait()
+		s.clock.stop()
 		if s.pin == c {
 			s.pin = nil
 		}

@@ -3,51 +3,47 @@ package session
 import (
 	"bytes"
 	"strconv"
-	"strings"
 
 	"github.com/understudy/understudy/proxy/command"
 	"github.com/understudy/understudy/proxy/upstream"
-	"github.com/understudy/understudy/resp"
 )
 
-// maxKeptTransaction bounds the bytes of a transaction that are kept so that it can be begun again elsewhere.
-const maxKeptTransaction = 1 << 20
+// maxKeptTransaction bounds the bytes of a transaction that are kept so that it can be begun again elsewhere. The server
+// holds them too, until EXEC; one that is larger is aborted when its pin is lost.
+const maxKeptTransaction = 64 << 20
 
 // transaction is a MULTI or WATCH that runs on a pin, because its commands arrive one after the other. What it has
 // become is read from the server's replies: a command that changes it (turns) is outstanding alone.
 //
 // Nothing of a transaction is applied before EXEC, so when the pin is lost before EXEC was sent, nothing is lost:
-// without watched keys the commands, which are kept, are sent again as one block when EXEC arrives. With watched
-// keys, EXEC answers nil, as if one of them had been changed: the client begins anew, as it must be prepared to.
+// without watched keys the commands, which are kept, are queued again on another pin when EXEC arrives (restart.go).
+// With watched keys, EXEC answers nil, as if one of them had been changed: the client begins anew, as it must be
+// prepared to.
 type transaction struct {
 	multi   bool // MULTI was answered
 	watched bool
 	turning string // the command that is outstanding and will change what this is
 	queued  int
-	dirty   bool       // a command was not queued: EXEC will be aborted
-	refused bool       // the proxy itself was who did not queue it, so the server would not abort EXEC
-	kept    []byte     // MULTI and what was queued since
-	keeping bool       // kept is complete
-	selects []selected // SELECTs among what was queued
-	scans   []int      // the places of scans in the reply to EXEC
-	scan    []byte     // one outside of MULTI, as the client sent it
-	db      int        // that a SELECT outside of MULTI moves to, once it is answered
+	dirty   bool     // a command was not queued: EXEC will be aborted
+	refused bool     // the proxy itself was who did not queue it, so the server would not abort EXEC
+	kept    []byte   // MULTI and what was queued since
+	keeping bool     // kept is complete
+	effects []effect // of what was queued on the session itself
+	pending *effect  // of the command that is outstanding, outside of MULTI
+	scan    []byte   // one outside of MULTI, as the client sent it
 
 	blocking bool // the last command sent, outside of MULTI, may block
 	broken   bool // the pin is gone
-	moved    bool // the pin is in another database than it was lent in
+	moved    bool // the pin is no longer as it was lent: in another database, or another user's
 	declined bool // the request at the front of the pin was declined: nothing of it was applied
 }
-
-// selected is a SELECT that was queued, and its place in the reply to EXEC.
-type selected struct{ place, db int }
 
 // turns reports whether the command changes what a transaction is, so that what follows waits for its reply.
 func (tx *transaction) turns(cmd *command.Command) bool {
 	switch cmd.Name {
 	case "MULTI", "EXEC", "DISCARD", "WATCH":
 		return true
-	case "UNWATCH", "SELECT":
+	case "UNWATCH", "SELECT", "AUTH", "HELLO":
 		return !tx.multi
 	}
 	return cmd.Class == command.Scan && !tx.multi // whose reply is looked at
@@ -68,7 +64,7 @@ func (s *Session) begin(cmd *command.Command, request, ahead []byte) bool {
 		return true
 	case "MULTI":
 		if size, commands := s.wholeBlock(ahead); size > 0 {
-			if !s.sendBlock(append(bytes.Clone(request), ahead[:size]...), commands, false) {
+			if !s.sendBlock(append(bytes.Clone(request), ahead[:size]...), commands) {
 				return false
 			}
 			s.ahead = size
@@ -131,38 +127,60 @@ const execAborted = "EXECABORT Transaction discarded because of previous errors.
 func (s *Session) withoutServer(cmd *command.Command, class command.Class) bool {
 	switch class {
 	case command.Session:
-		switch cmd.Name {
-		case "SELECT":
-			return false
-		case "PING", "ECHO", "READONLY", "READWRITE", "ASKING":
-			return !s.tx.multi // in MULTI they are queued or refused like any other
+		if s.tx.multi { // queued like any other, unless it concerns all clients of the proxy
+			return aboutAllClients[cmd.Name]
 		}
-		return true
+		return cmd.Name != "SELECT" && cmd.Name != "AUTH" && cmd.Name != "HELLO"
 	case command.Info:
 		return !s.tx.multi
-	case command.Refused, command.Proxy, command.Failover, command.Subscribe, command.Pinned:
+	case command.Pinned:
+		return !s.tx.multi || !harmlessWhenPinned[cmd.Name]
+	case command.Refused, command.Proxy, command.Failover, command.Subscribe:
 		return true
 	}
 	return false
 }
 
-// besideTransaction deals with a command that the pin is not asked about.
+var (
+	// aboutAllClients are commands that the server cannot carry out within EXEC: it knows nothing of the proxy's clients.
+	aboutAllClients = map[string]bool{"CLIENT|LIST": true, "CLIENT|KILL": true, "CLIENT|PAUSE": true, "CLIENT|UNPAUSE": true, "CLIENT|UNBLOCK": true}
+	// harmlessWhenPinned are commands that leave a connection as it is when EXEC comes to them: the server refuses them
+	// there, or they ask about tracking, of which a connection with a transaction has none.
+	harmlessWhenPinned = map[string]bool{"MONITOR": true, "CLIENT|CACHING": true, "CLIENT|TRACKINGINFO": true, "CLIENT|GETREDIR": true}
+)
+
+// besideTransaction deals with a command that the pin is not asked about, or that makes something else of the pin.
 func (s *Session) besideTransaction(cmd *command.Command, class command.Class, args [][]byte, request []byte) bool {
 	switch {
 	case s.tx.multi && cmd.Known() && !cmd.Accepts(len(args)):
 		s.refuseQueued(cmd.ArityError())
 	case class == command.Refused && s.tx.multi:
 		s.refuseQueued(cmd.Refusal())
-	case s.tx.multi, class == command.Subscribe, class == command.Pinned:
+	case s.tx.multi:
 		s.refuseQueued("ERR " + cmd.Name + " is not supported inside a transaction through Understudy")
-	case cmd.Name == "AUTH" || cmd.Name == "HELLO":
-		// The pin would remain the former user's. Watched keys count as changed from here on.
-		s.tx.broken = true
-		s.dropPin(false)
-		return s.handle(cmd, class, args, request, nil)
+	case (class == command.Subscribe || class == command.Pinned) && cmd.Name != "CLIENT|REPLY" && cmd.Accepts(len(args)):
+		return s.attachWatching(cmd, args, request)
 	default:
 		return s.handle(cmd, class, args, request, nil)
 	}
+	return true
+}
+
+// attachWatching makes an attachment of a pin with watched keys, which stay watched.
+func (s *Session) attachWatching(cmd *command.Command, args [][]byte, request []byte) bool {
+	if s.tx.broken { // EXEC will have to give nil, and no pin to come knows that
+		s.close(ByLostPin)
+		return true
+	}
+	if !s.env.Pool.Granted() {
+		s.hold()
+		return s.declined()
+	}
+	s.release()
+	s.attach = &attachment{pin: s.pin, topics: map[topic]struct{}{}, stateful: true}
+	s.pin.Passthrough = true
+	s.pin, s.tx = nil, nil
+	s.passOn(cmd, args, request)
 	return true
 }
 
@@ -206,19 +224,12 @@ func (s *Session) sendQueued(cmd *command.Command, args [][]byte, request []byte
 	switch {
 	case tx.turns(cmd):
 		tx.turning = cmd.Name
-		if cmd.Name == "SELECT" {
-			tx.db = database(args, s.key.DB)
-		}
+		tx.pending = s.effectOf(cmd, args)
 	case tx.multi:
-		if cmd.Name == "SELECT" {
-			tx.selects = append(tx.selects, selected{tx.queued, database(args, s.key.DB)})
-			tx.keeping = false // a SELECT must not enter a lane
-		}
 		if cmd.Class == command.Scan {
-			tx.scans = append(tx.scans, tx.queued)
 			tx.keeping = false // another node has other cursors
 		}
-		tx.keep(request)
+		tx.queue(s.effectOf(cmd, args), request)
 	}
 	tx.blocking = !tx.multi && cmd.Class == command.Blocking
 	s.pin.Send(s, kind, tagQueued, request, 1)
@@ -238,8 +249,12 @@ func database(args [][]byte, otherwise int) int {
 	return otherwise
 }
 
-// keep remembers a command that is being queued.
-func (tx *transaction) keep(request []byte) {
+// queue remembers a command that is being queued, and what it will make of the session.
+func (tx *transaction) queue(e *effect, request []byte) {
+	if e != nil {
+		e.place = tx.queued
+		tx.effects = append(tx.effects, *e)
+	}
 	tx.queued++
 	if tx.keeping = tx.keeping && len(tx.kept)+len(request) <= maxKeptTransaction; tx.keeping {
 		tx.kept = append(tx.kept, request...)
@@ -257,15 +272,11 @@ func (s *Session) replyQueued(c *upstream.Conn, e *upstream.Entry, frame []byte)
 		return
 	}
 	s.measure(len(frame))
-	switch {
-	case e.Kind != upstream.Repeatable && !s.env.Pool.Answerable(c):
+	told := s.takeEffect(frame)
+	if e.Kind != upstream.Repeatable && !s.env.Pool.Answerable(c) {
 		s.unknown()
-	case tx.turning == "EXEC" && len(tx.scans) > 0:
-		s.emit(appendClientCursors(nil, frame, c.Run(), tx.scans))
-	case strings.HasSuffix(tx.turning, "SCAN"):
-		s.emit(s.cursored(c, frame))
-	default:
-		s.emit(frame)
+	} else {
+		s.emit(told)
 	}
 	if s.closed {
 		return
@@ -282,29 +293,23 @@ func (s *Session) concludeQueued(e *upstream.Entry, frame []byte) {
 	s.answered()
 	turned := tx.turning
 	tx.turning = ""
-	db, over := s.key.DB, false
+	over := false
 	switch {
 	case turned != "":
-		db, over = tx.turn(turned, frame, db)
+		over = tx.turn(turned, frame)
 	case frame[0] == '-' && tx.multi:
 		tx.dirty = true
 	}
 	if e.Kind != upstream.Repeatable {
 		s.wroteAt = s.env.Loop.Now()
 	}
-	if db != s.key.DB {
-		key := s.key
-		key.DB = db
-		s.regroup(key)
-	}
 	if over {
 		s.later = func() { s.endTransaction(true) }
 	}
 }
 
-// turn follows what the reply to a command makes of the transaction: the database that the session is in, and whether
-// the transaction is over.
-func (tx *transaction) turn(name string, frame []byte, db int) (now int, over bool) {
+// turn follows what the reply to a command makes of the transaction, and reports whether it is over.
+func (tx *transaction) turn(name string, frame []byte) (over bool) {
 	ok := frame[0] == '+'
 	switch name {
 	case "MULTI":
@@ -327,121 +332,8 @@ func (tx *transaction) turn(name string, frame []byte, db int) (now int, over bo
 		}
 	case "EXEC":
 		if tx.multi { // whatever the reply is
-			db = tx.executed(frame, db)
 			tx.multi, tx.watched = false, false
 		}
-	case "SELECT":
-		if ok {
-			tx.moved, db = true, tx.db
-		}
 	}
-	return db, !tx.multi && !tx.watched
-}
-
-// executed returns the database after EXEC.
-func (tx *transaction) executed(frame []byte, db int) int {
-	if len(tx.selects) == 0 || frame[0] != '*' {
-		return db
-	}
-	reply, n, err := resp.Decode(frame)
-	if n == 0 || err != nil || len(reply.Array) != tx.queued {
-		return db
-	}
-	for _, sel := range tx.selects {
-		if reply.Array[sel.place].Kind == '+' {
-			tx.moved, db = true, sel.db
-		}
-	}
-	return db
-}
-
-// lostQueued answers a request of the transaction that was under way when the pin was lost.
-func (s *Session) lostQueued(e *upstream.Entry, request []byte, sent bool) {
-	s.outstanding--
-	tx := s.tx
-	turning := tx.turning
-	tx.turning = ""
-	tx.broken = true
-	sent = sent && !tx.declined
-	tx.declined = false
-	switch {
-	case sent && e.Kind != upstream.Repeatable:
-		if turning == "EXEC" {
-			s.tx = nil
-		}
-		s.unknown()
-	case tx.multi && turning == "":
-		s.recover(redo{reply: []byte("+QUEUED\r\n")})
-	case strings.HasSuffix(turning, "SCAN"):
-		s.recover(redo{request: bytes.Clone(tx.scan)})
-	default: // it was not sent, or had no effect that outlives the pin
-		s.recover(redo{request: request})
-	}
-}
-
-// withoutPin answers for a transaction whose pin is lost.
-func (s *Session) withoutPin(cmd *command.Command, class command.Class, args [][]byte, request []byte) bool {
-	tx := s.tx
-	refuse := func(text string) bool {
-		tx.dirty = tx.multi
-		s.emit(errorReply(text))
-		return true
-	}
-	switch {
-	case s.withoutServer(cmd, class):
-		return s.besideTransaction(cmd, class, args, request)
-	case cmd.Name == "EXEC" && !tx.multi:
-		return refuse("ERR EXEC without MULTI")
-	case cmd.Name == "EXEC":
-		return s.execWithoutPin(cmd, args, request)
-	case cmd.Known() && !cmd.Accepts(len(args)):
-		return refuse(cmd.ArityError())
-	case cmd.Name == "DISCARD" && !tx.multi:
-		return refuse("ERR DISCARD without MULTI")
-	case cmd.Name == "MULTI" && tx.multi:
-		return refuse("ERR MULTI calls can not be nested")
-	case cmd.Name == "WATCH" && tx.multi:
-		return refuse("ERR WATCH inside MULTI is not allowed")
-	case cmd.Name == "DISCARD", cmd.Name == "UNWATCH" && !tx.multi:
-		s.tx = nil
-		s.emit(replyOK)
-	case cmd.Name == "WATCH":
-		tx.watched = true
-		s.emit(replyOK)
-	case cmd.Name == "MULTI":
-		tx.multi, tx.kept = true, bytes.Clone(request)
-		s.emit(replyOK)
-	case !tx.multi: // between WATCH and MULTI
-		return s.handle(cmd, class, args, request, nil)
-	default:
-		if cmd.Name == "SELECT" || class == command.Scan {
-			tx.keeping = false
-		}
-		tx.keep(request)
-		s.emit([]byte("+QUEUED\r\n"))
-	}
-	return true
-}
-
-// execWithoutPin ends a transaction whose pin is lost.
-func (s *Session) execWithoutPin(cmd *command.Command, args [][]byte, request []byte) bool {
-	tx := s.tx
-	switch {
-	case !cmd.Accepts(len(args)):
-		s.emit(errorReply(cmd.ArityError()))
-	case tx.dirty:
-		s.emit(errorReply(execAborted))
-	case tx.watched:
-		s.emit(resp.AppendNullArray(nil, s.key.Proto))
-	case !tx.keeping:
-		s.emit(errorReply("EXECABORT Transaction discarded because the connection to the master was lost."))
-	default:
-		sent := s.sendBlock(append(bytes.Clone(tx.kept), request...), tx.queued+2, true)
-		if sent {
-			s.tx = nil
-		}
-		return sent
-	}
-	s.tx = nil
-	return true
+	return !tx.multi && !tx.watched
 }

@@ -343,6 +343,13 @@ func (c *fakeConn) handshake() {
 	}
 }
 
+// handshakeWith is handshake for a connection that takes only n bytes after it.
+func (c *fakeConn) handshakeWith(n int) {
+	c.world.t.Helper()
+	c.room = n
+	c.handshake()
+}
+
 // takes makes room for n more bytes.
 func (c *fakeConn) takes(n int) {
 	c.room += n

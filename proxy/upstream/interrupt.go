@@ -43,6 +43,29 @@ func (p *Pool) interrupt() {
 	})
 }
 
+// Unblock asks the server to end the command that blocks on a pin, as if its time were over or with an error, and calls
+// done with whether it has: not when the command is still on its way there.
+func (p *Pool) Unblock(c *Conn, withError bool, done func(unblocked bool)) {
+	if c.ended || c.id == "" || !c.ready || c.node != p.master {
+		done(false)
+		return
+	}
+	request := []string{"CLIENT", "UNBLOCK", c.id, "TIMEOUT"}
+	if withError {
+		request[3] = "ERROR"
+	}
+	p.ownLane().Send(&unblocking{done: done}, Repeatable, 0, resp.AppendRequestStrings(nil, request...), 1)
+}
+
+// unblocking owns a CLIENT UNBLOCK.
+type unblocking struct {
+	discard
+	done func(unblocked bool)
+}
+
+func (u *unblocking) Reply(_ *Conn, _ *Entry, frame []byte)       { u.done(string(frame) == ":1\r\n") }
+func (u *unblocking) Lost(_ *Conn, _ *Entry, _ []byte, _, _ bool) { u.done(false) }
+
 // ownLane returns a lane to the master that is being deposed, for the pool's own commands.
 func (p *Pool) ownLane() *Conn {
 	g := p.Group(p.ownKey())

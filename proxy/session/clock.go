@@ -1,0 +1,111 @@
+package session
+
+import (
+	"bytes"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/understudy/understudy/proxy/command"
+	"github.com/understudy/understudy/proxy/eventloop"
+	"github.com/understudy/understudy/resp"
+)
+
+// clock measures how long the blocking command at hand may still take. It runs from when the command was first looked
+// at until it is answered: a client that has asked for five seconds gets an answer after five seconds, also if it has
+// waited for a master in between, or has been sent to another one.
+type clock struct {
+	running bool
+	until   time.Time       // zero: for ever
+	timer   eventloop.Timer // ends a hold in time
+}
+
+// start begins to measure, unless it has begun before, and reports whether it has.
+func (k *clock) start(s *Session, cmd *command.Command, args [][]byte) (again bool) {
+	if k.running {
+		return true
+	}
+	k.running, k.until = true, time.Time{}
+	if place, unit := timeoutPlace(cmd, args); place > 0 {
+		if d := parseTimeout(args[place], unit); d > 0 {
+			k.until = s.env.Loop.Now().Add(d)
+		}
+	}
+	return false
+}
+
+func (k *clock) stop() {
+	if k.timer != nil {
+		k.timer.Stop()
+	}
+	*k = clock{}
+}
+
+// over reports whether the time has run out.
+func (k *clock) over(now time.Time) bool { return !k.until.IsZero() && !now.Before(k.until) }
+
+// remaining returns a request with the time that is left in place of the whole. Where none is left, it is the shortest
+// there is: the server has the last word on whether there was something to be had.
+func (k *clock) remaining(now time.Time, cmd *command.Command, args [][]byte, request []byte) []byte {
+	if k.until.IsZero() {
+		return request
+	}
+	place, unit := timeoutPlace(cmd, args)
+	left := max(k.until.Sub(now), time.Millisecond)
+	text := strconv.FormatInt(left.Milliseconds(), 10)
+	if unit == time.Second {
+		text = strconv.FormatFloat(left.Seconds(), 'f', 3, 64)
+	}
+	args = slices.Clone(args)
+	args[place] = []byte(text)
+	return resp.AppendRequest(nil, args...)
+}
+
+// timeoutPlace returns which argument of a command says how long it may block, and in what unit; 0 if none does.
+func timeoutPlace(cmd *command.Command, args [][]byte) (place int, unit time.Duration) {
+	switch cmd.Name {
+	case "BLPOP", "BRPOP", "BRPOPLPUSH", "BLMOVE", "BZPOPMIN", "BZPOPMAX":
+		return len(args) - 1, time.Second
+	case "BLMPOP", "BZMPOP":
+		return 1, time.Second
+	case "WAIT":
+		return 2, time.Millisecond
+	case "WAITAOF":
+		return 3, time.Millisecond
+	case "XREAD", "XREADGROUP":
+		for i := 1; i+1 < len(args); i++ {
+			switch strings.ToUpper(string(args[i])) {
+			case "BLOCK":
+				return i + 1, time.Millisecond
+			case "COUNT":
+				i++
+			case "GROUP":
+				i += 2
+			case "STREAMS":
+				return 0, 0
+			}
+		}
+	}
+	return 0, 0
+}
+
+// parseTimeout returns a time that a server would accept; 0 is for ever, or what it would not.
+func parseTimeout(text []byte, unit time.Duration) time.Duration {
+	if len(bytes.Trim(text, "0123456789.")) > 0 {
+		return 0
+	}
+	n, err := strconv.ParseFloat(string(text), 64)
+	if err != nil || n > 1e9 {
+		return 0
+	}
+	return time.Duration(n * float64(unit))
+}
+
+// noElement is what a server answers when a blocking command has got nothing in time.
+func noElement(cmd *command.Command, proto int) []byte {
+	if cmd.Name == "BLMOVE" || cmd.Name == "BRPOPLPUSH" {
+		return resp.AppendNull(nil, proto)
+	}
+	return resp.AppendNullArray(nil, proto)
+}
