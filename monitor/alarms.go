@@ -12,6 +12,9 @@ const (
 	subjectHeldBack = "a failover is held back"
 	subjectRivals   = "others look after the nodes"
 	subjectGuests   = "others look after the nodes, and hold back"
+
+	subjectLockedOut = "no node lets us in"
+	subjectDenied    = "a node does not let us in: " // and its address
 )
 
 // alarm is one that stands.

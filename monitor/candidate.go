@@ -69,6 +69,8 @@ func (s *situation) candidates(nodes map[string]node) (fit []candidate, unfit []
 		switch {
 		case s.verdicts[addr].down || n.down:
 			why = "is down"
+		case s.nodes[addr].denied != "":
+			why = "answers only with an error (" + s.nodes[addr].denied + ")"
 		case !ok || n.heard.IsZero():
 			why = "did not answer"
 		case n.Loading:

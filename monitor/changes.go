@@ -75,6 +75,8 @@ func (s *situation) absence(addr string) string {
 	switch v := s.verdicts[addr]; {
 	case v.down:
 		return fmt.Sprintf("is down: %s (seen by %d of %d)", v.reason, v.votes, v.of)
+	case n.denied != "":
+		return "answers only with an error (" + n.denied + "), so nothing is known of it"
 	case n.heard.IsZero():
 		return "does not answer"
 	case n.Role == roleMaster:

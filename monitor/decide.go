@@ -88,7 +88,7 @@ func (s *situation) incident() (cause string, masterDown bool) {
 func (s *situation) unheard() bool {
 	return slices.ContainsFunc(s.state.Replicas, func(r topology.Replica) bool {
 		n := s.nodes[r.Addr]
-		return n.heard.IsZero() && !n.down && !s.verdicts[r.Addr].down
+		return n.heard.IsZero() && n.denied == "" && !n.down && !s.verdicts[r.Addr].down
 	})
 }
 

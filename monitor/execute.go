@@ -93,7 +93,11 @@ func (l *loop) situation(now time.Time) situation {
 	}
 	var own []topology.NodeView
 	for addr, r := range l.records {
-		s.nodes[addr] = r.node
+		n := r.node
+		if !r.known() {
+			n.heard = time.Time{}
+		}
+		s.nodes[addr] = n
 		if l.ours(addr) && !r.vitality.born.IsZero() {
 			own = append(own, r.vitality.view(addr))
 		}
@@ -238,7 +242,9 @@ func (l *loop) haveRead(epoch uint64, answers []*answer, took time.Duration) {
 	for _, n := range answers {
 		if r := l.records[n.addr]; r != nil {
 			l.learn(n.addr, r, n.info, n.at, n.latency)
-			found.nodes[n.addr] = r.node
+			if r.known() {
+				found.nodes[n.addr] = r.node
+			}
 			log = log.With(n.addr, n.info.Offset)
 		}
 	}

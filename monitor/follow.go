@@ -102,12 +102,13 @@ func (s *situation) observed() []action {
 	if m := s.nodes[s.state.Master.Addr]; m.doubted || m.down {
 		return s.bury()
 	}
+	actions := s.denials()
 	next := s.roster(s.recognised())
 	s.keepHolders(next)
 	if !next.Equal(s.state) {
-		return []action{s.write(next, s.changes(next))}
+		actions = append(actions, s.write(next, s.changes(next)))
 	}
-	return nil
+	return actions
 }
 
 // clearMaster returns the node that is master beyond doubt, "" if there is none, and in one sentence what speaks
@@ -214,6 +215,8 @@ func (s *situation) roles() string {
 		case s.spelled(known.Addr) != known.Addr:
 		case v.down:
 			parts = append(parts, known.Addr+" is down")
+		case n.denied != "":
+			parts = append(parts, known.Addr+" answers only with an error ("+n.denied+")")
 		case !ok:
 			parts = append(parts, known.Addr+" does not answer")
 		case n.Role == roleMaster:

@@ -15,6 +15,8 @@ func (s *situation) outsider(known topology.Node, n node) string {
 	switch _, has := s.position(n); {
 	case s.verdicts[known.Addr].down || n.down:
 		return "is down"
+	case s.nodes[known.Addr].denied != "":
+		return "answers only with an error (" + s.nodes[known.Addr].denied + ")"
 	case n.heard.IsZero():
 		return "did not answer"
 	case known.RunID == "":

@@ -12,7 +12,7 @@ import (
 // by its run_id: two addresses where the same run answers are one node.
 func (l *loop) identify(addr string, n info) {
 	for other, r := range l.records {
-		if other != addr && n.RunID != "" && r.node.RunID == n.RunID && !r.node.heard.IsZero() && !r.vitality.down {
+		if other != addr && n.RunID != "" && r.node.RunID == n.RunID && r.known() && !r.vitality.down {
 			keep, drop := l.prefer(addr, other)
 			l.log.Info("two addresses are one node", "node", keep, "alias", drop)
 			l.tasks.Go(l.records[drop].watcher.close)

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -243,6 +244,12 @@ func (l *loop) take(r report) {
 		rec.lost = true
 		l.log.Info("watch connection lost", "node", r.from.addr, "error", brief(r.lost))
 	}
+	if r.lost != nil || r.sign == signRefusal {
+		rec.lose(r.at)
+	}
+	if r.asked && denies(r.err) {
+		rec.node.denied = strings.TrimRight(r.err.Error(), ". ")
+	}
 	if r.err != nil {
 		rec.err = r.err
 		if !rec.told {
@@ -258,13 +265,14 @@ func (l *loop) take(r report) {
 
 // learn takes in what a node said of itself.
 func (l *loop) learn(addr string, rec *record, n info, at time.Time, latency time.Duration) {
-	if at.Before(rec.node.heard) {
-		return // a report that was overtaken by what a command has found out
+	asked := at.Add(-latency)
+	if at.Before(rec.node.heard) || !asked.After(rec.lostAt) {
+		return // overtaken by what a command has found out, or by the loss of the node
 	}
 	if s := l.snapshot.State; s != nil && addr == s.Master.Addr && n.Role == roleMaster && n.ReplID == l.history &&
 		!restarted(s.Master, n) {
 		l.peak = max(l.peak, n.Offset)
-		l.trail.add(n.Offset, at.Add(-latency)) // it was so when it was asked, or later
+		l.trail.add(n.Offset, asked) // it was so when it was asked, or later
 	}
 	if rec.node.RunID != n.RunID {
 		// Another process: what else answered as the last one may not be this one.
@@ -292,6 +300,7 @@ func (l *loop) judge(now time.Time) {
 			if l.essential(addr) {
 				level = slog.LevelWarn
 			}
+			r.lose(now)
 			l.log.Log(l.ctx, level, "node is down", "node", addr, "reason", r.vitality.reason, "after", now.Sub(r.vitality.since))
 		} else if r.node.down && !r.vitality.down {
 			l.log.Info("node answers again", "node", addr)

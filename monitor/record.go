@@ -14,9 +14,20 @@ type record struct {
 	since    time.Time // when watching began
 	named    time.Time // when another node last named this one
 	told     bool      // err was logged
+	lostAt   time.Time // when it was last lost sight of: what it told before may be the word of another process
 	lost     bool      // the loss of the watch connection was logged, and nothing was heard since
 	cutAt    time.Time // when we had the node disconnect its clients, us among them; zero: never
 	noFile   bool      // it was logged that the node has no configuration file
+}
+
+// known reports whether what the node told of itself last is its word still: nothing has parted us since.
+func (r *record) known() bool { return r.node.heard.After(r.lostAt) && r.node.denied == "" }
+
+// lose takes note that the node was lost sight of at a time.
+func (r *record) lose(at time.Time) {
+	if at.After(r.lostAt) {
+		r.lostAt = at
+	}
 }
 
 // learn takes in what the node said of itself at a time.
@@ -29,7 +40,7 @@ func (r *record) learn(n info, at time.Time, latency time.Duration, trail *trail
 		}
 		r.node.latency = latency
 	}
-	r.node.info, r.node.heard = n, at
+	r.node.info, r.node.heard, r.node.denied = n, at, ""
 	if was.heard.IsZero() || was.RunID != n.RunID {
 		r.node.advancedFrom, r.node.advancedTo = time.Time{}, time.Time{}
 	} else if n.Offset > was.Offset {

@@ -18,7 +18,7 @@ func (s *situation) keep() []action {
 	if m := s.nodes[s.state.Master.Addr]; m.doubted || m.down {
 		return s.bury()
 	}
-	var actions []action
+	actions := s.denials()
 	next := s.roster(s.recognised())
 	s.keepHolders(next)
 	s.elect(next)
@@ -118,6 +118,8 @@ func (s *situation) enlist(next *topology.State, r topology.Replica, listed bool
 	switch {
 	case s.verdicts[r.Addr].down:
 		return r, false
+	case !ok && n.denied != "" && !s.lockedOut():
+		return r, false
 	case !ok:
 		return r, listed // nothing is known yet: leave it where it is
 	case n.Role == roleMaster:
@@ -199,9 +201,11 @@ func (s *situation) gather() []action {
 }
 
 func sortNodes(s *topology.State) {
-	slices.SortFunc(s.Replicas, func(a, b topology.Replica) int { return cmp.Compare(a.Addr, b.Addr) })
-	slices.SortFunc(s.Unavailable, func(a, b topology.Node) int { return cmp.Compare(a.Addr, b.Addr) })
+	slices.SortFunc(s.Replicas, func(a, b topology.Replica) int { return compareNodes(a.Node, b.Node) })
+	slices.SortFunc(s.Unavailable, compareNodes)
 }
+
+func compareNodes(a, b topology.Node) int { return cmp.Compare(a.Addr, b.Addr) }
 
 // loopback reports whether addr is one that means another host on every host.
 func loopback(addr string) bool {

@@ -61,6 +61,7 @@ type world struct {
 	tried     map[step]attempt
 	failing   map[step]int
 	announced map[string]string
+	unheard   map[string]bool // what the node told is of before it was lost sight of
 	alarms    map[string]bool
 	rivals    []string
 	appointed string
@@ -78,7 +79,7 @@ func emptyWorld() *world {
 		now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), leader: "a",
 		nodes: make(map[string]node), downFor: make(map[string]map[string]string), since: make(map[string]time.Time),
 		tried: make(map[step]attempt), failing: make(map[step]int), announced: make(map[string]string),
-		alarms: make(map[string]bool), peak: 1000,
+		alarms: make(map[string]bool), unheard: make(map[string]bool), peak: 1000,
 		rules: rules{
 			strategy: Majority, requiredMonitors: 1, noFailover: make(map[string]bool), configured: make(map[string]bool), downAfter: time.Second,
 			probeInterval: 100 * time.Millisecond, maxLagBytes: 500, maxLagTime: 10 * time.Second,
@@ -291,6 +292,13 @@ func (w *world) change(t *testing.T, d *datadriven.TestData) {
 			reason = "no answer for 6s"
 		case "seen-by":
 			seenBy = arg.Vals
+		case "unheard": // it was lost sight of, and has told nothing since
+			w.unheard[addr] = value != "no"
+		case "denied": // it answers only with an error
+			n.denied = "WRONGPASS"
+			if value == "no" {
+				n.denied = ""
+			}
 		case "up":
 			delete(w.downFor, addr)
 			delete(w.since, addr)
@@ -369,6 +377,9 @@ func (w *world) situation() situation {
 	}
 	for addr, n := range w.nodes {
 		n.heard = w.now
+		if w.unheard[addr] || n.denied != "" {
+			n.heard = time.Time{}
+		}
 		_, n.down = w.downFor[addr][w.leader]
 		if m := w.nodes[w.state.Master.Addr]; n.Role == roleReplica && n.LinkUp && n.ReplID == m.ReplID && n.Offset >= m.Offset {
 			n.reached = w.now
@@ -442,7 +453,9 @@ func (w *world) carryOut(a action) string {
 		for _, addr := range a.nodes {
 			n := w.nodes[addr]
 			n.heard = w.now
-			w.reading.nodes[addr] = n
+			if !w.unheard[addr] && n.denied == "" {
+				w.reading.nodes[addr] = n
+			}
 		}
 		return ""
 	}

@@ -11,8 +11,9 @@ type node struct {
 	info
 	heard   time.Time // when info was read; zero: never in this life of the monitor
 	latency time.Duration
-	down    bool // in this member's own view
-	doubted bool // something speaks against it, not enough yet
+	denied  string // the error that it answers instead of telling about itself, because this member may not ask; "": none
+	down    bool   // in this member's own view
+	doubted bool   // something speaks against it, not enough yet
 
 	lagBytes     int64         // behind the master, by the last offsets of both
 	lagTime      time.Duration // how long ago the master was where this replica is

@@ -41,6 +41,9 @@ func (s *situation) target(r topology.Request) (addr, refusal string) {
 		return "", cause + ": a planned change of master needs a master that works"
 	}
 	if m, ok := s.heard(master); !ok || m.Role != roleMaster {
+		if m.denied != "" {
+			return "", "master " + master + " answers only with an error (" + m.denied + "): correct username and password first"
+		}
 		return "", "master " + master + " does not answer: a planned change of master needs a master that works"
 	}
 	if r.Target != "" {
@@ -87,6 +90,8 @@ func (s *situation) unsuited(addr string, force bool) string {
 		return addr + " is the master already"
 	case v.down:
 		return addr + " is down: " + v.reason
+	case n.denied != "":
+		return addr + " answers only with an error (" + n.denied + ")"
 	case !answers:
 		return addr + " does not answer"
 	case !isReplica:
@@ -147,6 +152,8 @@ func (s *situation) switching() []action {
 		return s.giveUp(swap.why)
 	case tried && ok && n.Role == roleMaster:
 		return []action{s.write(s.promoted(n), target+" is master")}
+	case tried && !ok && s.left() > 0:
+		return nil // it was lost sight of, and is asked again
 	case tried:
 		return s.giveUp(target + " was made master and is none any more")
 	}

@@ -44,6 +44,21 @@ func diagnose(err error) trouble {
 	return local
 }
 
+// denies reports whether err is the reply of a node that does not let this member ask what it is. (-BUSY, -LOADING and
+// the like pass, and who answers them is the process that we know.)
+func denies(err error) bool {
+	var reply redis.Error
+	if !errors.As(err, &reply) {
+		return false
+	}
+	for _, prefix := range []string{"NOAUTH", "WRONGPASS", "NOPERM", "DENIED", "ERR invalid password", "ERR operation not permitted"} {
+		if strings.HasPrefix(reply.Error(), prefix) {
+			return true
+		}
+	}
+	return false
+}
+
 // brief returns the heart of a network error: "connection refused" rather than "dial tcp 127.0.0.1:1: connect:
 // connection refused", for sentences that name the node already.
 func brief(err error) string {

@@ -25,6 +25,7 @@ type report struct {
 	info    *info
 	latency time.Duration
 	err     error // an error reply: the node lives but does not let us in
+	asked   bool  // err, if there is one, is the answer to INFO
 	lost    error // why a watch connection that was up ended
 	company *company
 	hello   *hello
@@ -189,7 +190,7 @@ func (w *watcher) poll(ctx context.Context) {
 		switch diagnose(err) {
 		case answered:
 			o.sign = signLife
-			r := report{observation: o, err: err, latency: latency}
+			r := report{observation: o, err: err, asked: true, latency: latency}
 			if err == nil {
 				r.info = &n
 			} else {
