@@ -55,6 +55,15 @@ func (d directory) Unblock(from *session.Session, id uint64, withError bool, don
 	})
 }
 
+// Unpause implements session.Directory.
+func (d directory) Unpause(from *session.Session, done func()) {
+	d.visit(from, func(w *worker) {
+		for s := range w.env.Sessions {
+			s.Unpause()
+		}
+	}, done)
+}
+
 // visit runs f on every loop in turn, and then done on from's.
 func (d directory) visit(from *session.Session, f func(*worker), done func()) {
 	workers := d.proxy.workers

@@ -26,6 +26,7 @@ type Proxy struct {
 	workers   []*worker
 	commands  atomic.Pointer[command.Table]
 	scripts   session.Scripts
+	pause     session.Pause
 	since     time.Time
 
 	clients  atomic.Int64 // connected

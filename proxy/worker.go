@@ -57,6 +57,7 @@ func newWorker(p *Proxy, index int) (*worker, error) {
 		Directory: directory{p},
 		Admin:     p.admin,
 		Scripts:   &p.scripts,
+		Pause:     &p.pause,
 		Sessions:  map[*session.Session]struct{}{},
 		Closed:    func(*session.Session) { p.clients.Add(-1) },
 	}

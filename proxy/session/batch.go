@@ -107,7 +107,7 @@ func (s *Session) takeOne(buf []byte, handle func(*command.Command, command.Clas
 		request = resp.AppendRequest(nil, args...)
 	}
 	cmd, class := s.table().Classify(args)
-	if !handle(cmd, class, args, request) {
+	if s.paused(cmd, class) || !handle(cmd, class, args, request) {
 		s.parser.Reset()
 		return 0
 	}
@@ -164,6 +164,13 @@ func (s *Session) takeBatch(buf []byte) int {
 			break
 		}
 		cmd, class := table.Classify(args)
+		if s.paused(cmd, class) {
+			if size == 0 {
+				s.parser.Reset()
+				return 0
+			}
+			break
+		}
 		if !s.ordinary(cmd, class, args) || s.parser.Reencode || n >= largeRequest || s.unloaded(cmd, args) {
 			if size == 0 {
 				return s.takeSingle(cmd, class, args, buf, n)
@@ -353,6 +360,9 @@ func (s *Session) takeRedo() bool {
 			panic("session: a request on the redo list is not one request") // it was parsed before it was sent
 		}
 		cmd, class := s.table().Classify(parser.Args)
+		if s.paused(cmd, class) {
+			return false
+		}
 		handled := false
 		if s.tx != nil { // nothing of an attached session is on the redo list
 			handled = s.handleInTransaction(cmd, class, parser.Args, item.request)

@@ -122,8 +122,10 @@ func (s *Session) client(cmd *command.Command, args [][]byte, request []byte) bo
 		default:
 			s.emit(errorReply("ERR syntax error"))
 		}
+	case "PAUSE", "UNPAUSE":
+		return s.pausing(args, request, sub == "UNPAUSE")
 	case "HELP":
-		s.clientHelp()
+		return s.askMaster(request, request, s.emit)
 	case "":
 		if len(args) < 2 {
 			s.emit(errorReply("ERR wrong number of arguments for 'client' command"))
@@ -317,26 +319,4 @@ func killFilter(args [][]byte, old bool) (match func(*Info) bool, skipMe bool) {
 		}
 		return true
 	}, skipMe
-}
-
-func (s *Session) clientHelp() {
-	lines := []string{
-		"CLIENT <subcommand> [<arg> [value] [opt] ...]. Understudy answers these for its own clients:",
-		"GETNAME", "    Return the name of the current connection.",
-		"ID", "    Return the ID of the current connection.",
-		"INFO", "    Return information about the current client connection.",
-		"KILL <ip:port>", "    Kill connection made from <ip:port>.",
-		"KILL <option> <value> [<option> <value> [...]]", "    Kill connections. Options: ADDR, LADDR, TYPE, USER, ID, MAXAGE, SKIPME.",
-		"LIST [options ...]", "    Return information about client connections. Options: TYPE, ID.",
-		"NO-EVICT (ON|OFF)", "    Accepted; Understudy's own connections are protected from eviction.",
-		"SETNAME <name>", "    Assign the name <name> to the current connection.",
-		"SETINFO <option> <value>", "    Set client meta attr. Options: LIB-NAME, LIB-VER.",
-		"UNBLOCK <clientid> [TIMEOUT|ERROR]", "    Unblock the specified blocked client.",
-		"HELP", "    Print this help.",
-	}
-	b := resp.AppendArray(nil, len(lines))
-	for _, l := range lines {
-		b = resp.AppendSimple(b, l)
-	}
-	s.emit(b)
 }

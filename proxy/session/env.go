@@ -37,6 +37,8 @@ type Directory interface {
 	Kill(from *Session, match func(*Info) bool, done func(int))
 	// Unblock ends the command that the client with that id blocks on, and calls done with whether there was one.
 	Unblock(from *Session, id uint64, withError bool, done func(unblocked bool))
+	// Unpause lets all clients go on that wait for the end of a pause, and calls done.
+	Unpause(from *Session, done func())
 }
 
 // Admin answers PROXY, FAILOVER and INFO understudy. Its methods do not block.
@@ -66,6 +68,8 @@ type Env struct {
 	Sessions  map[*Session]struct{} // those that are open
 	Stats     Stats
 
+	// Pause is shared by all loops of the process.
+	Pause *Pause
 	// Scripts is shared by all loops of the process.
 	Scripts *Scripts
 	flushes uint64 // of Scripts that this loop has heeded

@@ -76,7 +76,8 @@ type Session struct {
 	unblocked    []byte // what it answers because CLIENT UNBLOCK has ended it
 	heldSince    time.Time
 	holdTimer    eventloop.Timer
-	gaveUp       bool // the hold has timed out: what needs a master is declined until one is there
+	pauseTimer   eventloop.Timer // while a request waits for the end of CLIENT PAUSE
+	gaveUp       bool            // the hold has timed out: what needs a master is declined until one is there
 	wroteAt      time.Time
 	readPaused   bool
 	lanePaused   *upstream.Conn
@@ -197,18 +198,18 @@ func (s *Session) proceed() {
 // settled reports that all that was taken has been answered. If mayTake is true as well, then what is left in the input
 // is not a whole request.
 func (s *Session) settled() bool {
-	return s.outstanding == 0 && s.await == nil && len(s.redo) == 0 && len(s.recovered) == 0 && !s.held
+	return s.outstanding == 0 && s.await == nil && len(s.redo) == 0 && len(s.recovered) == 0 && !s.held && s.pauseTimer == nil
 }
 
 // blocked reports whether whole requests may be waiting in the input. Otherwise it holds the beginning of one that
 // is still arriving, and reading must go on.
 func (s *Session) blocked() bool {
-	return s.held || s.await != nil || !s.mayTake() || s.outstanding > 0
+	return s.held || s.pauseTimer != nil || s.await != nil || !s.mayTake() || s.outstanding > 0
 }
 
 // mayTake reports whether another request may be taken from the input or the redo list.
 func (s *Session) mayTake() bool {
-	return !s.closed && !s.closeAfter && !s.held && !s.draining && s.await == nil && len(s.recovered) == 0 && s.later == nil &&
+	return !s.closed && !s.closeAfter && !s.held && s.pauseTimer == nil && !s.draining && s.await == nil && len(s.recovered) == 0 && s.later == nil &&
 		s.out.Len() < softOutput && s.outstanding < s.allowance() && (s.silence != skipThis || len(s.redo) > 0)
 }
 
@@ -326,6 +327,9 @@ func (s *Session) close(r CloseReason) {
 	s.env.Stats.Closes[r]++
 	if s.holdTimer != nil {
 		s.holdTimer.Stop()
+	}
+	if s.pauseTimer != nil {
+		s.pauseTimer.Stop()
 	}
 	if s.lanePaused != nil {
 		s.lanePaused.Resume()

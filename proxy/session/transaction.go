@@ -63,6 +63,9 @@ func (s *Session) begin(cmd *command.Command, request, ahead []byte) bool {
 		s.emit(replyOK)
 		return true
 	case "MULTI":
+		if s.env.Pause.at(s.env.Loop.Now()) != nil {
+			break // EXEC may have to wait
+		}
 		if size, commands := s.wholeBlock(ahead); size > 0 {
 			if !s.sendBlock(append(bytes.Clone(request), ahead[:size]...), commands) {
 				return false

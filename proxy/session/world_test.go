@@ -64,6 +64,7 @@ func newWorld(t *testing.T) *world {
 		Config:   &Config{HoldTimeout: 10 * time.Second, ReadAfterWrite: time.Second, OutputLimit: 64 << 20},
 		Commands: command.Builtin,
 		Scripts:  &Scripts{},
+		Pause:    &Pause{},
 		Sessions: map[*Session]struct{}{},
 		Closed:   func(*Session) { w.gone++ },
 	}
