@@ -101,6 +101,9 @@ func describe(s *topology.State) string {
 	if s.Paused != nil {
 		fmt.Fprintf(&b, " paused=%q", s.Paused.Reason)
 	}
+	if s.Outage != nil {
+		fmt.Fprintf(&b, " outage=%q", s.Outage.Reason)
+	}
 	if s.Phase == topology.Stable {
 		var replicas, unavailable []string
 		for _, r := range s.Replicas {

@@ -40,6 +40,9 @@ func (s *situation) changes(next *topology.State) string {
 	if next.Master != s.state.Master {
 		told = append(told, "the process and the history of master "+next.Master.Addr+" are recorded")
 	}
+	if text := s.outage(next); text != "" {
+		told = append(told, text)
+	}
 	told = append(told, s.held(next)...)
 	told = append(told, s.elected(next)...)
 	if len(told) == 0 {

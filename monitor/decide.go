@@ -47,7 +47,7 @@ func (s *situation) stable() []action {
 		return nil
 	}
 	if len(fit) == 0 {
-		return append(s.bury(), s.nobody(fmt.Sprintf("%s, and no node can take over: %s", cause, strings.Join(unfit, "; "))))
+		return append(s.bury(), s.nobody(fmt.Sprintf("%s, and no node can take over: %s", cause, s.lacking(unfit))))
 	}
 	if why := s.holdBack(fit); why != "" {
 		a := s.alarm(cause + ", and no failover takes place: " + why)
@@ -90,6 +90,15 @@ func (s *situation) unheard() bool {
 		n := s.nodes[r.Addr]
 		return n.heard.IsZero() && n.denied == "" && !n.down && !s.verdicts[r.Addr].down
 	})
+}
+
+// lacking says of every node but the master, whose failure has been told, why it cannot take over.
+func (s *situation) lacking(unfit []string) string {
+	others := slices.DeleteFunc(slices.Clone(unfit), func(why string) bool { return why == s.state.Master.Addr+" is down" })
+	if len(others) == 0 {
+		return "there is no replica"
+	}
+	return strings.Join(others, "; ")
 }
 
 // rivalry is the alarm that two parties look after the same nodes, each of which could promote another one.
@@ -322,6 +331,9 @@ func (s *situation) promoted(n node) *topology.State {
 
 func (s *situation) write(next *topology.State, why string) action {
 	next.NumberRuns(s.state)
+	if next.Phase != topology.Stable {
+		next.Outage = nil
+	}
 	return action{deed: deedWrite, epoch: s.state.Epoch, next: next, why: why}
 }
 

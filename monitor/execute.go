@@ -175,8 +175,8 @@ func (l *loop) tellWrite(was *topology.State, a action, took, phase time.Duratio
 			"duration", time.Since(l.failovers.began()))
 	default:
 		level := slog.LevelInfo
-		if serving(was) > 0 && serving(s) == 0 {
-			level = slog.LevelWarn // no replica is left to take over
+		if serving(was) > 0 && serving(s) == 0 || (was.Outage == nil) != (s.Outage == nil) {
+			level = slog.LevelWarn // no replica is left to take over, or clients wait
 		}
 		log.Log(l.ctx, level, "state: "+a.why)
 		log.Debug("state written", "state", describe(s))

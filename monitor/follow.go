@@ -104,6 +104,7 @@ func (s *situation) observed() []action {
 	}
 	actions := s.denials()
 	next := s.roster(s.recognised())
+	s.noteOutage(next)
 	s.keepHolders(next)
 	if !next.Equal(s.state) {
 		actions = append(actions, s.write(next, s.changes(next)))

@@ -305,7 +305,7 @@ func (l *loop) judge(now time.Time) {
 		} else if r.node.down && !r.vitality.down {
 			l.log.Info("node answers again", "node", addr)
 		}
-		r.node.down = r.vitality.down
+		r.node.down, r.node.lives = r.vitality.down, !r.vitality.down && !r.vitality.life.IsZero()
 		if !r.vitality.born.IsZero() {
 			view = append(view, r.vitality.view(addr))
 		}

@@ -20,6 +20,7 @@ func (s *situation) keep() []action {
 	}
 	actions := s.denials()
 	next := s.roster(s.recognised())
+	s.noteOutage(next)
 	s.keepHolders(next)
 	s.elect(next)
 	if !next.Equal(s.state) {
@@ -37,7 +38,7 @@ func (s *situation) keep() []action {
 	return append(actions, s.gather()...)
 }
 
-// bury takes away nodes that are down, keeps the electors up to date, and does nothing else.
+// bury takes away nodes that are down, the master among them, keeps the electors up to date, and does nothing else.
 func (s *situation) bury() []action {
 	next := s.state.Clone()
 	next.Replicas = nil
@@ -49,8 +50,9 @@ func (s *situation) bury() []action {
 		}
 	}
 	sortNodes(next)
+	s.noteOutage(next)
 	s.elect(next)
-	if len(next.Replicas) == len(s.state.Replicas) && slices.Equal(next.Electors, s.state.Electors) {
+	if len(next.Replicas) == len(s.state.Replicas) && s.outage(next) == "" && slices.Equal(next.Electors, s.state.Electors) {
 		return nil
 	}
 	return []action{s.write(next, s.changes(next))}

@@ -28,6 +28,7 @@ import (
 //	swapped                                                  the servers have exchanged their parts, and no leader has seen it
 //	acks 2                                                   write-acks changes
 //	counted                                                  all members count by the holders that the State names
+//	unborn yes|no                                            this process has only begun to look, and has heard nobody
 //	sentinel r1                                              Sentinels tell one another that r1 is master
 //	after 2s                                                 time passes
 //
@@ -62,6 +63,7 @@ type world struct {
 	failing   map[step]int
 	announced map[string]string
 	unheard   map[string]bool // what the node told is of before it was lost sight of
+	unborn    bool
 	alarms    map[string]bool
 	rivals    []string
 	appointed string
@@ -202,6 +204,8 @@ func (w *world) obey(t *testing.T, d *datadriven.TestData) {
 		w.exchange(w.state.Master.Addr, w.state.Failover.Target)
 	case "join":
 		w.members = append(w.members, topology.Member{ID: d.CmdArgs[0].Key})
+	case "unborn": // this process has only begun to look
+		w.unborn = d.CmdArgs[0].Key != "no"
 	case "leave":
 		w.members = slices.DeleteFunc(w.members, func(m topology.Member) bool { return m.ID == d.CmdArgs[0].Key })
 	case "lose":
@@ -381,6 +385,7 @@ func (w *world) situation() situation {
 			n.heard = time.Time{}
 		}
 		_, n.down = w.downFor[addr][w.leader]
+		n.lives = !n.down && !w.unborn
 		if m := w.nodes[w.state.Master.Addr]; n.Role == roleReplica && n.LinkUp && n.ReplID == m.ReplID && n.Offset >= m.Offset {
 			n.reached = w.now
 		}

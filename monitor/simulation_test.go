@@ -341,6 +341,9 @@ func (s *simulation) recover() string {
 	if s.state.Phase != topology.Stable || s.nodes[s.state.Master.Addr].Role != roleMaster || len(s.state.Unavailable) > 0 {
 		return "no sound cluster in the end: " + describe(s.state)
 	}
+	if s.state.Outage != nil {
+		return "the master lives and counts as down in the end: " + describe(s.state)
+	}
 	for _, r := range s.state.Replicas {
 		if n := s.nodes[r.Addr]; r.Health != topology.Online || n.Role != roleReplica || n.Master != s.state.Master.Addr {
 			return "a replica is not in sync in the end: " + describe(s.state)

@@ -53,7 +53,7 @@ func Decode(b []byte) (*State, error) {
 }
 
 // Validate returns an error that names the first thing by which s contradicts itself: no cluster, epoch 0, an unknown
-// phase, no master, a node or an elector listed twice or out of order, a Failover that does not go with the phase.
+// phase, no master, an Outage while its place is taken, a node or an elector listed twice or out of order, a Failover that does not go with the phase.
 func (s *State) Validate() error {
 	switch {
 	case s == nil:
@@ -87,6 +87,9 @@ func (s *State) validatePhase() error {
 		}
 		return nil
 	case Fencing, Promoting:
+		if s.Outage != nil {
+			return fmt.Errorf("topology: state is %s and says that nobody takes the master's place", s.Phase)
+		}
 		if s.Failover == nil {
 			return fmt.Errorf("topology: state is %s and says nothing of the failover", s.Phase)
 		}

@@ -8,7 +8,7 @@ import (
 // Format is the version of State's encoding that this build writes and understands. It grows when an older build would
 // do harm with a newer State. Fields that are only added do not make it grow: an older build reads past them, and drops
 // them if it comes to lead and writes. (Paused is one of those: a build before it would act, which is what it always did.
-// Electors is another: while a member of a build before them is present, there are none.)
+// Outage is another: a build before it sends to a master that is held down, as it always did. Electors is another: while a member of a build before them is present, there are none.)
 const Format = 1
 
 // Phase says how far a change of master has come.
@@ -75,6 +75,12 @@ type Failover struct {
 	Forced bool `json:"forced,omitempty"`
 }
 
+// Outage says that the master is held down while nobody takes its place.
+type Outage struct {
+	Since  time.Time `json:"since"`
+	Reason string    `json:"reason"`
+}
+
 // State is what all members agree on. It is a value: it is replaced as a whole and never edited in place, so a
 // pointer to one may be shared freely. Epoch grows with every change of master; changes of replicas or of their
 // health replace the State within one epoch.
@@ -88,6 +94,7 @@ type State struct {
 	Unavailable []Node    `json:"unavailable"` // known nodes that are down or not yet made replicas, sorted by address
 	Failover    *Failover `json:"failover,omitempty"`
 	Paused      *Paused   `json:"paused,omitempty"`  // nil: the leader acts
+	Outage      *Outage   `json:"outage,omitempty"`  // nil: the master answers, or its place is being taken; only in a stable State
 	Outcome     *Outcome  `json:"outcome,omitempty"` // of the last request that this State or an earlier one met
 	Recent      []Change  `json:"recent,omitempty"`  // the latest unplanned changes of master, oldest first
 
@@ -118,6 +125,10 @@ func (s *State) Clone() *State {
 	if s.Paused != nil {
 		p := *s.Paused
 		c.Paused = &p
+	}
+	if s.Outage != nil {
+		o := *s.Outage
+		c.Outage = &o
 	}
 	if s.Outcome != nil {
 		o := *s.Outcome

@@ -80,6 +80,7 @@ func (j *journal) follow(s topology.Snapshot) {
 		j.phase(was, is)
 	}
 	j.pause(was, is)
+	j.outage(was, is)
 	if was.Phase == topology.Stable && is.Phase == topology.Stable {
 		j.replicas(was, is)
 	}
@@ -119,6 +120,16 @@ func (j *journal) pause(was, is *topology.State) {
 		j.add("pause", 0, "paused by %s: %s", is.Paused.By, is.Paused.Reason)
 	case was.Paused != nil && is.Paused == nil:
 		j.add("pause", j.now().Sub(was.Paused.Since), "resumed")
+	}
+}
+
+// outage takes note of a master that is down and whose place nobody takes.
+func (j *journal) outage(was, is *topology.State) {
+	switch {
+	case was.Outage == nil && is.Outage != nil:
+		j.add("outage", 0, "master %s is down and nobody takes its place: %s", is.Master.Addr, is.Outage.Reason)
+	case was.Outage != nil && is.Outage == nil && is.Phase == topology.Stable:
+		j.add("outage", j.now().Sub(was.Outage.Since), "master %s answers again", is.Master.Addr)
 	}
 }
 

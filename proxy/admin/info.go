@@ -71,6 +71,13 @@ func (s *section) state(state *topology.State) {
 	s.line("replicas_online", online)
 	s.line("unavailable", len(state.Unavailable))
 	s.line("electors", len(state.Electors))
+	if o := state.Outage; o != nil {
+		s.line("master_down", 1)
+		s.line("master_down_since", o.Since.Unix())
+		s.line("master_down_reason", o.Reason)
+	} else {
+		s.line("master_down", 0)
+	}
 	if p := state.Paused; p != nil {
 		s.line("paused", 1)
 		s.line("paused_since", p.Since.Unix())

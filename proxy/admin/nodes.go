@@ -27,6 +27,10 @@ type Row struct {
 func rows(state *topology.State, report Report, traffic Traffic) []Row {
 	var list []Row
 	listed := map[string]bool{}
+	var outage *topology.Outage
+	if state != nil {
+		outage = state.Outage
+	}
 	add := func(known topology.Node, role, health string) {
 		listed[known.Addr] = true
 		r := Row{Node: Node{Addr: known.Addr, RunID: known.RunID}, Role: role, Health: health}
@@ -37,6 +41,9 @@ func rows(state *topology.State, report Report, traffic Traffic) []Row {
 		}
 		if r.RunID == "" {
 			r.RunID = known.RunID
+		}
+		if o := outage; o != nil && !r.Down && known.Addr == state.Master.Addr {
+			r.Down, r.Reason, r.Since = true, o.Reason, o.Since // as those hold together who see it
 		}
 		if r.Down {
 			r.Health = healthDown

@@ -113,7 +113,7 @@ const grantPoll = 2 * time.Millisecond
 
 // expectGrant wakes the sessions that wait when the grant comes that is missing.
 func (p *Pool) expectGrant() {
-	if p.expecting || p.state == nil || p.state.Phase != topology.Stable || p.Granted() {
+	if p.expecting || p.state == nil || p.state.Phase != topology.Stable || p.state.Outage != nil || p.Granted() {
 		return // they are woken by something else
 	}
 	p.expecting = true
@@ -143,9 +143,13 @@ func (p *Pool) Distrust() {
 	})
 }
 
-// Granted reports whether this member holds the grant of the State's epoch now, and for long enough that the reply to
-// what is sent now can be expected within it. It is asked before a write is sent.
-func (p *Pool) Granted() bool { return p.granted(p.reserve()) }
+// Granted reports whether this member holds the grant of the State's epoch now, for long enough that the reply to what
+// is sent now can be expected within it, and the master is not held down: what is sent to a server that hangs would hang
+// with it. It is asked before a write is sent. What was sent before a master went down is answered when it comes back, or
+// lost with its connection.
+func (p *Pool) Granted() bool {
+	return p.state != nil && p.state.Outage == nil && p.granted(p.reserve())
+}
 
 // reserve is how long before the end of its grant this member sends no more: a write that is answered after the end has
 // an unknown outcome, and every client has one in flight then.

@@ -60,6 +60,7 @@ func (m *metrics) state(o *admin.Overview) {
 		for _, phase := range []topology.Phase{topology.Stable, topology.Fencing, topology.Promoting} {
 			m.gauge("phase", "1 for the phase that the State is in.", number(s.Phase == phase), label{"phase", string(phase)})
 		}
+		m.gauge("master_down", "1 while the master is down and nobody takes its place.", number(s.Outage != nil))
 		m.gauge("paused", "1 while no failover takes place because somebody has paused them.", number(s.Paused != nil))
 	}
 	m.gauge("write_permitted", "1 while this process may write to the master.", number(o.Authority.Source != topology.NoGrant))
