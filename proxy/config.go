@@ -39,13 +39,14 @@ type Config struct {
 	// Dial opens connections to the addresses in State; nil means plain TCP.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 
-	HoldTimeout    time.Duration // how long a request waits for a master, 0 to 1 h
-	DrainTimeout   time.Duration // how long a fence waits for a living master to answer, and SIGTERM for clients
-	ReadAfterWrite time.Duration // how long a session that wrote reads from the master, 0 to 1 h
-	IdleTimeout    time.Duration // after which a client without requests is closed; 0: never
-	KeepAlive      time.Duration // TCP keepalive of clients' connections; 0: off
-	CloseAmbiguous bool          // close the client instead of answering -UNKNOWNRESULT
-	OutputLimit    int           // bytes that a client may leave unread, at least 1 MB
+	HoldTimeout    time.Duration  // how long a request waits for a master, 0 to 1 h
+	DrainTimeout   time.Duration  // how long a fence waits for a living master to answer, and SIGTERM for clients
+	Consistency    session.Policy // of reads on listeners whose policy is Default
+	SampleInterval time.Duration  // time between two looks at how far replicas are, while that matters, 1 ms to 1 s
+	IdleTimeout    time.Duration  // after which a client without requests is closed; 0: never
+	KeepAlive      time.Duration  // TCP keepalive of clients' connections; 0: off
+	CloseAmbiguous bool           // close the client instead of answering -UNKNOWNRESULT
+	OutputLimit    int            // bytes that a client may leave unread, at least 1 MB
 }
 
 // Defaults returns the Config that a user gets who sets nothing.
@@ -57,7 +58,8 @@ func Defaults() Config {
 		ClientName:     "understudy",
 		HoldTimeout:    15 * time.Second,
 		DrainTimeout:   time.Second,
-		ReadAfterWrite: time.Second,
+		Consistency:    session.Causal,
+		SampleInterval: 2 * time.Millisecond,
 		KeepAlive:      300 * time.Second,
 		OutputLimit:    256 << 20,
 	}
@@ -89,7 +91,7 @@ func (c *Config) Validate() error {
 	number("output-limit", c.OutputLimit, 1<<20, 1<<40)
 	duration("hold-timeout", c.HoldTimeout, 0, time.Hour)
 	duration("drain-timeout", c.DrainTimeout, time.Millisecond, time.Hour)
-	duration("read-after-write", c.ReadAfterWrite, 0, time.Hour)
+	duration("sample-interval", c.SampleInterval, time.Millisecond, time.Second)
 	duration("timeout", c.IdleTimeout, 0, 365*24*time.Hour)
 	duration("tcp-keepalive", c.KeepAlive, 0, 24*time.Hour)
 	return errors.Join(errs...)

@@ -169,9 +169,8 @@ func TestEveryPolicyReadsWhereItSays(t *testing.T) {
 		policy session.Policy
 		want   *testcluster.Redis // that reads after a write
 	}{
-		{"split: its own writes keep a session's reads on the master", session.Split, master},
-		{"master", session.MasterOnly, master},
-		{"replica: its own writes do not matter", session.PreferReplica, replica},
+		{"strong", session.Strong, master},
+		{"eventual: its own writes do not matter", session.Eventual, replica},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			conn := dial(t, addr(test.policy))

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/understudy/understudy/proxy/command"
+	"github.com/understudy/understudy/proxy/freshness"
 	"github.com/understudy/understudy/proxy/session"
 	"github.com/understudy/understudy/topology"
 )
@@ -27,6 +28,7 @@ type Proxy struct {
 	commands  atomic.Pointer[command.Table]
 	scripts   session.Scripts
 	pause     session.Pause
+	freshness *freshness.Tracker
 	since     time.Time
 
 	clients  atomic.Int64 // connected
@@ -48,7 +50,7 @@ func New(cfg Config, coord Coordinator, admin session.Admin, log *slog.Logger) (
 			return giveUpSilent(raw, max(cfg.HoldTimeout, time.Second))
 		}}).DialContext
 	}
-	p := &Proxy{cfg: cfg, coord: coord, log: log, admin: admin, since: time.Now()}
+	p := &Proxy{cfg: cfg, coord: coord, log: log, admin: admin, freshness: freshness.NewTracker(), since: time.Now()}
 	p.commands.Store(command.Builtin())
 	for _, l := range cfg.Listen {
 		ln, err := listen(l, cfg.KeepAlive)

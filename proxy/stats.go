@@ -128,6 +128,9 @@ func addSessions(sum, s *session.Stats) {
 	sum.Requests += s.Requests
 	sum.Reads += s.Reads
 	sum.MasterReads += s.MasterReads
+	for reason, n := range s.MasterReadsBy {
+		sum.MasterReadsBy[reason] += n
+	}
 	sum.Writes += s.Writes
 	sum.Held += s.Held
 	sum.HoldTimeouts += s.HoldTimeouts

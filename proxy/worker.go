@@ -32,12 +32,15 @@ func newWorker(p *Proxy, index int) (*worker, error) {
 	}
 	w := &worker{proxy: p, index: index, loop: loop}
 	bytes := &bytelog.Pool{}
+	commands := func() *command.Table { return p.commands.Load() }
+	fresh := p.freshness.NewLoop(commands)
 	w.pool = upstream.NewPool(upstream.Config{
 		ClientName:   p.cfg.ClientName,
 		Dial:         p.cfg.Dial,
 		Username:     p.cfg.Username,
 		Password:     p.cfg.Password,
 		DrainTimeout: p.cfg.DrainTimeout,
+		Freshness:    fresh,
 		Suspect:      p.coord.Suspect,
 		Lease:        p.coord.Lease,
 		Fenced:       func(epoch uint64) { p.fences.done(index, len(p.workers), epoch) },
@@ -48,18 +51,22 @@ func newWorker(p *Proxy, index int) (*worker, error) {
 		Bytes: bytes,
 		Config: &session.Config{
 			HoldTimeout:    p.cfg.HoldTimeout,
-			ReadAfterWrite: p.cfg.ReadAfterWrite,
+			Policy:         p.cfg.Consistency,
 			IdleTimeout:    p.cfg.IdleTimeout,
 			CloseAmbiguous: p.cfg.CloseAmbiguous,
 			OutputLimit:    p.cfg.OutputLimit,
 		},
-		Commands:  func() *command.Table { return p.commands.Load() },
+		Freshness: fresh,
+		Commands:  commands,
 		Directory: directory{p},
 		Admin:     p.admin,
 		Scripts:   &p.scripts,
 		Pause:     &p.pause,
 		Sessions:  map[*session.Session]struct{}{},
 		Closed:    func(*session.Session) { p.clients.Add(-1) },
+	}
+	if index == 0 {
+		upstream.NewSampler(w.pool, p.cfg.SampleInterval)
 	}
 	return w, nil
 }

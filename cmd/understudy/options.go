@@ -8,7 +8,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -48,7 +47,7 @@ type options struct {
 	Failsafe      bool          `group:"coordination" default:"true" negatable:"" help:"While ZooKeeper is away, write as long as every member that may lead promises not to. With --no-failsafe writes end with the lease."`
 	FailsafeLimit time.Duration `group:"coordination" default:"${failsafe_limit}" help:"How long writes go on without ZooKeeper, at most."`
 
-	Listen       []listenOption `group:"clients" sep:";" default:"${listen}" placeholder:"ADDR[,policy=POLICY]" help:"Address for clients: host:port, :port or unix:/path. Repeat it for more (as a variable: separated by semicolons). POLICY is split (writes to the master, reads to replicas), master (everything to the master) or replica (as split, and reads stay on replicas after a write, too)."`
+	Listen       []listenOption `group:"clients" sep:";" default:"${listen}" placeholder:"ADDR[,policy=POLICY]" help:"Address for clients: host:port, :port or unix:/path. Repeat it for more (as a variable: separated by semicolons). POLICY says what its reads see: causal, eventual or strong as for --consistency, which counts where there is none (split)."`
 	Maxclients   int            `group:"clients" default:"${maxclients}" help:"Clients at a time; more are refused as Redis does."`
 	Timeout      time.Duration  `group:"clients" default:"${timeout}" help:"After how long without a request a client is disconnected; 0s is never."`
 	TCPKeepalive time.Duration  `group:"clients" name:"tcp-keepalive" default:"${tcp_keepalive}" help:"Interval of TCP keepalive on clients' connections; 0s switches it off."`
@@ -59,9 +58,11 @@ type options struct {
 	AdminPassword string `group:"operators" help:"What AUTH must say at the address of admin. Better given as the environment variable than as the flag."`
 	HTTP          string `group:"operators" name:"http" placeholder:"HOST:PORT" help:"Address for HTTP: /metrics (Prometheus), /livez, /readyz and a status page. Nothing can be changed there."`
 
+	Consistency    string        `group:"reads" enum:"causal,eventual,strong" default:"causal" help:"What reads see. causal: every write that was answered through this process before, whichever connection it came on, and all that their session can have learnt of; replicas answer that provably have it. eventual: whatever a healthy replica has. strong: the master's data; replicas answer nothing."`
+	SampleInterval time.Duration `group:"reads" default:"${sample_interval}" help:"Time between two looks at how far the replicas are, while there are writes. The shorter, the sooner replicas answer reads of what was written."`
+
 	HoldTimeout       time.Duration `group:"failover" default:"${hold_timeout}" help:"How long a request waits for a master before it is answered with an error."`
 	AmbiguousWrites   string        `group:"failover" enum:"error,close" default:"error" help:"What a client gets whose write was sent and not answered when its master was lost: error (-UNKNOWNRESULT) or close (of its connection)."`
-	ReadAfterWrite    time.Duration `group:"failover" default:"${read_after_write}" help:"How long after a write a client's reads go to the master, so that it reads what it wrote."`
 	DrainTimeout      time.Duration `group:"failover" default:"${drain_timeout}" help:"How long SIGTERM waits for clients to finish, and a change of master that nobody planned for answers of an old one that lives."`
 	SwitchoverTimeout time.Duration `group:"failover" default:"${switchover_timeout}" help:"After how long a planned change of master is given up; clients wait meanwhile. No more than half of hold-timeout is used."`
 
@@ -94,6 +95,7 @@ var optionGroups = []kong.Group{
 	{Key: "coordination", Title: "Agreement with other Understudies:"},
 	{Key: "clients", Title: "Clients:"},
 	{Key: "operators", Title: "Operators:"},
+	{Key: "reads", Title: "What reads see:"},
 	{Key: "failover", Title: "What clients see of a failover:"},
 	{Key: "decision", Title: "Who decides on failovers:"},
 	{Key: "detection", Title: "When a node is down, and who may be promoted:"},
@@ -111,7 +113,7 @@ func defaults() map[string]string {
 		"output_limit":       size(p.OutputLimit).String(),
 		"loops":              strconv.Itoa(p.Loops),
 		"hold_timeout":       p.HoldTimeout.String(),
-		"read_after_write":   p.ReadAfterWrite.String(),
+		"sample_interval":    p.SampleInterval.String(),
 		"drain_timeout":      p.DrainTimeout.String(),
 		"max_failures":       strconv.Itoa(m.MaxFailures),
 		"down_after":         m.DownAfter.String(),
@@ -170,7 +172,9 @@ func (o *options) proxy() proxy.Config {
 	c.Username, c.Password = o.Username, o.Password
 	c.Loops, c.MaxClients, c.OutputLimit = o.Loops, o.Maxclients, int(o.OutputLimit)
 	c.IdleTimeout, c.KeepAlive = o.Timeout, o.TCPKeepalive
-	c.HoldTimeout, c.DrainTimeout, c.ReadAfterWrite = o.HoldTimeout, o.DrainTimeout, o.ReadAfterWrite
+	c.HoldTimeout, c.DrainTimeout = o.HoldTimeout, o.DrainTimeout
+	c.Consistency, _ = session.ParsePolicy(o.Consistency) // the parser admits known ones only
+	c.SampleInterval = o.SampleInterval
 	c.CloseAmbiguous = o.AmbiguousWrites == "close"
 	return c
 }
@@ -295,8 +299,6 @@ func (o *options) logger(s *streams) *slog.Logger {
 // listenOption is the value of --listen.
 type listenOption proxy.Listen
 
-var policies = map[string]session.Policy{"split": session.Split, "master": session.MasterOnly, "replica": session.PreferReplica}
-
 // UnmarshalText reads ADDR[,policy=POLICY].
 func (l *listenOption) UnmarshalText(text []byte) error {
 	addr, rest, more := strings.Cut(string(text), ",")
@@ -311,10 +313,10 @@ func (l *listenOption) UnmarshalText(text []byte) error {
 		return nil
 	}
 	name, ok := strings.CutPrefix(rest, "policy=")
-	policy, known := policies[name]
+	policy, known := session.ParsePolicy(name)
 	if !ok || !known {
 		return fmt.Errorf("listen is %q: what follows the address must be policy= and one of %s", text,
-			strings.Join(slices.Sorted(maps.Keys(policies)), ", "))
+			strings.Join(session.PolicyNames(), ", "))
 	}
 	l.Policy = policy
 	return nil

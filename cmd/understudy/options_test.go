@@ -67,7 +67,8 @@ loops: 2
 hold-timeout: 3s
 switchover-timeout: 1400ms
 ambiguous-writes: close
-read-after-write: 4s
+consistency: strong
+sample-interval: 4ms
 drain-timeout: 5s
 max-failures: 6
 down-after: 7s
@@ -88,11 +89,11 @@ failback-delay: 17s
 `))
 	wantProxy := proxy.Config{
 		Listen: []proxy.Listen{
-			{Network: "tcp", Addr: ":1"}, {Network: "tcp", Addr: "[::1]:2", Policy: session.PreferReplica},
-			{Network: "unix", Addr: "/run/u.sock", Policy: session.MasterOnly},
+			{Network: "tcp", Addr: ":1"}, {Network: "tcp", Addr: "[::1]:2", Policy: session.Eventual},
+			{Network: "unix", Addr: "/run/u.sock", Policy: session.Strong},
 		},
 		Loops: 2, MaxClients: 7, ClientName: "understudy:shop:web-1", Username: "user", Password: "secret", HoldTimeout: 3 * time.Second,
-		DrainTimeout: 5 * time.Second, ReadAfterWrite: 4 * time.Second, IdleTimeout: time.Minute, CloseAmbiguous: true, OutputLimit: 2 << 20,
+		DrainTimeout: 5 * time.Second, Consistency: session.Strong, SampleInterval: 4 * time.Millisecond, IdleTimeout: time.Minute, CloseAmbiguous: true, OutputLimit: 2 << 20,
 	}
 	if got := o.proxy(); !reflect.DeepEqual(got, wantProxy) {
 		t.Errorf("proxy:\n%+v, want\n%+v", got, wantProxy)
@@ -195,7 +196,7 @@ func TestTheFlagWinsThenTheVariableThenTheFile(t *testing.T) {
 	t.Setenv("UNDERSTUDY_DOWN_AFTER", "2m")
 	t.Setenv("UNDERSTUDY_LISTEN", ":3;:4,policy=master;:5")
 	o := optionsOf(t, "--config", file)
-	if o.DownAfter != 2*time.Minute || len(o.Listen) != 3 || o.Listen[1].Policy != session.MasterOnly {
+	if o.DownAfter != 2*time.Minute || len(o.Listen) != 3 || o.Listen[1].Policy != session.Strong {
 		t.Errorf("from the variables: %v, %v", o.DownAfter, o.Listen)
 	}
 	o = optionsOf(t, "--config", file, "--down-after", "3m", "--listen", ":6", "--listen", ":7,policy=split")

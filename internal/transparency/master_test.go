@@ -22,6 +22,26 @@ func (f *front) back(epoch uint64, master *testcluster.Redis, replicas ...*testc
 	f.publish(&topology.State{Epoch: epoch, Phase: topology.Stable}, master, replicas...)
 }
 
+// replicaReads waits until a replica answers reads: it has proven to have what the master has.
+func (f *front) replicaReads() {
+	f.t.Helper()
+	replica := f.cluster.Nodes[1]
+	calls := func() string {
+		info, err := replica.Info("commandstats")
+		if err != nil {
+			f.t.Fatal(err)
+		}
+		return info["cmdstat_get"]
+	}
+	testcluster.WaitFor(f.t, "a replica that answers reads", func() bool {
+		before := calls()
+		c := f.dial() // one that has seen nothing yet
+		c.do("GET", "a")
+		c.conn.Close()
+		return calls() != before
+	})
+}
+
 // held waits until the proxy itself says that a client waits for a master: CLIENT LIST marks it as blocked.
 func (f *front) held(c *client) {
 	f.t.Helper()
@@ -68,6 +88,7 @@ func TestWhatNeedsTheMasterWaitsForItAndIsThenAnsweredInOrder(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f.t = t
 			epoch++
+			f.replicaReads()
 			f.away(epoch)
 			c := f.dial()
 			c.expect("$1\r\n1", "GET", "a") // a replica answers

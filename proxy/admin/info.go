@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/understudy/understudy/proxy/freshness"
 	"github.com/understudy/understudy/proxy/session"
 	"github.com/understudy/understudy/topology"
 )
@@ -115,6 +116,9 @@ func (s *section) traffic(t *Traffic) {
 	s.line("requests", n.Requests)
 	s.line("reads", n.Reads)
 	s.line("master_reads", n.MasterReads)
+	for reason, count := range n.MasterReadsBy {
+		s.line("master_reads_"+freshness.Reason(reason).String(), count)
+	}
 	s.line("writes", n.Writes)
 	s.line("held", n.Held)
 	s.line("hold_timeouts", n.HoldTimeouts)

@@ -27,6 +27,8 @@ type Command struct {
 	finder   keyFinder         // used instead of specs if not nil
 	partial  bool              // may touch keys that are not found
 	script   bool
+	takes    bool
+	blind    bool
 	refusal  string
 	readForm string
 	subs     *index // subcommands of a container, else nil

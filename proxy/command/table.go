@@ -113,6 +113,7 @@ func newCommand(e *listing.Entry) *Command {
 	module := c.Flags.Has(FlagModule)
 	c.script = scripts[c.Name] || module
 	c.partial = c.partial || scripts[c.Name] || module && !slices.ContainsFunc(boundedModules, func(p string) bool { return strings.HasPrefix(c.Name, p) })
+	c.takes, c.blind = takes[c.Name], blind[c.Name]
 	h := ruleFor(c.Name)
 	if h == nil {
 		c.Class = byFlags(c.Name, c.Flags)

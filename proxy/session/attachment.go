@@ -25,6 +25,7 @@ type attachment struct {
 	spoiled  bool     // the pin is no longer as it was lent, even without all that
 	opaque   bool     // replies cannot be told from what the server sends by itself: MONITOR
 	large    *large   // the frame that is arriving in parts
+	wrote    bool     // something else than reads was passed on and may not be answered
 }
 
 // large is what a frame that arrives in parts was found to be at its beginning.
@@ -70,6 +71,7 @@ func (s *Session) passOn(cmd *command.Command, args [][]byte, request []byte) {
 	if cmd.Class == command.Scan {
 		request = pinnedScan(cmd, args, request)
 	}
+	s.attach.wrote = s.attach.wrote || cmd.Class != command.Read && cmd.Class != command.MasterRead && cmd.Class != command.Subscribe
 	s.attach.pin.Raw(request)
 	s.env.Stats.Requests++
 }
@@ -219,6 +221,7 @@ func (a *attachment) plain(cmd *command.Command, args [][]byte, request []byte) 
 // deliver passes a frame of the pin on to the client.
 func (a *attachment) deliver(s *Session, frame []byte) {
 	if a.opaque {
+		a.sees(s, false)
 		s.emit(frame)
 		return
 	}
@@ -238,6 +241,7 @@ func (a *attachment) deliver(s *Session, frame []byte) {
 
 // emit passes a frame or a part of one on.
 func (a *attachment) emit(s *Session, part []byte, push, ours bool) {
+	a.sees(s, push)
 	switch {
 	case ours:
 	case push:
@@ -246,6 +250,15 @@ func (a *attachment) emit(s *Session, part []byte, push, ours bool) {
 	default:
 		s.emit(part)
 	}
+}
+
+// sees notes what the client is about to learn. A message often has something looked at over another connection of the
+// client's pool. And it is not known which reply is that to a write.
+func (a *attachment) sees(s *Session, push bool) {
+	if a.wrote || push && s.policy == Causal {
+		s.env.Freshness.RaiseFloor()
+	}
+	s.observed(a.pin)
 }
 
 // deliverPart passes a part of a large frame on: a message, or a reply that only a plain request can have.
@@ -279,7 +292,7 @@ func (a *attachment) delivered(s *Session) {
 	if a.opaque || len(a.expected) > 0 {
 		return
 	}
-	s.draining = false
+	s.draining, a.wrote = false, false
 	s.conn.Flush() // what waited for this goes on
 	if a.lasting() || a.live != [2]int64{} {
 		return
@@ -338,6 +351,7 @@ func shard(word string) int {
 // lost is called when the pin has ended.
 func (a *attachment) lost(s *Session) {
 	a.pin = nil
+	a.over(s)
 	if a.large != nil {
 		s.close(ByBrokenReply)
 		return
@@ -403,10 +417,19 @@ func (s *Session) resubscribe() bool {
 func (s *Session) detach() {
 	if a := s.attach; a != nil {
 		s.attach = nil
+		a.over(s)
 		if a.pin != nil {
 			s.pin = a.pin
 			s.dropPin(false)
 		}
+	}
+}
+
+// over notes that nothing more is heard of what was passed on.
+func (a *attachment) over(s *Session) {
+	if a.wrote {
+		a.wrote = false
+		s.env.Freshness.RaiseFloor()
 	}
 }
 

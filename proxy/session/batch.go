@@ -4,15 +4,34 @@ import (
 	"errors"
 
 	"github.com/understudy/understudy/proxy/command"
+	"github.com/understudy/understudy/proxy/freshness"
 	"github.com/understudy/understudy/proxy/upstream"
 	"github.com/understudy/understudy/resp"
 )
 
 // planned is one ordinary request of a batch.
 type planned struct {
-	size int
-	kind upstream.Kind
-	tag  uint8
+	size  int
+	kind  upstream.Kind
+	tag   uint8
+	sight upstream.Sight
+	mark  freshness.Mark
+}
+
+// plan returns what there is to know of an ordinary request of n bytes.
+func (s *Session) plan(cmd *command.Command, class command.Class, args [][]byte, n int) planned {
+	p := planned{size: n, kind: kindOf(cmd, class), tag: tagOf(class)}
+	if p.kind == upstream.Repeatable {
+		return p
+	}
+	p.mark = s.env.Freshness.Mark(cmd, args)
+	switch {
+	case cmd.Takes():
+		p.sight = upstream.Taking
+	case cmd.Blind(args):
+		p.sight = upstream.Blind
+	}
+	return p
 }
 
 // redo is one item of what a lost connection left to do: a request to send again, or a reply that is due.
@@ -137,8 +156,7 @@ func (s *Session) stranger(cmd *command.Command) bool {
 // cannot overtake each other, and nothing waits for a change of lanes in between.
 func (s *Session) takeBatch(buf []byte) int {
 	table := s.table()
-	sticky := s.sticky()
-	dest := toAny
+	dest, because, need := toAny, freshness.Reason(0), uint64(0)
 	size := 0
 	s.planned = s.planned[:0]
 	room := s.allowance() - s.outstanding
@@ -179,14 +197,19 @@ func (s *Session) takeBatch(buf []byte) int {
 		}
 		s.remembered(cmd, args)
 		class = s.byReplicas(cmd, class, args)
-		dest = max(dest, route(class, s.policy, sticky))
-		s.planned = append(s.planned, planned{n, kindOf(cmd, class), tagOf(class)})
+		if d, reason := route(class, s.policy); d > dest {
+			dest, because = d, reason
+		}
+		if dest == toReplica {
+			need = max(need, s.needs(cmd, class, args))
+		}
+		s.planned = append(s.planned, s.plan(cmd, class, args, n))
 		size += n
 	}
 	if size == 0 {
 		return 0
 	}
-	if !s.dispatch(dest, buf[:size], s.planned) {
+	if !s.dispatch(dest, because, need, buf[:size], s.planned) {
 		s.parser.Reset()
 		return 0
 	}
@@ -257,11 +280,15 @@ func (s *Session) handle(cmd *command.Command, class command.Class, args [][]byt
 	}
 	s.remembered(cmd, args)
 	class = s.byReplicas(cmd, class, args)
-	dest := route(class, s.policy, s.sticky())
+	dest, because := route(class, s.policy)
 	ordinary := s.ordinary(cmd, class, args)
 	if ordinary && (dest != toMaster || len(request) < largeRequest || class == command.Scan) {
-		one := [1]planned{{len(request), kindOf(cmd, class), tagOf(class)}}
-		return s.dispatch(dest, request, one[:])
+		need := uint64(0)
+		if dest == toReplica {
+			need = s.needs(cmd, class, args)
+		}
+		one := [1]planned{s.plan(cmd, class, args, len(request))}
+		return s.dispatch(dest, because, need, request, one[:])
 	}
 	if s.outstanding > 0 {
 		s.draining = true
@@ -397,9 +424,11 @@ func (s *Session) malformed(err error) {
 	s.quit(ByProtocolError)
 }
 
-// dispatch sends ordinary requests on one lane. It returns false when they have to wait.
-func (s *Session) dispatch(dest destination, requests []byte, plan []planned) bool {
-	lane := s.choose(dest)
+// dispatch sends ordinary requests on one lane. because is why their reads are for the master, if they are; need is the
+// sample as of which a replica must be fresh for the sake of their keys. It returns false when they have to wait.
+func (s *Session) dispatch(dest destination, because freshness.Reason, need uint64, requests []byte, plan []planned) bool {
+	behind := s.writes > 0
+	lane := s.chooseFresh(dest, need)
 	if lane == nil {
 		if !s.gaveUp || s.outstanding > 0 {
 			return false
@@ -411,14 +440,24 @@ func (s *Session) dispatch(dest destination, requests []byte, plan []planned) bo
 	}
 	lane.Append(requests)
 	writes := 0
-	for _, p := range plan {
-		lane.Expect(s, p.kind, p.tag, p.size, 1)
+	for i := range plan {
+		p := &plan[i]
+		lane.Expect(upstream.Entry{Owner: s, Size: p.size, Replies: 1, Kind: p.kind, Tag: p.tag, Sight: p.sight, Mark: p.mark})
 		if p.kind != upstream.Repeatable {
 			writes++
 		}
 	}
 	s.writes += writes
 	s.sentOn(lane, len(plan), writes)
+	if lane.Master() && writes < len(plan) {
+		switch {
+		case writes > 0 || behind:
+			because = freshness.BehindWrite
+		case dest != toMaster:
+			because = s.refusal
+		}
+		s.env.Stats.MasterReadsBy[because] += uint64(len(plan) - writes)
+	}
 	return true
 }
 
@@ -435,28 +474,32 @@ func (s *Session) sentOn(c *upstream.Conn, n, writes int) {
 	default:
 		st.MasterReads += uint64(n - writes)
 	}
-	if writes > 0 {
-		s.wroteAt = s.env.Loop.Now()
-	}
 }
 
 // choose returns the lane for requests to dest, or nil: then the session drains, holds, or has given up holding.
-func (s *Session) choose(dest destination) *upstream.Conn {
+func (s *Session) choose(dest destination) *upstream.Conn { return s.chooseFresh(dest, 0) }
+
+// chooseFresh is choose for reads that need a replica which is fresh as of a sample, for the sake of their keys.
+func (s *Session) chooseFresh(dest destination, need uint64) *upstream.Conn {
+	want := freshness.Want{Keys: need, Floor: s.floor, At: s.seenAt, Eventual: s.policy == Eventual}
 	if s.outstanding > 0 {
 		if s.lane.Master() {
 			if s.lane.Usable() && (s.group.Master() == s.lane || s.lane == s.apart && s.group.Writable()) {
 				return s.lane
 			}
-		} else if dest != toMaster && s.lane.Usable() {
+		} else if dest != toMaster && s.lane.Usable() && s.lane.Fresh() != nil && want.Allows(s.lane.Fresh()) {
 			return s.lane
 		}
 		s.draining = true
 		return nil
 	}
+	s.refusal = freshness.NoReplica
 	if dest != toMaster {
-		if c := s.group.Replica(); c != nil {
+		c, refusal := s.group.Replica(&want)
+		if c != nil {
 			return s.instead(c)
 		}
+		s.refusal = refusal
 	}
 	if c := s.group.Master(); c != nil {
 		s.release()
@@ -464,9 +507,4 @@ func (s *Session) choose(dest destination) *upstream.Conn {
 	}
 	s.hold()
 	return nil
-}
-
-// sticky reports whether the session wrote so recently that its reads belong on the master.
-func (s *Session) sticky() bool {
-	return !s.wroteAt.IsZero() && s.env.Loop.Now().Sub(s.wroteAt) < s.env.Config.ReadAfterWrite
 }

@@ -1,27 +1,54 @@
 package session
 
 import (
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/understudy/understudy/internal/bytelog"
 	"github.com/understudy/understudy/proxy/command"
 	"github.com/understudy/understudy/proxy/eventloop"
+	"github.com/understudy/understudy/proxy/freshness"
 	"github.com/understudy/understudy/proxy/upstream"
 )
 
-// Policy says which nodes may serve a session.
+// Policy says which nodes may answer a session's reads. Writes go to the master.
 type Policy uint8
 
 const (
-	Split         Policy = iota // writes to the master, reads to replicas
-	MasterOnly                  // everything to the master
-	PreferReplica               // as Split, but a session's own writes do not keep its reads on the master
+	// Default is the policy of the configuration.
+	Default Policy = iota
+	// Causal reads see every write that was answered through this process before, and all that their session can have
+	// learnt of: by a replica that provably has it, else by the master.
+	Causal
+	// Eventual reads are answered by any healthy replica, and by the master if there is none.
+	Eventual
+	// Strong reads are answered by the master.
+	Strong
 )
+
+var policyNames = map[string]Policy{
+	"split": Default, "causal": Causal, "eventual": Eventual, "replica": Eventual, "strong": Strong, "master": Strong,
+}
+
+// ParsePolicy returns the policy of a name; ok is false if there is none.
+func ParsePolicy(name string) (p Policy, ok bool) {
+	p, ok = policyNames[strings.ToLower(name)]
+	return p, ok
+}
+
+// PolicyNames returns the names that ParsePolicy knows, sorted.
+func PolicyNames() []string { return slices.Sorted(maps.Keys(policyNames)) }
+
+func (p Policy) String() string {
+	return [...]string{"split", "causal", "eventual", "strong"}[p]
+}
 
 // Config is what sessions need to know. It is not changed while sessions use it.
 type Config struct {
+	Policy         Policy        // of sessions whose listener names none; not Default
 	HoldTimeout    time.Duration // how long a request waits for a master
-	ReadAfterWrite time.Duration // how long a session that wrote reads from the master
 	IdleTimeout    time.Duration // of a client without requests; 0: none
 	CloseAmbiguous bool          // close the client instead of answering -UNKNOWNRESULT
 	OutputLimit    int           // bytes a client may leave unread before it is disconnected
@@ -60,6 +87,7 @@ type Admin interface {
 type Env struct {
 	Loop      eventloop.Loop
 	Pool      *upstream.Pool
+	Freshness *freshness.Loop
 	Bytes     *bytelog.Pool
 	Config    *Config
 	Commands  func() *command.Table // the newest table
@@ -83,14 +111,15 @@ type Env struct {
 type Stats struct {
 	Requests       uint64 // taken from clients
 	Reads          uint64 // of them sent to replicas
-	MasterReads    uint64 // reads that a replica could have served in principle, sent to the master
+	MasterReads    uint64 // reads sent to the master
 	Writes         uint64 // sent to the master
 	Held           uint64 // requests, with all that follows them in their session, that had to wait for a master
 	HoldTimeouts   uint64 // of them answered -MASTERDOWN
 	Redone         uint64 // sent again, or for the first time after all, on another connection
 	Unknown        uint64 // answered -UNKNOWNRESULT
 	ProtocolErrors uint64
-	Closes         [closeReasons]uint64 // sessions ended, by reason
+	Closes         [closeReasons]uint64      // sessions ended, by reason
+	MasterReadsBy  [freshness.Reasons]uint64 // MasterReads, by reason
 }
 
 // CloseReason says why a client's connection ended.

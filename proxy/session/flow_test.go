@@ -31,22 +31,6 @@ func TestAWriteBehindReadsAtAReplicaWaitsForThem(t *testing.T) {
 	w.link("m").getsRequests("DEL l", "GET a")
 }
 
-func TestReadsFollowTheSessionsOwnWritesForAWhile(t *testing.T) {
-	w := newWorld(t)
-	c := w.client()
-	c.sends("SET a 1")
-	m := w.link("m")
-	m.getsRequests("SET a 1")
-	m.says("+OK\r\n")
-	c.sends("GET a")
-	m.getsRequests("GET a")
-	m.says("$1\r\n1\r\n")
-	w.wait(2 * time.Second)
-	c.sends("GET a")
-	m.gets("")
-	w.asked().getsRequests("GET a")
-}
-
 // conversation is what a client says, and what nodes answer to each request.
 var conversation = strings.Join([]string{
 	encoded("SET a 1", "GET a"), "PING\r\n", encoded("MULTI", "INCR a", "EXEC"), "\r\n", "GET 'a'\r\n", encoded("CLIENT SETNAME x", "CLIENT GETNAME", "ECHO hi"),

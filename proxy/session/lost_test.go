@@ -225,6 +225,7 @@ func TestAReplyThatBreaksOffAndIsAnotherByNowEndsTheClient(t *testing.T) {
 func TestARequestThatWasDeclinedIsNotDoneBehindALaterWrite(t *testing.T) {
 	const declined = "-READONLY You can't write against a read only replica.\r\n"
 	w := newWorld(t)
+	w.lagging = true
 	c := w.client()
 	c.sends("SET a 1", "GET a", "SET a 2", "GET a")
 	m := w.link("m")

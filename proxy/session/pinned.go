@@ -41,6 +41,7 @@ func (s *Session) block(cmd *command.Command, args [][]byte, request []byte) boo
 	}
 	s.occupy(c, kind, request, replies, s.emit)
 	s.await.passes, s.await.last, s.await.ends = true, true, e
+	s.await.sight = upstream.Taking // an element, or a message
 	return true
 }
 

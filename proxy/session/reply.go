@@ -62,13 +62,11 @@ func (s *Session) Reply(c *upstream.Conn, e *upstream.Entry, frame []byte) {
 	if len(s.recovered) == 0 {
 		s.answered()
 	}
-	if e.Kind != upstream.Repeatable {
-		s.wroteAt = s.env.Loop.Now()
-		if !s.env.Pool.Answerable(c) {
-			s.unknown()
-			return
-		}
+	if e.Kind != upstream.Repeatable && !s.env.Pool.Answerable(c) {
+		s.unknown()
+		return
 	}
+	s.sees(c, e.Sight, frame)
 	if len(s.recovered) > 0 { // an earlier request is to be sent again, and its reply comes before this one
 		s.recover(redo{reply: bytes.Clone(frame), effect: true})
 		return

@@ -111,6 +111,7 @@ func (s *Session) restart(c *upstream.Conn, exec *command.Command, request []byt
 	tx := s.tx
 	tx.broken, tx.moved = false, false
 	s.pin = c
+	c.GatherAnything()
 	s.ask(c, upstream.Repeatable, tx.kept, tx.queued+1, &await{restart: true})
 	s.sendQueued(exec, nil, request)
 }

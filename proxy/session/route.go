@@ -1,26 +1,66 @@
 package session
 
-import "github.com/understudy/understudy/proxy/command"
+import (
+	"github.com/understudy/understudy/proxy/command"
+	"github.com/understudy/understudy/proxy/freshness"
+	"github.com/understudy/understudy/proxy/upstream"
+)
 
 // destination is where a batch of ordinary requests goes.
 type destination uint8
 
 const (
 	toAny     destination = iota // any node, or the proxy itself: PING
-	toReplica                    // a replica; the master when there is none
+	toReplica                    // a replica that is fresh enough; the master when there is none
 	toMaster
 )
 
-// route decides where a request of that class may go, for a session with that policy. sticky says that the session
-// has written a short time ago, so that its reads must see the master's data.
-func route(class command.Class, policy Policy, sticky bool) destination {
+// route decides where a request of that class may go, for a session with that policy. reason is why a read may go to
+// the master only.
+func route(class command.Class, policy Policy) (dest destination, reason freshness.Reason) {
 	switch {
 	case class == command.Session:
-		return toAny
-	case class != command.Read && class != command.Scan, policy == MasterOnly:
-		return toMaster
-	case sticky && policy != PreferReplica:
-		return toMaster
+		return toAny, 0
+	case class != command.Read && class != command.Scan:
+		return toMaster, freshness.ByCommand
+	case policy == Strong:
+		return toMaster, freshness.ByPolicy
 	}
-	return toReplica
+	return toReplica, 0
+}
+
+// needs returns the sample as of which a replica must be fresh to answer a read of this session, as far as the keys that
+// it reads are concerned.
+func (s *Session) needs(cmd *command.Command, class command.Class, args [][]byte) uint64 {
+	if s.policy != Causal || class == command.Session {
+		return 0
+	}
+	return s.env.Freshness.Needs(cmd, args)
+}
+
+// observed notes that the client is about to get something from c: from now on it may know what had been written there
+// by now, by whomever.
+func (s *Session) observed(c *upstream.Conn) {
+	s.floor, s.seenAt = s.env.Freshness.Next(), c.Fresh()
+}
+
+// sees is observed for a whole reply, which may be one that tells nothing, or the element that a worker was waiting for.
+// Workers often read what belongs to it over another connection of their pool. So it counts for every session.
+func (s *Session) sees(c *upstream.Conn, sight upstream.Sight, frame []byte) {
+	if sight == upstream.Blind && frame[0] == '+' {
+		return
+	}
+	if sight == upstream.Taking && s.policy == Causal && holdsData(frame) {
+		s.env.Freshness.RaiseFloor()
+	}
+	s.observed(c)
+}
+
+// holdsData reports whether a reply is anything else than nil, empty, a number, a status or an error.
+func holdsData(frame []byte) bool {
+	switch frame[0] {
+	case '+', '-', ':', '_', '#':
+		return false
+	}
+	return len(frame) < 2 || frame[1] != '-' && frame[1] != '0'
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/understudy/understudy/internal/bytelog"
 	"github.com/understudy/understudy/proxy/command"
 	"github.com/understudy/understudy/proxy/eventloop"
+	"github.com/understudy/understudy/proxy/freshness"
 	"github.com/understudy/understudy/proxy/upstream"
 	"github.com/understudy/understudy/resp"
 )
@@ -33,7 +34,11 @@ type Session struct {
 	env    *Env
 	conn   eventloop.Conn
 	id     uint64
-	policy Policy
+	policy Policy // not Default
+
+	floor   uint64             // the sample that what the session has observed is part of
+	seenAt  *freshness.Replica // where it was observed; nil: at the master
+	refusal freshness.Reason   // why the last choice of a lane fell on the master
 
 	parser  resp.RequestParser
 	in      []byte // input not yet taken
@@ -78,7 +83,6 @@ type Session struct {
 	holdTimer    eventloop.Timer
 	pauseTimer   eventloop.Timer // while a request waits for the end of CLIENT PAUSE
 	gaveUp       bool            // the hold has timed out: what needs a master is declined until one is there
-	wroteAt      time.Time
 	readPaused   bool
 	lanePaused   *upstream.Conn
 	peerDone     bool // the client sends nothing more
@@ -94,6 +98,9 @@ type Session struct {
 // New returns the session of a client that has connected, for conn's handler.
 func New(env *Env, conn eventloop.Conn, id uint64, policy Policy) *Session {
 	s := &Session{env: env, conn: conn, id: id, policy: policy, since: env.Loop.Now(), window: startOutstanding}
+	if policy == Default {
+		s.policy = env.Config.Policy
+	}
 	s.out = bytelog.Log{Pool: env.Bytes}
 	s.key = upstream.Key{Proto: 2}
 	s.group = env.Pool.Group(s.key)

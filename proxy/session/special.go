@@ -23,6 +23,7 @@ type await struct {
 	restart bool   // of a transaction on another pin; nothing is due
 	frames  []byte // gathered so far
 	final   int    // where in frames the last one begins
+	sight   upstream.Sight
 }
 
 // ask sends a special request on c. The session takes nothing else until it is answered.
@@ -98,9 +99,6 @@ func (s *Session) replySpecial(c *upstream.Conn, e *upstream.Entry, frame []byte
 	}
 	s.answered()
 	s.clock.stop()
-	if e.Kind != upstream.Repeatable {
-		s.wroteAt = s.env.Loop.Now()
-	}
 	if e.Kind != upstream.Repeatable && !s.env.Pool.Answerable(c) {
 		a.frames = append(a.frames[:a.final], unknownResult...)
 		s.env.Stats.Unknown++
@@ -109,6 +107,7 @@ func (s *Session) replySpecial(c *upstream.Conn, e *upstream.Entry, frame []byte
 			return
 		}
 	}
+	s.sees(c, a.sight, a.frames[a.final:])
 	if a.last {
 		a.frames = a.frames[a.final:]
 	}

@@ -106,6 +106,7 @@ func (s *Session) streamMode(c *upstream.Conn, e *upstream.Entry) streamMode {
 		s.unknown()
 		return dropped
 	}
+	s.sees(c, e.Sight, []byte("*"))
 	return passed
 }
 
@@ -133,9 +134,6 @@ func (s *Session) streamed(c *upstream.Conn, e *upstream.Entry, st *stream) {
 		}
 		s.answered()
 		s.yielded = 0
-	}
-	if e.Kind != upstream.Repeatable {
-		s.wroteAt = s.env.Loop.Now()
 	}
 	s.conn.Flush()
 }

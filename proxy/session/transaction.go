@@ -233,13 +233,11 @@ func (s *Session) sendQueued(cmd *command.Command, args [][]byte, request []byte
 			tx.keeping = false // another node has other cursors
 		}
 		tx.queue(s.effectOf(cmd, args), request)
+		s.pin.Gather(cmd, args)
 	}
 	tx.blocking = !tx.multi && cmd.Class == command.Blocking
 	s.pin.Send(s, kind, tagQueued, request, 1)
 	s.sentOn(s.pin, 1, 0)
-	if kind != upstream.Repeatable {
-		s.wroteAt = s.env.Loop.Now()
-	}
 }
 
 // database is the argument of SELECT, or otherwise if the server will not accept it.
@@ -279,6 +277,7 @@ func (s *Session) replyQueued(c *upstream.Conn, e *upstream.Entry, frame []byte)
 	if e.Kind != upstream.Repeatable && !s.env.Pool.Answerable(c) {
 		s.unknown()
 	} else {
+		s.observed(c)
 		s.emit(told)
 	}
 	if s.closed {
@@ -302,9 +301,6 @@ func (s *Session) concludeQueued(e *upstream.Entry, frame []byte) {
 		over = tx.turn(turned, frame)
 	case frame[0] == '-' && tx.multi:
 		tx.dirty = true
-	}
-	if e.Kind != upstream.Repeatable {
-		s.wroteAt = s.env.Loop.Now()
 	}
 	if over {
 		s.later = func() { s.endTransaction(true) }

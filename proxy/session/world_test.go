@@ -14,6 +14,7 @@ import (
 	"github.com/understudy/understudy/internal/bytelog"
 	"github.com/understudy/understudy/proxy/command"
 	"github.com/understudy/understudy/proxy/eventloop"
+	"github.com/understudy/understudy/proxy/freshness"
 	"github.com/understudy/understudy/proxy/upstream"
 	"github.com/understudy/understudy/resp"
 	"github.com/understudy/understudy/topology"
@@ -33,6 +34,11 @@ type world struct {
 	snapshot topology.Snapshot
 	grant    topology.Grant
 	lease    time.Duration
+	tracker  *freshness.Tracker
+	samples  *freshness.Samples
+	reign    freshness.Reign
+	offset   int64
+	lagging  bool // no replica gets what is written
 	suspects []string
 	fenced   []uint64
 	env      *Env
@@ -57,16 +63,19 @@ func newWorld(t *testing.T) *world {
 	w.grant = topology.Grant{Epoch: 1}
 	w.state(1, topology.Stable, "m", "r1", "r2")
 	pool := &bytelog.Pool{}
+	w.tracker = freshness.NewTracker()
+	fresh := w.tracker.NewLoop(command.Builtin)
 	w.env = &Env{
-		Loop:     w,
-		Pool:     upstream.NewPool(w.poolConfig(), w, w, pool, slog.New(slog.NewTextHandler(io.Discard, nil))),
-		Bytes:    pool,
-		Config:   &Config{HoldTimeout: 10 * time.Second, ReadAfterWrite: time.Second, OutputLimit: 64 << 20},
-		Commands: command.Builtin,
-		Scripts:  &Scripts{},
-		Pause:    &Pause{},
-		Sessions: map[*Session]struct{}{},
-		Closed:   func(*Session) { w.gone++ },
+		Loop:      w,
+		Pool:      upstream.NewPool(w.poolConfig(fresh), w, w, pool, slog.New(slog.NewTextHandler(io.Discard, nil))),
+		Bytes:     pool,
+		Config:    &Config{HoldTimeout: 10 * time.Second, Policy: Causal, OutputLimit: 64 << 20},
+		Freshness: fresh,
+		Commands:  command.Builtin,
+		Scripts:   &Scripts{},
+		Pause:     &Pause{},
+		Sessions:  map[*Session]struct{}{},
+		Closed:    func(*Session) { w.gone++ },
 	}
 	w.env.Pool.Refresh()
 	w.turn()
@@ -76,8 +85,27 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
-func (w *world) poolConfig() upstream.Config {
+// replicate lets every replica have all that was written and answered by now.
+func (w *world) replicate() {
+	s := w.snapshot.State
+	if s.Phase == topology.Stable && w.reign.Epoch != s.Epoch {
+		w.reign = freshness.Reign{Epoch: s.Epoch, Master: freshness.Node{Addr: s.Master.Addr, RunID: s.Master.RunID}, ReplID: s.Master.ReplID}
+		w.samples = w.tracker.NewSamples()
+	}
+	var nodes []freshness.Node
+	for _, r := range s.Replicas {
+		nodes = append(nodes, freshness.Node{Addr: r.Addr, RunID: r.RunID})
+	}
+	w.offset++
+	w.samples.Answered(w.samples.Begin(), w.offset)
+	for _, r := range w.tracker.Enroll(w.snapshot.Version, w.reign, nodes) {
+		w.samples.Reached(r, w.offset)
+	}
+}
+
+func (w *world) poolConfig(fresh *freshness.Loop) upstream.Config {
 	return upstream.Config{
+		Freshness:    fresh,
 		ClientName:   "test",
 		DrainTimeout: time.Second,
 		Lease:        func() time.Duration { return w.lease },
@@ -150,6 +178,9 @@ func (w *world) turn() {
 				c.handler.Flush()
 			}
 		}
+	}
+	if w.env != nil && w.env.Pool.State() != nil && !w.lagging {
+		w.replicate()
 	}
 }
 
@@ -233,7 +264,7 @@ func (w *world) asked() *fakeConn {
 // client connects a client.
 func (w *world) client() *fakeConn {
 	c := &fakeConn{world: w, addr: "client", room: 1 << 30}
-	s := New(w.env, c, uint64(100+len(w.env.Sessions)), Split)
+	s := New(w.env, c, uint64(100+len(w.env.Sessions)), Default)
 	c.handler, c.session = s, s
 	return c
 }

@@ -9,7 +9,9 @@ import (
 	"time"
 
 	"github.com/understudy/understudy/internal/bytelog"
+	"github.com/understudy/understudy/proxy/command"
 	"github.com/understudy/understudy/proxy/eventloop"
+	"github.com/understudy/understudy/proxy/freshness"
 	"github.com/understudy/understudy/resp"
 )
 
@@ -38,7 +40,8 @@ type Conn struct {
 	// that with an error; Interrupted tells whether it did.
 	Blocking bool
 
-	id          string // CLIENT ID of a pin; "" while unknown
+	gathered    []freshness.Mark // what the next EXEC on a pin changes
+	id          string           // CLIENT ID of a pin; "" while unknown
 	interrupted bool
 
 	net      eventloop.Conn // nil until connected
@@ -48,6 +51,7 @@ type Conn struct {
 	patient  time.Duration   // how long that takes; 0: handshakeTimeout
 	ready    bool
 	probe    bool // ends when it is ready: it was opened to hear what the server says to strangers
+	own      bool // the proxy's own questions go over it: they do not count as traffic
 	retired  bool // takes no more requests; ends when the last is answered
 	ended    bool
 
@@ -82,7 +86,7 @@ func (c *Conn) Addr() string { return c.node.addr }
 // number of commands in it. The connection must be Usable.
 func (c *Conn) Send(owner Owner, kind Kind, tag uint8, request []byte, replies int) {
 	c.Append(request)
-	c.Expect(owner, kind, tag, len(request), replies)
+	c.Expect(Entry{Owner: owner, Size: len(request), Replies: int32(replies), Kind: kind, Tag: tag})
 }
 
 // Append adds the bytes of one or more requests to the log; Expect must follow for each of them.
@@ -94,10 +98,13 @@ func (c *Conn) Append(requests []byte) {
 }
 
 // Expect queues the entry of the next request whose bytes were appended.
-func (c *Conn) Expect(owner Owner, kind Kind, tag uint8, size, replies int) {
-	c.queue.push(Entry{Owner: owner, Size: size, Replies: int32(replies), Kind: kind, Tag: tag})
-	if kind != Repeatable {
+func (c *Conn) Expect(e Entry) {
+	c.queue.push(e)
+	if e.Kind != Repeatable {
 		c.writes++
+	}
+	if c.own {
+		return
 	}
 	c.node.stats.Requests++
 	if c.sample == 0 {
@@ -105,6 +112,41 @@ func (c *Conn) Expect(owner Owner, kind Kind, tag uint8, size, replies int) {
 		c.sentAt = c.group.pool.loop.Now()
 	}
 }
+
+// stamp notes that the write at the front is over, before anybody hears of it: answered, or lost after it was sent. Who
+// sent it may be gone.
+func (c *Conn) stamp(e *Entry) {
+	if e.Kind == Repeatable {
+		return
+	}
+	p := c.group.pool
+	f := p.cfg.Freshness
+	if e.Mark == freshness.Unknown {
+		p.scratch = c.log.Front(p.scratch[:0], e.Size)
+		f.Look(p.scratch)
+		if cap(p.scratch) > keptScratch {
+			p.scratch = nil
+		}
+	} else {
+		f.Answered(e.Mark)
+	}
+	for _, m := range c.gathered {
+		f.Answered(m)
+	}
+}
+
+// keptScratch bounds the memory that is kept for looking at requests.
+const keptScratch = 64 << 10
+
+// Gather adds to what the next EXEC on a pin changes: this is one of the commands that are queued.
+func (c *Conn) Gather(cmd *command.Command, args [][]byte) {
+	if cmd.Class != command.Read && cmd.Class != command.MasterRead {
+		c.gathered = c.group.pool.cfg.Freshness.AppendMarks(c.gathered, cmd, args)
+	}
+}
+
+// GatherAnything is Gather for commands that are not looked at one by one.
+func (c *Conn) GatherAnything() { c.gathered = append(c.gathered, freshness.Anything) }
 
 // Raw sends bytes for which no reply is counted: a Passthrough pin's requests.
 func (c *Conn) Raw(request []byte) {
@@ -235,6 +277,9 @@ func (c *Conn) mustStream(more int) bool {
 func (c *Conn) stream(part []byte, last bool) {
 	if !c.streaming {
 		c.streaming = true
+		if !c.Passthrough {
+			c.stamp(c.queue.front())
+		}
 		if !c.pin {
 			c.retire()
 		}
@@ -281,7 +326,9 @@ func (c *Conn) frame(frame []byte) {
 		c.end(errNoReply, true)
 	default:
 		e := c.queue.front()
-		e.Replies--
+		if e.Replies--; e.Replies == 0 {
+			c.stamp(e)
+		}
 		e.Owner.Reply(c, e, frame)
 		c.afterReply(e)
 	}
@@ -405,6 +452,9 @@ func (c *Conn) end(err error, failed bool) {
 	for end := 0; c.queue.n > 0; partial = false {
 		e := *c.queue.front()
 		end += e.Size
+		if end <= sent {
+			c.stamp(&e)
+		}
 		request := c.log.Front(make([]byte, 0, e.Size), e.Size)
 		c.log.Release(e.Size)
 		c.queue.pop()

@@ -1,5 +1,7 @@
 package upstream
 
+import "github.com/understudy/understudy/proxy/freshness"
+
 // Kind is what may be done with a request whose reply does not come.
 type Kind uint8
 
@@ -20,8 +22,22 @@ type Entry struct {
 	Size    int   // bytes in the log
 	Replies int32 // frames still to come
 	Kind    Kind
-	Tag     uint8 // the owner's
+	Tag     uint8          // the owner's
+	Sight   Sight          // the owner's, too
+	Mark    freshness.Mark // what it changes, if it is not Repeatable
 }
+
+// Sight says what a reply lets its reader know of what others have written.
+type Sight uint8
+
+const (
+	// Seeing is what a reply is taken for unless something is known.
+	Seeing Sight = iota
+	// Blind replies are +OK whatever others have written: of SET without options. Their errors are not.
+	Blind
+	// Taking replies hand over what others have left for whoever comes first, if there is anything: of LPOP.
+	Taking
+)
 
 // Owner is who sent a request and gets its reply: a session. All calls come on the loop's goroutine.
 type Owner interface {

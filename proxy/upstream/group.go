@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"time"
+
+	"github.com/understudy/understudy/proxy/freshness"
 )
 
 // Key names a kind of conversation: requests of sessions with the same Key may share a connection.
@@ -60,40 +62,74 @@ func (g *Group) Master() *Conn {
 	return g.master
 }
 
-// Replica returns a lane to a replica that serves reads, chosen by the power of two choices on outstanding requests
-// and latency, or nil when there is none.
-func (g *Group) Replica() *Conn {
+// tooSlow is what a further request to a replica may be expected to wait. Beyond that the master is asked.
+const tooSlow = 50 * time.Millisecond
+
+// Replica returns a lane to a replica that is allowed to answer a read, or nil and the reason why there is none. Of two
+// the one is taken that promises to answer sooner: the one where the session was last, if there is such, and another.
+func (g *Group) Replica(w *freshness.Want) (*Conn, freshness.Reason) {
 	p := g.pool
+	p.refresh()
 	now := p.loop.Now()
 	n := len(p.replicas)
-	if p.authRequired && g.key.anonymous() {
-		return nil // the master tells them so, even if a replica would let them in
+	if n == 0 || p.authRequired && g.key.anonymous() {
+		return nil, freshness.NoReplica // the master tells them so, even if a replica would let them in
 	}
-	if n == 0 {
-		return nil
+	first := -1
+	for i, r := range p.replicas {
+		if w.At != nil && r.fresh == w.At {
+			first = i
+		}
 	}
-	first := int(p.random() % uint64(n))
-	a := g.replica(first, now)
+	if first < 0 {
+		first = int(p.random() % uint64(n))
+	}
+	a := g.allowed(w, first, now)
 	if n == 1 {
-		return a
+		return g.quick(w, a, now)
 	}
 	second := int(p.random() % uint64(n-1))
 	if second >= first {
 		second++
 	}
-	b := g.replica(second, now)
-	switch {
-	case a == nil && b == nil:
-		for i := range n {
-			if c := g.replica(i, now); c != nil {
-				return c
-			}
-		}
-		return nil
-	case a == nil || b != nil && b.cost() < a.cost():
-		return b
+	b := g.allowed(w, second, now)
+	for i := 0; a == nil && b == nil && i < n; i++ {
+		a = g.allowed(w, i, now)
 	}
-	return a
+	if a == nil || b != nil && b.cost() < a.cost() {
+		a = b
+	}
+	return g.quick(w, a, now)
+}
+
+// allowed returns the lane to a replica if it may answer.
+func (g *Group) allowed(w *freshness.Want, i int, now time.Time) *Conn {
+	if f := g.pool.replicas[i].fresh; f == nil || !w.Allows(f) {
+		return nil
+	}
+	return g.replica(i, now)
+}
+
+// quick returns the lane that was chosen, unless it is nil or slow: then the reason.
+func (g *Group) quick(w *freshness.Want, c *Conn, now time.Time) (*Conn, freshness.Reason) {
+	if c != nil {
+		if c.ready && len(g.pool.replicas) > 1 && c.cost() > tooSlow {
+			return nil, freshness.NoReplica
+		}
+		return c, 0
+	}
+	best, any := uint64(0), false
+	for i, r := range g.pool.replicas {
+		if r.fresh != nil && !r.fresh.Apart() && g.replica(i, now) != nil {
+			best, any = max(best, r.fresh.AsOf()), true
+		}
+	}
+	if !any || w.Eventual {
+		return nil, freshness.NoReplica
+	}
+	f := g.pool.cfg.Freshness
+	f.Need(max(w.Keys, w.Floor))
+	return nil, f.Refusal(w, best)
 }
 
 // cost is what a further request is expected to wait. A lane that is still connecting costs so much that reads go
@@ -135,6 +171,9 @@ func (g *Group) replica(i int, now time.Time) *Conn {
 	return g.replicas[i]
 }
 
+// Fresh returns what is known of how fresh the node of a lane is, or nil if it is the master.
+func (c *Conn) Fresh() *freshness.Replica { return c.node.fresh }
+
 // Writable reports whether a lane to the master may be used now.
 func (g *Group) Writable() bool { return g.pool.writable() }
 
@@ -168,6 +207,7 @@ func (g *Group) FreshPin(borrower Listener) *Conn {
 // subscription, the same database. A pin that is not clean is closed.
 func (g *Group) Unpin(c *Conn, clean bool) {
 	c.Listener = nil
+	c.gathered = c.gathered[:0]
 	c.Blocking, c.interrupted = false, false
 	if c.ended {
 		return

@@ -3,6 +3,8 @@ package upstream
 import (
 	"math/rand/v2"
 	"time"
+
+	"github.com/understudy/understudy/proxy/freshness"
 )
 
 const (
@@ -27,7 +29,8 @@ type node struct {
 	misses   int       // failures since the last connection that came up
 	// doubtedUntil is set when a replica has answered that it cannot serve (-LOADING, -MASTERDOWN).
 	doubtedUntil time.Time
-	left         bool // no longer part of the State
+	left         bool               // no longer part of the State
+	fresh        *freshness.Replica // of a replica that serves
 	// scripts are those that this loop has loaded; with a time, one that the node has not taken, until when.
 	scripts map[SHA]time.Time
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/understudy/understudy/internal/bytelog"
 	"github.com/understudy/understudy/proxy/eventloop"
+	"github.com/understudy/understudy/proxy/freshness"
 	"github.com/understudy/understudy/topology"
 )
 
@@ -27,6 +28,8 @@ type Config struct {
 	// DrainTimeout bounds how long an unplanned fence waits for a living master to answer what is in flight. A planned
 	// one waits until it is answered, or until the leader gives up.
 	DrainTimeout time.Duration
+	// Freshness is told of every write that was answered, and of every State. The replicas serve reads by it.
+	Freshness *freshness.Loop
 	// Suspect is told of addresses whose connection died. It must not block.
 	Suspect func(addr string)
 	// Fenced is told once per epoch that nothing is in flight to the master which that epoch deposes. It must not block.
@@ -49,7 +52,8 @@ type Pool struct {
 	log   *slog.Logger
 	bytes *bytelog.Pool
 
-	version  int64 // of the State applied
+	version  int64           // of the State applied
+	reign    freshness.Reign // of the last stable State
 	state    *topology.State
 	master   *node // nil before the first State
 	replicas []*node
@@ -73,6 +77,8 @@ type Pool struct {
 	askedAuth    time.Time
 	authRequired bool // a connection without credentials was told to authenticate first
 	rng          *rand.PCG
+	scratch      []byte // a request that is being looked at
+	enrolled     func() // called after the nodes have changed; nil: nobody wants to know
 }
 
 // NewPool returns a pool without connections. bytes is shared with the loop's other logs.
@@ -196,6 +202,9 @@ func (p *Pool) Fresh(d time.Duration) bool { return p.loop.Now().Sub(p.since) < 
 // Doubt keeps reads away from a replica for a moment: it has answered that it cannot serve them.
 func (p *Pool) Doubt(c *Conn) {
 	c.node.doubtedUntil = p.loop.Now().Add(replicaDoubt)
+	if c.node.fresh != nil {
+		c.node.fresh.Void() // it loads other data
+	}
 	p.suspect(c.node.addr)
 	p.loop.After(replicaDoubt, p.wake) // those who wait for this very replica
 }
@@ -266,6 +275,7 @@ func (p *Pool) apply(s topology.Snapshot) {
 	old := p.state
 	p.state, p.version = s.State, s.Version
 	p.enroll(s.State)
+	p.judgeAnew(s)
 	switch {
 	case s.State.Phase != topology.Stable:
 		p.raiseFence(s.State)
@@ -445,7 +455,7 @@ func (p *Pool) Nodes() []NodeStats {
 		s := n.stats
 		s.Addr, s.Master, s.Latency = n.addr, n.master, n.latency
 		for c := range p.conns {
-			if c.node == n {
+			if c.node == n && !c.own {
 				s.Conns++
 			}
 		}

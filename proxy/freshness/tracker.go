@@ -1,0 +1,104 @@
+package freshness
+
+import (
+	"hash/maphash"
+	"sync"
+	"sync/atomic"
+)
+
+// slots is the size of the table of stamps, a power of two. Keys that share a slot share their stamps: some reads of the
+// one go to the master because the other was written. With 10 000 writes a second of which a replica is 10 ms behind,
+// 100 slots are ahead of it, so one read in 650 does. The table takes 512 KB.
+const slots = 1 << 16
+
+// Tracker is what a process knows of how fresh its replicas must be and are. Unless said otherwise its methods may be
+// called by any goroutine; none of them waits for anything but memory.
+type Tracker struct {
+	sent    atomic.Uint64 // the number of the last sample that was begun
+	needed  atomic.Uint64 // the sample that the replicas should reach: the greatest that anybody asked for
+	floor   atomic.Uint64 // for every key
+	last    atomic.Uint64 // the stamp of the last write of anything
+	resting atomic.Bool   // no samples are taken until somebody needs one
+	wake    atomic.Pointer[func()]
+
+	seed   maphash.Seed
+	stamps []atomic.Uint64
+
+	mu       sync.Mutex
+	version  int64
+	reign    Reign
+	replicas map[Node]*Replica
+}
+
+// beginning is the number of a sample before the first one.
+const beginning = 1
+
+// NewTracker returns a Tracker under which no replica may serve anything before it has reached a first sample: what was
+// written before this process began was answered, too.
+func NewTracker() *Tracker {
+	t := &Tracker{seed: maphash.MakeSeed(), stamps: make([]atomic.Uint64, slots), replicas: map[Node]*Replica{}}
+	t.sent.Store(beginning)
+	t.floor.Store(beginning)
+	t.needed.Store(beginning + 1)
+	return t
+}
+
+// Next returns the number of the next sample. What was answered or observed before the call is in the data of a replica
+// that is fresh as of it.
+func (t *Tracker) Next() uint64 { return t.sent.Load() + 1 }
+
+// Stamp notes that a write of a key was answered.
+func (t *Tracker) Stamp(m Mark) {
+	n := t.Next()
+	raise(&t.stamps[m&(slots-1)], n)
+	raise(&t.last, n)
+	t.Need(n)
+}
+
+// RaiseFloor notes that any key may have been written, or that something was observed which may depend on any.
+func (t *Tracker) RaiseFloor() {
+	n := t.Next()
+	raise(&t.floor, n)
+	raise(&t.last, n)
+	t.Need(n)
+}
+
+// Floor returns the sample as of which a replica must be fresh to serve any key at all.
+func (t *Tracker) Floor() uint64 { return t.floor.Load() }
+
+// Need has samples taken until every replica has reached sample n. It costs nothing while they are being taken.
+func (t *Tracker) Need(n uint64) {
+	if raise(&t.needed, n); t.resting.Load() && t.resting.CompareAndSwap(true, false) {
+		if f := t.wake.Load(); f != nil {
+			(*f)()
+		}
+	}
+}
+
+// OnNeed sets what is called when samples are needed while none are taken, and calls it: a first one is. It must not
+// block.
+func (t *Tracker) OnNeed(f func()) {
+	t.wake.Store(&f)
+	t.resting.Store(false)
+	f()
+}
+
+// Needed returns the sample that the replicas should reach.
+func (t *Tracker) Needed() uint64 { return t.needed.Load() }
+
+// Rest says that no more samples are taken until the function of OnNeed is called. It returns false if a sample beyond
+// done has been asked for meanwhile: then there is no rest.
+func (t *Tracker) Rest(done uint64) bool {
+	t.resting.Store(true)
+	return t.needed.Load() <= done || !t.resting.CompareAndSwap(true, false)
+}
+
+// raise makes a at least n.
+func raise(a *atomic.Uint64, n uint64) {
+	for {
+		was := a.Load()
+		if was >= n || a.CompareAndSwap(was, n) {
+			return
+		}
+	}
+}

@@ -1,0 +1,240 @@
+package session
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+// wrote has a client write a key, which no replica gets.
+func wrote(w *world, request, reply string) *fakeConn {
+	w.t.Helper()
+	w.lagging = true
+	c := w.client()
+	c.sends(request)
+	m := w.link("m")
+	m.getsRequests(request)
+	m.says(reply)
+	c.gets(reply)
+	return c
+}
+
+// readsAt has a client read and answers it where it is asked: at the master, or at a replica.
+func readsAt(c *fakeConn, request string) (node string) {
+	w := c.world
+	w.t.Helper()
+	c.sends(request)
+	for _, l := range w.links {
+		if l.closed || l.received == "" {
+			continue
+		}
+		l.getsRequests(request)
+		l.says("$1\r\n1\r\n")
+		c.gets("$1\r\n1\r\n")
+		return l.addr
+	}
+	w.t.Fatalf("nobody was asked %q", request)
+	return ""
+}
+
+func TestAReadOfAWrittenKeyGoesToTheMasterUntilAReplicaHasIt(t *testing.T) {
+	w := newWorld(t)
+	wrote(w, "SET a 1", "+OK\r\n")
+	other := w.client()
+	if at := readsAt(other, "GET a"); at != "m" {
+		t.Errorf("another client's read went to %s", at)
+	}
+	if at := readsAt(w.client(), "GET b"); at == "m" {
+		t.Error("a read of another key went to the master")
+	}
+	w.replicate()
+	if at := readsAt(other, "GET a"); at == "m" {
+		t.Error("once the replicas have the write, the master is still asked")
+	}
+}
+
+func TestWhateverAWriteChangesIsReadAtTheMasterUntilAReplicaHasIt(t *testing.T) {
+	for _, test := range []struct {
+		write, reply, read string
+		master             bool
+	}{
+		{"SET a 1", "+OK\r\n", "GET b", false},
+		{"SET a 1", "+OK\r\n", "MGET b a", true},
+		{"SET a 1", "-ERR it may have happened all the same\r\n", "GET a", true},
+		{"MSET a 1 b 2", "+OK\r\n", "GET b", true},
+		{"RENAME a b", "+OK\r\n", "GET a", true},
+		{"COPY a b DB 3", ":1\r\n", "GET b", true},
+		{"SORT a STORE b", ":0\r\n", "LRANGE b 0 -1", true},
+		{"FLUSHALL", "+OK\r\n", "GET x", true},
+		{"SWAPDB 0 1", "+OK\r\n", "GET x", true},
+		{"EVAL script 0", ":1\r\n", "GET x", true},
+		{"FCALL f 1 a", ":1\r\n", "GET x", true},
+		{"MODULE.NEW a", ":1\r\n", "GET x", true},
+		{"PUBLISH a b", ":0\r\n", "GET a", false},
+		{"SET a 1", "+OK\r\n", "DBSIZE", true},
+		{"SET a 1", "+OK\r\n", "KEYS *", true},
+		{"SET a 1", "+OK\r\n", "EVAL_RO script 0", true},
+		{"SET a 1", "+OK\r\n", "SORT_RO x BY w_*", true},
+		{"SET a 1", "+OK\r\n", "SORT_RO x", false},
+		{"PUBLISH a b", ":0\r\n", "DBSIZE", false},
+		{"SET a 1", "+OK\r\n", "RANDOMKEY", true},
+	} {
+		w := newWorld(t)
+		wrote(w, test.write, test.reply)
+		if at := readsAt(w.client(), test.read); (at == "m") != test.master {
+			t.Errorf("after %s, %s went to %s", test.write, test.read, at)
+		}
+	}
+}
+
+func TestAWriteWhoseClientHasGoneCounts(t *testing.T) {
+	w := newWorld(t)
+	w.lagging = true
+	c := w.client()
+	c.sends("SET a 1")
+	m := w.link("m")
+	m.getsRequests("SET a 1")
+	c.dies()
+	m.says("+OK\r\n")
+	if at := readsAt(w.client(), "GET a"); at != "m" {
+		t.Errorf("the read went to %s", at)
+	}
+}
+
+func TestAWriteOfUnknownOutcomeCounts(t *testing.T) {
+	w := newWorld(t)
+	w.lagging = true
+	c := w.client()
+	c.sends("SET a 1")
+	m := w.link("m")
+	m.getsRequests("SET a 1")
+	m.dies()
+	c.gets(unknownResult)
+	w.client().sends("GET a")
+	w.wait(100 * time.Millisecond)
+	w.accept("m").getsRequests("GET a")
+}
+
+func TestTheKeysOfATransactionCount(t *testing.T) {
+	w := newWorld(t)
+	w.lagging = true
+	c := w.client()
+	c.sends("MULTI", "SET a 1", "SET b 2", "EXEC")
+	m := w.link("m")
+	m.getsRequests("MULTI", "SET a 1", "SET b 2", "EXEC")
+	m.says("+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n+OK\r\n+OK\r\n")
+	for key, master := range map[string]bool{"a": true, "b": true, "c": false} {
+		if at := readsAt(w.client(), "GET "+key); (at == "m") != master {
+			t.Errorf("GET %s went to %s", key, at)
+		}
+	}
+}
+
+func TestTheKeysOfATransactionOnAPinCount(t *testing.T) {
+	w := newWorld(t)
+	w.lagging = true
+	c := w.client()
+	c.sends("MULTI")
+	pin := w.accept("m")
+	for _, step := range []struct{ request, reply string }{
+		{"MULTI", "+OK\r\n"}, {"SET a 1", "+QUEUED\r\n"}, {"DEL b x", "+QUEUED\r\n"}, {"EXEC", "*2\r\n+OK\r\n:0\r\n"},
+	} {
+		if step.request != "MULTI" {
+			c.sends(step.request)
+		}
+		pin.getsRequests(step.request)
+		pin.says(step.reply)
+	}
+	for key, master := range map[string]bool{"a": true, "b": true, "x": true, "c": false} {
+		if at := readsAt(w.client(), "GET "+key); (at == "m") != master {
+			t.Errorf("GET %s went to %s", key, at)
+		}
+	}
+}
+
+func TestWhatASessionHasSeenAtTheMasterIsNotMissingFromItsReads(t *testing.T) {
+	for _, test := range []struct {
+		request, reply string
+		own, others    bool // must the session's own reads of other keys, and those of others, go to the master?
+	}{
+		{"SET a 1", "+OK\r\n", false, false},
+		{"SET a 1 NX", "+OK\r\n", true, false}, // a lock that somebody has given back
+		{"INCR a", ":7\r\n", true, false},
+		{"LPOP a", "$1\r\nj\r\n", true, true}, // a job that somebody has left
+		{"LPOP a", "$-1\r\n", true, false},
+		{"TIME", "*2\r\n:1\r\n:2\r\n", true, false},
+	} {
+		w := newWorld(t)
+		c := wrote(w, test.request, test.reply)
+		if at := readsAt(c, "GET other"); (at == "m") != test.own {
+			t.Errorf("after %s the session's read went to %s", test.request, at)
+		}
+		if at := readsAt(w.client(), "GET other"); (at == "m") != test.others {
+			t.Errorf("after %s another session's read went to %s", test.request, at)
+		}
+		w.replicate()
+		if at := readsAt(c, "GET other"); at == "m" {
+			t.Errorf("after %s, once the replicas have caught up, the master is still asked", test.request)
+		}
+	}
+}
+
+func TestASessionStaysWithItsReplicaUntilAnotherHasWhatItHasSeen(t *testing.T) {
+	w := newWorld(t)
+	w.lagging = true
+	c := w.client()
+	first := readsAt(c, "GET a")
+	for range 50 {
+		if at := readsAt(c, "GET a"); at != first {
+			t.Fatalf("after %s it read at %s, which may be behind", first, at)
+		}
+	}
+	second := map[string]string{"r1": "r2", "r2": "r1"}[first]
+	w.state(1, "stable", "m", second)
+	if at := readsAt(c, "GET a"); at != "m" {
+		t.Errorf("without %s it read at %s", first, at)
+	}
+	w.replicate()
+	if at := readsAt(c, "GET a"); at == "m" {
+		t.Error("the master is still asked")
+	}
+}
+
+func TestAnotherMasterMakesReplicasProveThemselvesAnew(t *testing.T) {
+	w := newWorld(t)
+	w.lagging = true
+	w.state(2, "fencing", "m", "r1", "r2")
+	if at := readsAt(w.client(), "GET a"); !strings.HasPrefix(at, "r") {
+		t.Errorf("while the master is deposed a read goes to %s", at)
+	}
+	w.grant.Epoch = 2
+	w.state(2, "stable", "r1", "m", "r2")
+	for len(w.dials) > 0 {
+		w.accept(w.dials[0].addr)
+	}
+	c := w.client()
+	c.sends("GET a")
+	w.link("r1").getsRequests("GET a")
+	w.link("r1").says("$1\r\n1\r\n")
+	w.replicate()
+	if at := readsAt(w.client(), "GET a"); at == "r1" {
+		t.Error("the new master is still asked")
+	}
+}
+
+func TestThePolicyDecidesWhatReadsSee(t *testing.T) {
+	for policy, want := range map[Policy]string{Causal: "m", Eventual: "r", Strong: "m"} {
+		w := newWorld(t)
+		wrote(w, "SET a 1", "+OK\r\n")
+		c := w.client()
+		c.session.policy = policy
+		if at := readsAt(c, "GET a"); at[:1] != want {
+			t.Errorf("%v: the read of what was written goes to %s", policy, at)
+		}
+		c = w.client()
+		c.session.policy = policy
+		if at := readsAt(c, "GET b"); (at == "m") != (policy == Strong) {
+			t.Errorf("%v: the read of another key goes to %s", policy, at)
+		}
+	}
+}
