@@ -135,12 +135,13 @@ const (
 	ByLostPin                          // the connection to the node that carried its state is gone
 	ByBrokenReply                      // a node died in the middle of a reply that was already being delivered
 	ByAmbiguity                        // the outcome of a write is unknown and the configuration wants a close
+	ByCredentials                      // the master no longer accepts the credentials that the client came with
 	ByShutdown
 	closeReasons
 )
 
 var reasonNames = [closeReasons]string{
-	"peer", "quit", "protocol_error", "idle_timeout", "output_limit", "client_kill", "lost_pin", "broken_reply", "ambiguous_write", "shutdown",
+	"peer", "quit", "protocol_error", "idle_timeout", "output_limit", "client_kill", "lost_pin", "broken_reply", "ambiguous_write", "credentials", "shutdown",
 }
 
 func (r CloseReason) String() string { return reasonNames[r] }

@@ -12,8 +12,16 @@ func (s *Session) hold() {
 	if s.gaveUp || s.held {
 		return
 	}
-	s.held = true
 	s.env.Pool.Hold(s)
+	s.waitInLine()
+}
+
+// waitInLine makes the session wait until it is resumed.
+func (s *Session) waitInLine() {
+	if s.gaveUp || s.held {
+		return
+	}
+	s.held = true
 	if s.heldSince.IsZero() {
 		s.env.Stats.Held++
 		s.heldSince = s.env.Loop.Now()

@@ -181,18 +181,27 @@ func withID(hello []byte, id uint64) []byte {
 	return append(strconv.AppendUint(out, id, 10), rest...)
 }
 
-// tryKey asks the master something on a connection of another key, before the session moves. With verify the
-// connection is new and is not used again. request is what the client sent.
+// tryKey asks the master something on a connection of another key, before the session moves. With verify that is about
+// credentials, on a connection that has none, which is no longer so if they are accepted. request is what the client
+// sent.
 func (s *Session) tryKey(key upstream.Key, verify bool, request, ask []byte, reply func(frame []byte)) bool {
+	if verify && !s.env.Pool.Verify(s) {
+		s.waitInLine()
+		return s.declined()
+	}
 	group := s.env.Pool.Group(key)
-	var c *upstream.Conn
+	done, c := group.Release, (*upstream.Conn)(nil)
 	if verify {
-		c = group.FreshPin(s)
+		done = func() {
+			group.Release()
+			s.env.Pool.Verified()
+		}
+		c = group.Pin(s)
 	} else {
 		c = group.Master()
 	}
 	if c == nil {
-		group.Release()
+		done()
 		s.hold()
 		return s.declined()
 	}
@@ -204,9 +213,10 @@ func (s *Session) tryKey(key upstream.Key, verify bool, request, ask []byte, rep
 		again: bytes.Clone(request),
 		reply: func(_ *upstream.Conn, frame []byte) {
 			reply(frame)
-			s.later = func() { s.dropPin(false) }
+			refused := frame[0] == '-' // and the connection is a stranger's still
+			s.later = func() { s.dropPin(refused) }
 		},
-		done: group.Release,
+		done: done,
 	})
 	return true
 }

@@ -28,6 +28,10 @@ func (s *Session) Reply(c *upstream.Conn, e *upstream.Entry, frame []byte) {
 	if s.closed {
 		return
 	}
+	if c.Rejected() { // the user was deleted or has another password, and a server closes the connection
+		s.close(ByCredentials)
+		return
+	}
 	switch e.Tag {
 	case tagSpecial:
 		s.replySpecial(c, e, frame)

@@ -18,6 +18,8 @@ import (
 // remembered takes note of the script that a request brings along.
 func (s *Session) remembered(cmd *command.Command, args [][]byte) {
 	switch {
+	case cmd.Name == "SCRIPT|FLUSH" && s.tx != nil: // EXEC comes to it later, but forgetting does no harm
+		s.env.Scripts.Flush()
 	case len(args) < 3:
 	case cmd.Name == "SCRIPT|LOAD":
 		s.env.Scripts.Remember(args[2])

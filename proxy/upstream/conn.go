@@ -53,6 +53,7 @@ type Conn struct {
 	probe    bool // ends when it is ready: it was opened to hear what the server says to strangers
 	own      bool // the proxy's own questions go over it: they do not count as traffic
 	retired  bool // takes no more requests; ends when the last is answered
+	rejected bool // the master refuses the credentials
 	ended    bool
 
 	log       bytelog.Log

@@ -189,11 +189,6 @@ func (g *Group) Pin(borrower Listener) *Conn {
 		c.Listener = borrower
 		return c
 	}
-	return g.FreshPin(borrower)
-}
-
-// FreshPin lends a new connection, whose credentials the server is asked about now.
-func (g *Group) FreshPin(borrower Listener) *Conn {
 	p := g.pool
 	if !p.writable() || !p.master.available(p.loop.Now()) {
 		return nil

@@ -124,6 +124,7 @@ func (c *Conn) heardOfAuth(frame []byte) {
 // to everything that waits here; a replica that refuses what the master accepts is passed over.
 func (c *Conn) refused(frame []byte) {
 	if c.node.master {
+		c.rejected = bytes.HasPrefix(frame, []byte("-WRONGPASS"))
 		for c.queue.n > 0 && !c.ended {
 			e := c.queue.front()
 			for e.Replies > 0 {

@@ -62,6 +62,9 @@ type Pool struct {
 	groups map[Key]*Group
 	conns  map[*Conn]struct{}
 	held   []Waiter
+	// verifying connections ask about credentials; verifiers wait to.
+	verifying int
+	verifiers []Waiter
 	// expecting says that a grant is looked for; see expectGrant.
 	expecting bool
 

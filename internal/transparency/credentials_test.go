@@ -1,0 +1,113 @@
+package transparency
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/understudy/understudy/internal/testcluster"
+)
+
+// everywhere runs a command about users on every node: ACLs are not replicated.
+func (f *front) everywhere(args ...any) {
+	f.t.Helper()
+	for _, node := range f.cluster.Nodes {
+		must(f.t, node, args...)
+	}
+}
+
+func TestGuessingPasswordsDoesNotFloodTheMasterWithConnections(t *testing.T) {
+	f := newFront(t, testcluster.New(t, 0), nil)
+	received := func() int {
+		t.Helper()
+		info, err := f.master().Info("stats")
+		if err != nil {
+			t.Fatal(err)
+		}
+		n, err := strconv.Atoi(info["total_connections_received"])
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	before := received()
+	var guessing sync.WaitGroup
+	for i := range 60 {
+		c := f.dial()
+		guessing.Go(func() {
+			for j := range 20 {
+				c.send(request("AUTH", "root", fmt.Sprint(i, j)))
+				c.send(request("HELLO", "3", "AUTH", "nobody", "x"))
+			}
+			for range 40 {
+				if frame, err := c.next(); err != nil || !strings.HasPrefix(string(frame), "-WRONGPASS") {
+					t.Errorf("a wrong password gives %q (%v)", frame, err)
+					return
+				}
+			}
+		})
+	}
+	guessing.Wait()
+	if n := received() - before; n > 40 {
+		t.Errorf("2400 attempts took %d connections", n)
+	}
+	f.everywhere("ACL", "SETUSER", "alice", "on", ">right", "~*", "+@all")
+	c := f.dial()
+	c.expect("+OK", "AUTH", "alice", "right")
+	c.expect("$5\r\nalice", "ACL", "WHOAMI")
+	c.expect("-WRONGPASS invalid username-password pair or user is disabled.", "AUTH", "alice", "wrong")
+	c.expect("$5\r\nalice", "ACL", "WHOAMI")
+	f.dial().expect("$7\r\ndefault", "ACL", "WHOAMI") // nobody else's connection has become hers
+}
+
+func TestTheClientsOfAUserThatIsDeletedAreClosed(t *testing.T) {
+	f := newFront(t, testcluster.New(t, 1), nil)
+	f.everywhere("ACL", "SETUSER", "alice", "on", ">secret", "~*", "&*", "+@all")
+	f.everywhere("ACL", "SETUSER", "bob", "on", ">secret", "~*", "&*", "+@all")
+	user := func(name string) *client {
+		c := f.dial()
+		c.expect("+OK", "AUTH", name, "secret")
+		c.expect("+OK", "SET", "a", "1")
+		return c
+	}
+	ordinary, transacting, blocked, other := user("alice"), user("alice"), user("alice"), user("bob")
+	transacting.expect("+OK", "MULTI")
+	transacting.expect("+QUEUED", "GET", "a")
+	subscribed := user("alice")
+	subscribed.expect("*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1", "SUBSCRIBE", "c")
+	blocked.send(request("BLPOP", "nothing", "0"))
+	testcluster.WaitFor(t, "a blocked client", func() bool {
+		info, err := f.master().Info("clients")
+		return err == nil && info["blocked_clients"] == "1"
+	})
+	f.everywhere("ACL", "DELUSER", "alice")
+	ordinary.send(request("GET", "a"))
+	ordinary.closed()
+	transacting.send(request("EXEC"))
+	transacting.closed()
+	subscribed.send(request("PING"))
+	subscribed.closed()
+	// It may have popped something, as far as the proxy can know; what follows shows that the user is gone.
+	blocked.send(request("GET", "a"))
+	if said, err := blocked.rest(); err != nil && !strings.Contains(err.Error(), "reset") || said != "" && !strings.HasPrefix(said, "-UNKNOWNRESULT") {
+		t.Errorf("the blocked client was told %q (%v)", said, err)
+	}
+	other.expect("$1\r\n1", "GET", "a")
+	f.dial().expect("-WRONGPASS invalid username-password pair or user is disabled.", "AUTH", "alice", "secret")
+}
+
+func TestAChangeOfPermissionsCountsAtOnce(t *testing.T) {
+	f := newFront(t, testcluster.New(t, 1), nil)
+	f.everywhere("ACL", "SETUSER", "alice", "on", ">secret", "~*", "&*", "+@all")
+	c := f.dial()
+	c.expect("+OK", "AUTH", "alice", "secret")
+	c.expect("+OK", "SET", "a", "1")
+	f.everywhere("ACL", "SETUSER", "alice", "-set", "resetkeys", "~b*")
+	c.expect("-NOPERM this user has no permissions to run the 'set' command", "SET", "b", "1")
+	c.expect("-NOPERM this user has no permissions to access one of the keys used as arguments", "INCR", "a")
+	c.expect("$-1", "GET", "b")
+	f.everywhere("ACL", "SETUSER", "alice", "off") // who is connected stays so
+	c.expect("$-1", "GET", "b")
+}
