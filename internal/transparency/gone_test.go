@@ -1,6 +1,7 @@
 package transparency
 
 import (
+	"bytes"
 	"fmt"
 	"net"
 	"os"
@@ -45,6 +46,37 @@ func TestAClientThatVanishesWhileBlockedStealsNothing(t *testing.T) {
 	}
 }
 
+func TestOfSeveralPopsOfAClientThatVanishesNoneTakesAnything(t *testing.T) {
+	f := newFront(t, testcluster.New(t, 1), nil)
+	for _, half := range []bool{false, true} {
+		c, feeder := f.dial(), f.dial()
+		var all []byte
+		for range 10 {
+			all = append(all, request("BLPOP", "queue", "0")...)
+		}
+		c.send(append(all, request("SET", "reached", "1")...))
+		waitBlocked(t, f.master(), 1)
+		for range 3 {
+			feeder.expect(":1", "RPUSH", "queue", "job")
+			if got := c.reply(); got != "*2\r\n$5\r\nqueue\r\n$3\r\njob\r\n" {
+				t.Fatalf("%q", got)
+			}
+			waitBlocked(t, f.master(), 1)
+		}
+		if half {
+			if err := c.conn.(*net.TCPConn).CloseWrite(); err != nil {
+				t.Fatal(err)
+			}
+		} else {
+			c.conn.Close()
+		}
+		waitBlocked(t, f.master(), 0)
+		feeder.expect(":1", "RPUSH", "queue", "job")
+		feeder.expect("$3\r\njob", "LPOP", "queue")
+		feeder.expect(":0", "EXISTS", "reached")
+	}
+}
+
 func TestAClientThatVanishesInATransactionLeavesNothingBehind(t *testing.T) {
 	f := newFront(t, testcluster.New(t, 1), nil)
 	for range 20 {
@@ -69,6 +101,7 @@ func TestAClientThatVanishesInATransactionLeavesNothingBehind(t *testing.T) {
 
 func TestATransactionDoesNotLeakIntoTheNextBorrowerOfItsConnection(t *testing.T) {
 	f := newFront(t, testcluster.New(t, 1), nil)
+	must(t, f.master(), "ACL", "SETUSER", "few", "on", ">few", "~*", "&*", "+@all")
 	for _, ending := range [][][]string{
 		{{"MULTI"}, {"SET", "a", "1"}, {"DISCARD", "extra"}, {"DISCARD"}},
 		{{"MULTI"}, {"SET", "a", "1"}, {"EXEC", "extra"}},
@@ -83,25 +116,106 @@ func TestATransactionDoesNotLeakIntoTheNextBorrowerOfItsConnection(t *testing.T)
 		{{"SUBSCRIBE", "ch"}, {"UNSUBSCRIBE", "ch"}},
 		{{"HELLO", "3"}, {"SUBSCRIBE", "ch"}, {"SELECT", "5"}, {"UNSUBSCRIBE", "ch"}},
 		{{"HELLO", "3"}, {"CLIENT", "TRACKING", "ON"}, {"CLIENT", "TRACKING", "OFF"}},
+		{{"MULTI"}, {"HELLO", "3"}, {"EXEC"}},
+		{{"MULTI"}, {"AUTH", "few", "few"}, {"EXEC"}},
+		{{"MULTI"}, {"AUTH", "few", "few"}, {"SELECT", "3"}, {"CLIENT", "SETNAME", "x"}, {"EXEC"}},
+		{{"WATCH", "a"}, {"AUTH", "few", "few"}, {"MULTI"}, {"DISCARD"}},
+		{{"WATCH", "a"}, {"SUBSCRIBE", "ch"}, {"UNSUBSCRIBE", "ch"}},
+		{{"WATCH", "a"}, {"CLIENT", "TRACKING", "ON", "BCAST"}, {"CLIENT", "TRACKING", "OFF"}, {"UNWATCH"}},
+		{{"MULTI"}, {"SHUTDOWN"}, {"EXEC"}},
+		{{"MULTI"}, {"NOSUCHCOMMAND"}, {"EXEC"}},
+		{{"MULTI"}, {"SHUTDOWN"}, {"DISCARD"}},
+		{{"WAIT", "0", "0"}, {"XREAD", "BLOCK", "1", "STREAMS", "s", "$"}},
 	} {
 		c := f.dial()
 		for _, args := range ending {
 			c.do(args...)
 		}
-		next := f.dial() // takes up what the first has given back
-		next.expect("+OK", "SET", "where", "db0")
-		next.expect("+OK", "MULTI")
-		next.expect("+QUEUED", "GET", "where")
-		next.expect("*1\r\n$3\r\ndb0", "EXEC")
-		next.expect("*-1", "BLPOP", "nothing", "0.001")
-		next.expect("+OK", "WATCH", "where")
-		next.expect("$3\r\ndb0", "GET", "where")
-		f.dial().expect("+OK", "SET", "a", "changed") // a key that the former borrower may have watched
-		next.expect("+OK", "MULTI")
-		next.expect("*0", "EXEC")
+		lendsCleanPins(t, f)
 		c.conn.Close()
-		next.conn.Close()
 	}
+}
+
+// lendsCleanPins checks that a client that takes up what others have given back finds it as new.
+func lendsCleanPins(t *testing.T, f *front) {
+	t.Helper()
+	next := f.dial()
+	defer next.conn.Close()
+	next.expect("+OK", "SET", "where", "db0")
+	next.expect("+OK", "MULTI")
+	next.expect("+QUEUED", "GET", "where")
+	next.expect("+QUEUED", "ACL", "WHOAMI")
+	next.expect("*2\r\n$3\r\ndb0\r\n$7\r\ndefault", "EXEC")
+	next.expect("*-1", "BLPOP", "nothing", "0.001")
+	next.expect("+OK", "WATCH", "where")
+	next.expect("$3\r\ndb0", "GET", "where")
+	other := f.dial()
+	defer other.conn.Close()
+	other.expect("+OK", "SET", "a", "changed") // a key that the former borrower may have watched
+	next.expect("+OK", "MULTI")
+	next.expect("*0", "EXEC")
+}
+
+func TestWhatAClientLeavesInTheMiddleIsNotLentToTheNext(t *testing.T) {
+	f := newFront(t, testcluster.New(t, 1), nil)
+	large := strings.Repeat("x", 5<<20)
+	f.dial().expect("+OK", "SET", "large", large)
+	in := func(requests ...string) (all []byte) {
+		for _, r := range requests {
+			all = append(all, request(strings.Fields(r)...)...)
+		}
+		return all
+	}
+	for _, test := range []struct {
+		sent    []byte
+		replies int // that the client waits for, and gets, before it goes
+	}{
+		{in("MULTI", "SET a 1"), 2},
+		{in("MULTI", "SET a 1"), 0},
+		{in("MULTI", "SET a 1", "SELECT 3", "EXEC", "MULTI"), 3},
+		{append(in("MULTI", "SET a 1"), "*1\r\n$4\r\nEX"...), 2},
+		{in("WATCH a"), 1},
+		{in("WATCH a", "SELECT 4", "MULTI"), 3},
+		{in("WATCH a", "BLPOP nothing 0"), 1},
+		{in("WATCH a", "HELLO 3", "BLPOP nothing 0", "SET a 2"), 2},
+		{in("MULTI", "GET large", "GET large", "EXEC"), 3},
+		{in("MULTI", "PING", "GET large", "GET large", "EXEC"), 3},
+		{in("WATCH a", "GET large", "GET large"), 1},
+		{in("BLPOP nothing 0", "BLPOP nothing 0"), 0},
+		{in("SET b 1", "BLPOP nothing 0", "DEL b"), 1},
+		{in("BRPOPLPUSH nothing a 0"), 0},
+		{in("XREAD BLOCK 0 STREAMS nothing $"), 0},
+		{in("WAIT 9 0", "WAIT 9 0"), 0},
+		{in("CLIENT REPLY OFF", "MULTI", "SET a 1"), 0},
+		{in("CLIENT REPLY OFF", "WATCH a", "CLIENT REPLY ON"), 1},
+		{in("CLIENT REPLY SKIP", "MULTI", "SELECT 7"), 1},
+		{in("SUBSCRIBE ch", "PING"), 1},
+		{in("WATCH a", "SUBSCRIBE ch"), 2},
+		{in("MONITOR"), 1},
+		{append(in("SELECT 2", "MULTI"), bytes.Repeat(in("GET large"), 20)...), 3},
+	} {
+		for _, reset := range []bool{false, true} {
+			c := f.dial()
+			c.send(test.sent)
+			for range test.replies {
+				c.reply()
+			}
+			if reset {
+				if err := c.conn.(*net.TCPConn).SetLinger(0); err != nil {
+					t.Fatal(err)
+				}
+			}
+			c.conn.Close()
+			lendsCleanPins(t, f)
+			testcluster.WaitFor(t, fmt.Sprintf("the end of %q", test.sent[:min(len(test.sent), 300)]), func() bool { return f.proxy.Clients() <= 1 })
+		}
+	}
+	waitBlocked(t, f.master(), 0)
+	testcluster.WaitFor(t, "the proxy to notice that the clients have gone", func() bool { return f.proxy.Clients() <= 1 })
+	testcluster.WaitFor(t, "no transaction at the master", func() bool {
+		return len(clientLines(t, f.master(), " multi=-1 ")) == len(clientLines(t, f.master(), "id="))
+	})
+	f.dial().expect("$1\r\n1", "GET", "b") // what stands behind a pop that never ends was not done
 }
 
 func TestTenThousandClientsThatLeaveInTheMiddleLeaveNothingBehind(t *testing.T) {

@@ -46,3 +46,31 @@ func TestWithinATransactionTheClientIsThatOfTheProxy(t *testing.T) {
 		}
 	}
 }
+
+func TestAServerThatIsOutOfMemoryRefusesWhatIsQueued(t *testing.T) {
+	f := newFront(t, testcluster.New(t, 1), nil)
+	must(t, f.master(), "SET", "a", "1")
+	must(t, f.master(), "CONFIG", "SET", "maxmemory", "1")
+	var said [2][]string
+	for i, addr := range []string{f.master().Addr, f.addr} {
+		c := dial(t, "tcp", addr)
+		for _, conversation := range []string{
+			"MULTI|GET a|EXEC", "MULTI|SET a 1|EXEC", "MULTI|GET a|SET a 1|GET a|DISCARD", "WATCH a|MULTI|SET a 2|EXEC", "MULTI|PING|SET a 1|EXEC", "MULTI|DEL b|EXEC",
+			"BLMOVE l m LEFT LEFT 0.01", "BLPOP l 0.01", "MULTI|BLMOVE l m LEFT LEFT 0|EXEC", "GET a",
+		} {
+			commands := strings.Split(conversation, "|")
+			for _, command := range commands {
+				said[i] = append(said[i], command, c.do(strings.Fields(command)...))
+			}
+			var all []byte
+			for _, command := range commands {
+				all = append(all, request(strings.Fields(command)...)...)
+			}
+			c.send(all)
+			for _, command := range commands {
+				said[i] = append(said[i], command+" at once", c.reply())
+			}
+		}
+	}
+	compare(t, said[0], said[1])
+}

@@ -32,7 +32,7 @@ type transaction struct {
 	pending *effect  // of the command that is outstanding, outside of MULTI
 	scan    []byte   // one outside of MULTI, as the client sent it
 
-	blocking bool // the last command sent, outside of MULTI, may block
+	blocking bool // the command outstanding, outside of MULTI, may block; nothing is sent behind it
 	broken   bool // the pin is gone
 	moved    bool // the pin is no longer as it was lent: in another database, or another user's
 	declined bool // the request at the front of the pin was declined: nothing of it was applied
@@ -52,6 +52,9 @@ func (tx *transaction) turns(cmd *command.Command) bool {
 // begin handles MULTI, WATCH and the like outside of a transaction. A MULTI whose EXEC has already arrived, with
 // nothing but commands on keys in between, goes to a lane as one block.
 func (s *Session) begin(cmd *command.Command, request, ahead []byte) bool {
+	if cmd.Name != "MULTI" && cmd.Name != "WATCH" && s.key.User != "" { // who may lack the permission
+		return s.askMaster(request, request, s.emit) // there is nothing on a lane that it could end
+	}
 	switch cmd.Name {
 	case "EXEC":
 		s.emit(errorReply("ERR EXEC without MULTI"))
@@ -88,7 +91,7 @@ func (s *Session) begin(cmd *command.Command, request, ahead []byte) bool {
 func (s *Session) handleInTransaction(cmd *command.Command, class command.Class, args [][]byte, request []byte) bool {
 	tx := s.tx
 	foreign := foreign(s.pin, cmd, class, args)
-	if tx.turning != "" || s.outstanding > 0 && (tx.broken || tx.turns(cmd) || foreign || s.withoutServer(cmd, class)) {
+	if tx.turning != "" || s.outstanding > 0 && (tx.broken || tx.blocking || tx.turns(cmd) || foreign || s.withoutServer(cmd, class)) {
 		s.draining = true
 		return false
 	}
@@ -101,6 +104,9 @@ func (s *Session) handleInTransaction(cmd *command.Command, class command.Class,
 		return s.besideTransaction(cmd, class, args, request)
 	case foreign:
 		s.refuseQueued(cursorElsewhere)
+		return true
+	case !tx.multi && class == command.Blocking && s.peerDone: // nobody would get what it takes
+		s.quit(ByPeer)
 		return true
 	case cmd.Name == "EXEC" && tx.refused:
 		s.endTransaction(false)

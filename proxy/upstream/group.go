@@ -31,8 +31,10 @@ type Group struct {
 }
 
 const (
-	// maxIdlePins bounds the stock of a group; more are closed when they are given back.
+	// maxIdlePins is the stock of pins that a group keeps. More are given up when nobody has wanted them for surplusTime:
+	// a crowd of clients that were served together blocks again together, and would need them all anew.
 	maxIdlePins = 64
+	surplusTime = 2 * time.Second
 	// idleTime is how long a connection that nobody uses stays open.
 	idleTime = time.Minute
 	// dialTimeout bounds an attempt to connect, handshakeTimeout the answers to what is said first.
@@ -207,13 +209,20 @@ func (g *Group) Unpin(c *Conn, clean bool) {
 	if c.ended {
 		return
 	}
-	if !clean || c.queue.n > 0 || c.Passthrough || !c.node.master || c.node.left || len(g.idle) >= maxIdlePins {
+	if !clean || c.queue.n > 0 || c.Passthrough || !c.node.master || c.node.left {
 		c.end(errRetired, false)
 		return
 	}
 	c.Resume()
 	c.lastUse = g.pool.loop.Now()
 	g.idle = append(g.idle, c)
+}
+
+// trim ends the pins that are more than the stock, those first that were given back first.
+func (g *Group) trim(now time.Time) {
+	for len(g.idle) > maxIdlePins && now.Sub(g.idle[0].lastUse) > surplusTime {
+		g.idle[0].end(errRetired, false)
+	}
 }
 
 // forget takes a connection out of the places where it would be found for new requests.

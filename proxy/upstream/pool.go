@@ -436,6 +436,7 @@ func (p *Pool) Tend() {
 		}
 	}
 	for key, g := range p.groups {
+		g.trim(now)
 		if g.sessions == 0 && !p.serving(g) {
 			delete(p.groups, key)
 		}
