@@ -65,6 +65,23 @@ func TestAMemberIsAnsweredBeforeItAuthenticatesAndWithoutAnyServer(t *testing.T)
 	}
 }
 
+func TestAClientThatAuthenticatesOverAndOverKeepsFewConnectionsOpen(t *testing.T) {
+	cluster := testcluster.New(t, 1)
+	addr, _ := start(t, cluster, nil, nil)
+	c := dial(t, addr)
+	for i := range 200 { // the default user has no password, and takes any
+		for _, command := range [][]any{{"AUTH", "default", fmt.Sprint(i)}, {"GET", "a"}, {"INCR", "a"}} {
+			if _, err := c.Do(command[0].(string), command[1:]...); err != nil {
+				t.Fatalf("%v: %v", command, err)
+			}
+		}
+	}
+	testcluster.WaitFor(t, "few connections to be left", func() bool {
+		list, err := redis.String(dial(t, cluster.Nodes[0].Addr).Do("CLIENT", "LIST"))
+		return err == nil && strings.Count(list, "\n") < 60
+	})
+}
+
 func TestAPasswordOfOneReplicaChangesNothingForClients(t *testing.T) {
 	cluster := testcluster.New(t, 2)
 	do(t, cluster.Nodes[1].Addr, "CONFIG", "SET", "requirepass", "secret")

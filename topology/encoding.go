@@ -15,6 +15,9 @@ var (
 	ErrCorrupt = errors.New("topology: the state is damaged")
 )
 
+// maxEpoch leaves room for as many changes of master as there can ever be.
+const maxEpoch = 1 << 62
+
 // Encode returns s as JSON, indented so that an operator can read it. It returns an error when s is not valid:
 // nothing invalid is ever stored.
 func Encode(s *State) ([]byte, error) {
@@ -64,6 +67,8 @@ func (s *State) Validate() error {
 		return errors.New("topology: state names no cluster")
 	case s.Epoch == 0:
 		return errors.New("topology: state has epoch 0; epochs begin at 1")
+	case s.Epoch > maxEpoch:
+		return fmt.Errorf("topology: state has epoch %d; no cluster comes that far, and the next one must be greater", s.Epoch)
 	case s.Master.Addr == "":
 		return errors.New("topology: state names no master")
 	}

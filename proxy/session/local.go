@@ -58,6 +58,7 @@ func (s *Session) reset() {
 	s.dropPin(false)
 	s.detach()
 	s.tx = nil
+	s.silence = audible
 	s.regroup(upstream.Key{Proto: 2})
 	s.info.Name = ""
 }

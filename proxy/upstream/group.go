@@ -3,6 +3,7 @@ package upstream
 import (
 	"bytes"
 	"context"
+	"slices"
 	"time"
 
 	"github.com/understudy/understudy/proxy/freshness"
@@ -44,8 +45,36 @@ const (
 	refusedFor = 5 * time.Second
 )
 
+// maxIdleGroups is how many groups that no session uses keep their connections until these have been idle for long. A
+// client can make as many groups as it likes: a user without a password takes any, and each is another Key.
+const maxIdleGroups = 32
+
 // Release says that a session no longer uses the group.
-func (g *Group) Release() { g.sessions-- }
+func (g *Group) Release() {
+	g.sessions--
+	if p := g.pool; g.sessions == 0 && !g.key.anonymous() && g.key != p.ownKey() {
+		p.unused = append(slices.DeleteFunc(p.unused, func(u *Group) bool { return u == g }), g)
+		if len(p.unused) > maxIdleGroups {
+			p.unused[0].empty()
+			p.unused = append(p.unused[:0], p.unused[1:]...)
+		}
+	}
+}
+
+// empty ends the connections of a group that nobody has come back to.
+func (g *Group) empty() {
+	if g.sessions > 0 {
+		return
+	}
+	for _, c := range append([]*Conn{g.master}, g.replicas...) {
+		if c != nil {
+			c.Retire()
+		}
+	}
+	for len(g.idle) > 0 {
+		g.idle[len(g.idle)-1].end(errRetired, false) // which takes it off the list
+	}
+}
 
 // Master returns the lane to the master, or nil when there is none to be had now: no stable State, no grant, or the
 // master does not accept connections. Then the session waits (Pool.Hold).

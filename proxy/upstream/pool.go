@@ -60,6 +60,7 @@ type Pool struct {
 	nodes    map[string]*node // by address
 
 	groups map[Key]*Group
+	unused []*Group // those that no session uses, by the time when the last one left; some are used again
 	conns  map[*Conn]struct{}
 	held   []Waiter
 	// verifying connections ask about credentials; verifiers wait to.
