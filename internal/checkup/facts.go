@@ -33,7 +33,7 @@ type Node struct {
 	File     string            // its configuration file; "" if it was started without one
 	Priority int               // replica-priority
 	Config   map[string]string // CONFIG GET *; nil where that is not allowed
-	Users    []string          // ACL LIST, sorted; nil where there is none or it is not allowed
+	Users    []string          // ACL LIST, sorted, without what says nothing; nil where there is none or it is not allowed
 	Clients  []string          // the names of its clients that have one; nil where asking is not allowed
 }
 
@@ -75,6 +75,9 @@ func (n *Node) ask(ctx context.Context, cfg *monitor.Config) error {
 	}
 	if n.Users, err = allowed(redis.Strings(conn.Do("ACL", "LIST"))); err != nil {
 		return fmt.Errorf("ACL LIST on %s: %w", n.Addr, err)
+	}
+	for i, user := range n.Users {
+		n.Users[i] = withoutDefaults(user)
 	}
 	slices.Sort(n.Users)
 	clients, err := allowed(redis.String(conn.Do("CLIENT", "LIST")))
@@ -132,6 +135,13 @@ func (n *Node) takeInfo(text string) {
 		}
 	}
 	n.InSync = linkUp && !syncing && !loading
+}
+
+// withoutDefaults leaves out of a line of ACL LIST what a server adds to it when it reads its own file back: every user is
+// made with sanitize-payload, and a server that was restarted says so, while one that was not does not.
+func withoutDefaults(user string) string {
+	words := slices.DeleteFunc(strings.Split(user, " "), func(word string) bool { return word == "sanitize-payload" })
+	return strings.Join(words, " ")
 }
 
 // takeClients picks the names out of CLIENT LIST.

@@ -83,3 +83,37 @@ func TestGatherFailsAsDiscoveryDoes(t *testing.T) {
 		t.Errorf("no node gives %v", err)
 	}
 }
+
+func TestAServerThatHasReadItsOwnFileBackHasTheSameUsers(t *testing.T) {
+	cluster := testcluster.New(t, 1)
+	restarted := cluster.Nodes[1]
+	if _, err := restarted.Do("CONFIG", "REWRITE"); err != nil {
+		t.Fatal(err)
+	}
+	if err := restarted.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	users := func() bool {
+		t.Helper()
+		f, err := Gather(t.Context(), configFor(cluster.Nodes[0].Addr))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(f.Nodes) != 2 || f.Nodes[0].Users == nil || f.Nodes[1].Users == nil {
+			t.Fatalf("the users of the nodes: %+v", f.Nodes)
+		}
+		return slices.ContainsFunc(Judge(f, Settings{}), func(one Finding) bool { return strings.Contains(one.Text, "list of users") })
+	}
+	if err := cluster.WaitInSync(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if users() {
+		t.Error("plain servers, one of which was restarted, are said to have different users")
+	}
+	if _, err := restarted.Do("ACL", "SETUSER", "default", "skip-sanitize-payload"); err != nil {
+		t.Fatal(err)
+	}
+	if !users() {
+		t.Error("a user that really differs is not told")
+	}
+}
