@@ -30,6 +30,7 @@ type action struct {
 	next  *topology.State // of a write
 	why   string          // of a write: one sentence for the log; of an alarm: the alarm
 	loss  string          // of the write of a choice: which data it gives up, in one sentence; "" if none
+	doubt string          // of the same: why nobody knows whether it gives up any; "" if that is known
 	addr  string          // the node commanded
 	from  string          // the node that addr is to follow
 	host  string          // from, as other nodes reach it
@@ -51,6 +52,9 @@ func (a action) String() string {
 	case deedWrite:
 		if a.loss != "" {
 			return "write state " + describe(a.next) + " although " + a.loss
+		}
+		if a.doubt != "" {
+			return "write state " + describe(a.next) + " although perhaps " + a.doubt
 		}
 		return "write state " + describe(a.next)
 	case deedRead:

@@ -197,7 +197,9 @@ func (s *situation) fencing() []action {
 	next.Failover.Choice = best.addr
 	recordRun(next, best.addr, s.reading.nodes[best.addr].RunID)
 	chosen := s.write(next, s.preference(fit, unfit))
-	chosen.loss = s.forfeit(best, s.reading.nodes)
+	if chosen.doubt = s.untold(best, s.reading.nodes); chosen.doubt == "" {
+		chosen.loss = s.forfeit(best, s.reading.nodes)
+	}
 	return []action{chosen}
 }
 

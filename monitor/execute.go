@@ -71,7 +71,7 @@ func (l *loop) situation(now time.Time) situation {
 		now: now, state: l.snapshot.State, phaseSince: l.phaseSince, self: l.cfg.ID, absent: l.absent, members: slices.Clone(l.members), listed: l.listed,
 		nodes: make(map[string]node, len(l.records)), aliases: l.aliases, announced: l.announced, peak: l.peak,
 		reading: l.reading, tried: l.tried, requests: l.coord.Requests(), began: l.failovers.began(), rivals: l.rivals(now), guests: l.guests(now),
-		appointed: l.appointed(now), durableFrom: l.counting.from,
+		lookedAgain: l.lookedAgain(now), appointed: l.appointed(now), durableFrom: l.counting.from,
 		rules: rules{
 			follow:   l.cfg.Follow,
 			strategy: l.cfg.NodeStrategy, requiredMonitors: l.cfg.RequiredMonitors, noFailover: make(map[string]bool),
@@ -169,7 +169,12 @@ func (l *loop) tellWrite(was *topology.State, a action, took, phase time.Duratio
 		if a.loss != "" {
 			log.Warn("failover: data is given up: "+a.loss, "choice", s.Failover.Choice)
 		}
+		if a.doubt != "" {
+			log.Warn("failover: data may be given up: "+a.doubt, "choice", s.Failover.Choice)
+		}
 		log.Info("failover: candidate chosen", "choice", s.Failover.Choice, "why", a.why, "fence", phase)
+	case was.Phase == topology.Stable && was.Epoch != s.Epoch:
+		log.Warn("paused: " + a.why)
 	case was.Phase != topology.Stable:
 		log.Warn("failover: complete", "master", s.Master.Addr, "was", was.Master.Addr, "promotion", phase,
 			"duration", time.Since(l.failovers.began()))

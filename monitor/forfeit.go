@@ -35,7 +35,11 @@ func (s *situation) preference(fit []candidate, unfit []string) string {
 	why := best.addr + " is chosen " + s.standing(best)
 	var others []string
 	for _, c := range fit[1:] {
-		others = append(others, c.addr+" is behind it "+s.standing(c))
+		rank := " is behind it "
+		if c.position >= best.position { // it has as much, and something else decides
+			rank = " ranks after it "
+		}
+		others = append(others, c.addr+rank+s.standing(c))
 	}
 	if others = append(others, unfit...); len(others) > 0 {
 		why += "; passed over: " + strings.Join(others, "; ")
@@ -56,13 +60,46 @@ func (s *situation) standing(c candidate) string {
 	return fmt.Sprintf("%s (priority %d)", text, c.priority)
 }
 
+// untold says in one sentence that nobody knows what is given up by choosing best, "" if that is known: it is the master
+// itself, which was restarted, and it does not tell how much of its history it has kept. (It knows only when it has
+// loaded an RDB file, and is of Redis 7.0 or later; an append-only file does not hold that.)
+func (s *situation) untold(best candidate, nodes map[string]node) string {
+	n := nodes[best.addr]
+	if _, has := s.position(n); !best.incumbent || !best.restarted || has || n.Role != roleMaster {
+		return ""
+	}
+	text := "master " + best.addr + " was restarted and does not tell how much of its data it has kept on disk"
+	if s.peak > 0 {
+		text += fmt.Sprintf("; it had come to offset %d", s.peak)
+	}
+	if more := s.richer(best, nodes, ""); len(more) > 0 {
+		text += "; given up is what others had: " + strings.Join(more, ", ")
+	}
+	return text
+}
+
 // forfeit says in one sentence which data is given up by choosing best, "" if no more is known to exist anywhere.
 func (s *situation) forfeit(best candidate, nodes map[string]node) string {
 	has := max(best.position, 0)
 	var more []string
+	told := ""
 	if s.peak > has {
-		more = append(more, fmt.Sprintf("master %s was at offset %d", s.state.Master.Addr, s.peak))
+		told = s.state.Master.Addr
+		more = append(more, fmt.Sprintf("master %s was at offset %d", told, s.peak))
 	}
+	if more = append(more, s.richer(best, nodes, told)...); len(more) == 0 {
+		return ""
+	}
+	head := fmt.Sprintf("%s has the master's history only up to offset %d", best.addr, has)
+	if has == 0 {
+		head = best.addr + " has nothing of the master's history"
+	}
+	return head + "; given up is what others had: " + strings.Join(more, ", ")
+}
+
+// richer lists the nodes that have more of the master's history than best, or have come further in another: except for
+// told, of which more than that is told.
+func (s *situation) richer(best candidate, nodes map[string]node, told string) (more []string) {
 	for _, addr := range slices.Sorted(maps.Keys(nodes)) {
 		n := nodes[addr]
 		_, known := s.state.Node(addr)
@@ -70,23 +107,11 @@ func (s *situation) forfeit(best candidate, nodes map[string]node) string {
 			continue
 		}
 		switch position, same := s.position(n); {
-		case same && position > has:
+		case same && position > max(best.position, 0):
 			more = append(more, fmt.Sprintf("%s has that history up to offset %d", addr, position))
-		case addr == s.state.Master.Addr && len(more) > 0:
-			// what it had has been told
-		case !same && n.Offset > nodes[best.addr].Offset:
+		case !same && addr != told && n.Offset > nodes[best.addr].Offset:
 			more = append(more, fmt.Sprintf("%s is at offset %d of another history", addr, n.Offset))
 		}
 	}
-	if len(more) == 0 {
-		return ""
-	}
-	head := fmt.Sprintf("%s has the master's history only up to offset %d", best.addr, has)
-	switch {
-	case best.incumbent && best.restarted && has == 0:
-		head = "the master came back empty, or with no more than it had kept on disk"
-	case has == 0:
-		head = best.addr + " has nothing of the master's history"
-	}
-	return head + "; given up is what others had: " + strings.Join(more, ", ")
+	return more
 }

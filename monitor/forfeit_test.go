@@ -34,7 +34,7 @@ func (w *world) alter(addr string, change func(*node)) {
 
 func TestEveryNodeThatIsPassedOverIsNamedWithTheReason(t *testing.T) {
 	w := emptyWorld()
-	w.populate("m", []string{"r1", "r2", "r3", "r4"}, []string{"a"})
+	w.populate("m", []string{"r1", "r2", "r3", "r4", "r5"}, []string{"a"})
 	w.state.Unavailable = []topology.Node{{Addr: "back", RunID: "back-run1"}, {Addr: "new"}}
 	for _, addr := range []string{"back", "new"} {
 		w.nodes[addr] = node{info: info{RunID: addr + "-run1", Role: roleReplica, Master: "m", LinkUp: true, ReplID: "H1", Offset: 1000, Priority: 100}}
@@ -45,7 +45,7 @@ func TestEveryNodeThatIsPassedOverIsNamedWithTheReason(t *testing.T) {
 	w.downFor["m"] = map[string]string{"a": "connection refused"}
 	a := w.chosen(t)
 	for _, words := range []string{
-		"r1 is chosen at offset 1000 in the history of master m", "r2 is behind it at offset 900", "m is down", "r3 does not have the master's data",
+		"r1 is chosen at offset 1000 in the history of master m", "r2 is behind it at offset 900", "r5 ranks after it at offset 1000", "m is down", "r3 does not have the master's data",
 		"r4 has replica-priority 0", "back answers, but was not known to be in sync", "new answers, but was never seen to belong",
 	} {
 		if !strings.Contains(a.why, words) {

@@ -56,8 +56,9 @@ type loop struct {
 	holdWrites     time.Time        // no write before: the last one failed
 	alarms         map[string]alarm // by subject
 	failovers      chronicle
-	term           *term // nil while this member does not lead
-	hello          hello // the newest that Sentinels told
+	resumeSeen     time.Time // since when this member knows of a resume that is asked for; zero while there is none
+	term           *term     // nil while this member does not lead
+	hello          hello     // the newest that Sentinels told
 
 	lastTurn time.Time
 	reported time.Time // when Status was made
@@ -132,6 +133,7 @@ func (l *loop) run(ctx context.Context) {
 		if outcome != nil {
 			outcome()
 		}
+		l.heed(now)
 		l.judge(now)
 		if l.coord.Leading() && (l.membersChanged || l.listed.Before(l.phaseSince) || now.Sub(l.listed) > l.cfg.ProbeInterval) {
 			l.listMembers()

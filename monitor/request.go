@@ -64,6 +64,8 @@ func (s *situation) resume(r topology.Request) []action {
 	switch {
 	case s.state.Paused == nil && len(s.state.Recent) == 0:
 		return []action{s.answer(r, topology.Done, "it was not paused")}
+	case s.state.Paused != nil && s.verdicts[s.state.Master.Addr].down && !s.lookedAgain:
+		return nil // it may have been heard again by now, and then there is nothing to do
 	case s.state.Paused == nil:
 		next.Outcome.Text = "it was not paused; the failovers of before do not count any more"
 	}
@@ -82,7 +84,10 @@ func reason(text string) string {
 func (s *situation) observe() []action {
 	paused := "paused by " + s.state.Paused.By + reason(s.state.Paused.Reason)
 	if cause, _ := s.incident(); cause != "" {
-		return append(s.bury(), s.alarm(paused+", so nothing is done about this: "+cause+"; PROXY RESUME starts the failover"))
+		if m, whole := s.wholeAfterRestart(); whole {
+			return []action{s.write(s.goesOn(m), cause+" with all the data that it had, and goes on")}
+		}
+		return append(s.bury(), s.alarm(paused+", so nothing is done about this: "+cause+s.afterResume()))
 	}
 	var actions []action
 	for _, a := range s.keep() {

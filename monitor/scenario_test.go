@@ -28,6 +28,7 @@ import (
 //	swapped                                                  the servers have exchanged their parts, and no leader has seen it
 //	acks 2                                                   write-acks changes
 //	counted                                                  all members count by the holders that the State names
+//	unlooked yes|no                                          the master was not asked again since a resume was asked for
 //	unborn yes|no                                            this process has only begun to look, and has heard nobody
 //	sentinel r1                                              Sentinels tell one another that r1 is master
 //	after 2s                                                 time passes
@@ -64,6 +65,7 @@ type world struct {
 	announced map[string]string
 	unheard   map[string]bool // what the node told is of before it was lost sight of
 	unborn    bool
+	unlooked  bool
 	alarms    map[string]bool
 	rivals    []string
 	appointed string
@@ -204,6 +206,8 @@ func (w *world) obey(t *testing.T, d *datadriven.TestData) {
 		w.exchange(w.state.Master.Addr, w.state.Failover.Target)
 	case "join":
 		w.members = append(w.members, topology.Member{ID: d.CmdArgs[0].Key})
+	case "unlooked": // the master was not asked again since
+		w.unlooked = d.CmdArgs[0].Key != "no"
 	case "unborn": // this process has only begun to look
 		w.unborn = d.CmdArgs[0].Key != "no"
 	case "leave":
@@ -377,7 +381,7 @@ func (w *world) situation() situation {
 		self:  w.leader,
 		began: w.changing, requests: w.requests,
 		now: w.now, state: w.state, phaseSince: w.began, listed: w.now, nodes: make(map[string]node),
-		aliases: map[string]string{}, announced: w.announced, peak: w.peak, reading: w.reading, durableFrom: w.durableFrom, tried: w.tried, rivals: w.rivals, appointed: w.appointed, rules: w.rules,
+		aliases: map[string]string{}, announced: w.announced, peak: w.peak, reading: w.reading, durableFrom: w.durableFrom, tried: w.tried, lookedAgain: !w.unlooked, rivals: w.rivals, appointed: w.appointed, rules: w.rules,
 	}
 	for addr, n := range w.nodes {
 		n.heard = w.now

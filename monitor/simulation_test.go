@@ -233,7 +233,9 @@ func (s *simulation) checkWrite(next *topology.State) string {
 	grown := next.Epoch - was.Epoch
 	switch (way{was.Phase, next.Phase}) {
 	case way{topology.Stable, topology.Stable}:
-		if grown != 0 || next.Master.Addr != was.Master.Addr {
+		m := s.nodes[was.Master.Addr]
+		restarted := was.Paused != nil && grown == 1 && m.Role == roleMaster && m.RunID != was.Master.RunID && m.ReplID2 == was.Master.ReplID
+		if grown != 0 && !restarted || next.Master.Addr != was.Master.Addr {
 			return "another master or epoch without a failover"
 		}
 	case way{topology.Fencing, topology.Stable}:

@@ -86,7 +86,9 @@ type situation struct {
 	peak       int64                // the most that State's master is known to have written in its present history; 0: unknown
 	reading    *reading             // the last one, nil if none
 	tried      map[step]attempt
-	rivals     []string // who else looks after the nodes without agreeing with us; see company
+	// lookedAgain says that the master was looked at again since a resume was asked for.
+	lookedAgain bool
+	rivals      []string // who else looks after the nodes without agreeing with us; see company
 	// durableFrom is since when every member counts by state's Durable, and by no earlier one; zero: not known.
 	durableFrom time.Time
 	appointed   string   // the master that Sentinels tell of; "": none do

@@ -73,8 +73,12 @@ func (c *chronicle) follow(was, is *topology.State, now time.Time) {
 		last := &c.records[len(c.records)-1]
 		last.Epoch, last.To, last.Duration = is.Epoch, is.Master.Addr, max(now.Sub(last.Began), 1)
 	case is.Phase == topology.Stable && is.Epoch != was.Epoch:
-		// All of it happened between two looks.
-		c.records = append(c.records, FailoverRecord{Epoch: is.Epoch, Cause: "seen when it was over", From: was.Master.Addr,
+		// All of it happened between two looks, or there was nothing but a restart.
+		cause := "seen when it was over"
+		if is.Master.Addr == was.Master.Addr && is.Master.RunID != was.Master.RunID {
+			cause = "the master was restarted with all the data that it had"
+		}
+		c.records = append(c.records, FailoverRecord{Epoch: is.Epoch, Cause: cause, From: was.Master.Addr,
 			To: is.Master.Addr, Began: now, Duration: 1})
 	}
 }

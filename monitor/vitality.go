@@ -46,6 +46,7 @@ type vitality struct {
 	born      time.Time // the first observation
 	voidUntil time.Time // observations that began before are ignored
 	life      time.Time // the last sign of life
+	failed    time.Time // when the last probing began that found none
 
 	refusals     int       // in a row
 	firstRefusal time.Time // when the first of them was made
@@ -67,6 +68,11 @@ func (v *vitality) observe(o observation) {
 	}
 	if v.born.IsZero() {
 		v.born = o.at
+	}
+	if o.sign == signRefusal || o.sign == signTimeout || o.sign == signSilence {
+		if o.began.After(v.failed) {
+			v.failed = o.began
+		}
 	}
 	switch o.sign {
 	case signLife:

@@ -105,6 +105,8 @@ func (j *journal) phase(was, is *topology.State) {
 		j.add(kind, took, "fencing again: %s", f.Cause)
 	case is.Phase == topology.Promoting:
 		j.add(kind, took, "all members are fenced; %s is to be master", f.Choice)
+	case was.Phase == topology.Stable && is.Master.Addr == was.Master.Addr && is.Master.RunID != was.Master.RunID:
+		j.add(kind, 0, "master %s was restarted with all the data that it had, and goes on", is.Master.Addr)
 	case was.Phase == topology.Stable:
 		j.add(kind, 0, "seen when it was over: master %s, was %s", is.Master.Addr, was.Master.Addr)
 	case is.Master.Addr == was.Master.Addr:
