@@ -39,14 +39,15 @@ type Config struct {
 	// Dial opens connections to the addresses in State; nil means plain TCP.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 
-	HoldTimeout    time.Duration  // how long a request waits for a master, 0 to 1 h
-	DrainTimeout   time.Duration  // how long a fence waits for a living master to answer, and SIGTERM for clients
-	Consistency    session.Policy // of reads on listeners whose policy is Default
-	SampleInterval time.Duration  // time between two looks at how far replicas are, while that matters, 1 ms to 1 s
-	IdleTimeout    time.Duration  // after which a client without requests is closed; 0: never
-	KeepAlive      time.Duration  // TCP keepalive of clients' connections; 0: off
-	CloseAmbiguous bool           // close the client instead of answering -UNKNOWNRESULT
-	OutputLimit    int            // bytes that a client may leave unread, at least 1 MB
+	HoldTimeout    time.Duration     // how long a request waits for a master, 0 to 1 h
+	DrainTimeout   time.Duration     // how long a fence waits for a living master to answer, and SIGTERM for clients
+	Consistency    session.Policy    // of reads on listeners whose policy is Default
+	SampleInterval time.Duration     // time between two looks at how far replicas are, while that matters, 1 ms to 1 s
+	IdleTimeout    time.Duration     // after which a client without requests is closed; 0: never
+	KeepAlive      time.Duration     // TCP keepalive of clients' connections; 0: off
+	CloseAmbiguous bool              // close the client instead of answering -UNKNOWNRESULT
+	OutputLimit    int               // bytes that a client may leave unread, at least 1 MB
+	Push           session.PushLimit // the same of a client that has subscribed to something
 }
 
 // Defaults returns the Config that a user gets who sets nothing.
@@ -62,6 +63,7 @@ func Defaults() Config {
 		SampleInterval: 2 * time.Millisecond,
 		KeepAlive:      300 * time.Second,
 		OutputLimit:    256 << 20,
+		Push:           session.PushLimit{Hard: 32 << 20, Soft: 8 << 20, Time: time.Minute},
 	}
 }
 
@@ -89,6 +91,9 @@ func (c *Config) Validate() error {
 	number("loops", c.Loops, 1, 64)
 	number("maxclients", c.MaxClients, 1, 1<<20)
 	number("output-limit", c.OutputLimit, 1<<20, 1<<40)
+	number("pubsub-limit", c.Push.Hard, 0, 1<<40)
+	number("pubsub-soft-limit", c.Push.Soft, 0, 1<<40)
+	duration("pubsub-soft-time", c.Push.Time, time.Second, time.Hour)
 	duration("hold-timeout", c.HoldTimeout, 0, time.Hour)
 	duration("drain-timeout", c.DrainTimeout, time.Millisecond, time.Hour)
 	duration("sample-interval", c.SampleInterval, time.Millisecond, time.Second)

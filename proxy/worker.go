@@ -6,6 +6,7 @@ import (
 	"github.com/understudy/understudy/internal/bytelog"
 	"github.com/understudy/understudy/proxy/command"
 	"github.com/understudy/understudy/proxy/eventloop"
+	"github.com/understudy/understudy/proxy/pubsub"
 	"github.com/understudy/understudy/proxy/session"
 	"github.com/understudy/understudy/proxy/upstream"
 )
@@ -55,6 +56,7 @@ func newWorker(p *Proxy, index int) (*worker, error) {
 			IdleTimeout:    p.cfg.IdleTimeout,
 			CloseAmbiguous: p.cfg.CloseAmbiguous,
 			OutputLimit:    p.cfg.OutputLimit,
+			Push:           p.cfg.Push,
 		},
 		Freshness: fresh,
 		Commands:  commands,
@@ -63,6 +65,7 @@ func newWorker(p *Proxy, index int) (*worker, error) {
 		Scripts:   &p.scripts,
 		Pause:     &p.pause,
 		Sessions:  map[*session.Session]struct{}{},
+		Hubs:      &pubsub.Hubs{Pool: w.pool, Now: loop.Now},
 		Closed:    func(*session.Session) { p.clients.Add(-1) },
 	}
 	if index == 0 {
@@ -115,6 +118,7 @@ func (w *worker) tend() {
 	for s := range w.env.Sessions {
 		s.Tick(now)
 	}
+	w.env.Hubs.Tend()
 	w.pool.Tend()
 	w.loop.After(tendInterval, w.tend)
 }

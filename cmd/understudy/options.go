@@ -47,12 +47,15 @@ type options struct {
 	Failsafe      bool          `group:"coordination" default:"true" negatable:"" help:"While ZooKeeper is away, write as long as every member that may lead promises not to. With --no-failsafe writes end with the lease."`
 	FailsafeLimit time.Duration `group:"coordination" default:"${failsafe_limit}" help:"How long writes go on without ZooKeeper, at most."`
 
-	Listen       []listenOption `group:"clients" sep:";" default:"${listen}" placeholder:"ADDR[,policy=POLICY]" help:"Address for clients: host:port, :port or unix:/path. Repeat it for more (as a variable: separated by semicolons). POLICY says what its reads see: causal, eventual or strong as for --consistency, which counts where there is none (split)."`
-	Maxclients   int            `group:"clients" default:"${maxclients}" help:"Clients at a time; more are refused as Redis does."`
-	Timeout      time.Duration  `group:"clients" default:"${timeout}" help:"After how long without a request a client is disconnected; 0s is never."`
-	TCPKeepalive time.Duration  `group:"clients" name:"tcp-keepalive" default:"${tcp_keepalive}" help:"Interval of TCP keepalive on clients' connections; 0s switches it off."`
-	OutputLimit  size           `group:"clients" default:"${output_limit}" help:"Replies that a client may leave unread before it is disconnected, as in 256mb."`
-	Loops        int            `group:"clients" default:"${loops}" help:"Event loops. One has the least CPU per request; more serve more than one core can."`
+	Listen          []listenOption `group:"clients" sep:";" default:"${listen}" placeholder:"ADDR[,policy=POLICY]" help:"Address for clients: host:port, :port or unix:/path. Repeat it for more (as a variable: separated by semicolons). POLICY says what its reads see: causal, eventual or strong as for --consistency, which counts where there is none (split)."`
+	Maxclients      int            `group:"clients" default:"${maxclients}" help:"Clients at a time; more are refused as Redis does."`
+	Timeout         time.Duration  `group:"clients" default:"${timeout}" help:"After how long without a request a client is disconnected; 0s is never."`
+	TCPKeepalive    time.Duration  `group:"clients" name:"tcp-keepalive" default:"${tcp_keepalive}" help:"Interval of TCP keepalive on clients' connections; 0s switches it off."`
+	OutputLimit     size           `group:"clients" default:"${output_limit}" help:"Replies that a client may leave unread before it is disconnected, as in 256mb."`
+	PubsubLimit     size           `group:"clients" default:"${pubsub_limit}" help:"Messages that a client with subscriptions may leave unread before it is disconnected; 0b is no limit but output-limit."`
+	PubsubSoftLimit size           `group:"clients" default:"${pubsub_soft_limit}" help:"What such a client may leave unread for pubsub-soft-time, and no longer; 0b is no limit."`
+	PubsubSoftTime  time.Duration  `group:"clients" default:"${pubsub_soft_time}" help:"See pubsub-soft-limit. The three are like client-output-buffer-limit pubsub of Redis."`
+	Loops           int            `group:"clients" default:"${loops}" help:"Event loops. One has the least CPU per request; more serve more than one core can."`
 
 	Admin         string `group:"operators" placeholder:"HOST:PORT" help:"Address where PROXY, INFO understudy and FAILOVER are answered even without a master. Whoever reaches it can change the master: an address of this machine alone, unless there is admin-password."`
 	AdminPassword string `group:"operators" help:"What AUTH must say at the address of admin. Better given as the environment variable than as the flag."`
@@ -111,6 +114,9 @@ func defaults() map[string]string {
 		"timeout":            p.IdleTimeout.String(),
 		"tcp_keepalive":      p.KeepAlive.String(),
 		"output_limit":       size(p.OutputLimit).String(),
+		"pubsub_limit":       size(p.Push.Hard).String(),
+		"pubsub_soft_limit":  size(p.Push.Soft).String(),
+		"pubsub_soft_time":   p.Push.Time.String(),
 		"loops":              strconv.Itoa(p.Loops),
 		"hold_timeout":       p.HoldTimeout.String(),
 		"sample_interval":    p.SampleInterval.String(),
@@ -171,6 +177,7 @@ func (o *options) proxy() proxy.Config {
 	c.ClientName = o.clientName()
 	c.Username, c.Password = o.Username, o.Password
 	c.Loops, c.MaxClients, c.OutputLimit = o.Loops, o.Maxclients, int(o.OutputLimit)
+	c.Push.Hard, c.Push.Soft, c.Push.Time = int(o.PubsubLimit), int(o.PubsubSoftLimit), o.PubsubSoftTime
 	c.IdleTimeout, c.KeepAlive = o.Timeout, o.TCPKeepalive
 	c.HoldTimeout, c.DrainTimeout = o.HoldTimeout, o.DrainTimeout
 	c.Consistency, _ = session.ParsePolicy(o.Consistency) // the parser admits known ones only

@@ -21,8 +21,9 @@ type Pool struct {
 }
 
 type chunk struct {
-	buf  []byte // len: filled
-	next *chunk
+	buf    []byte // len: filled
+	next   *chunk
+	shared bool // the buffer is others' as well, and is not recycled
 }
 
 func (p *Pool) get(size int) *chunk {
@@ -47,6 +48,9 @@ func (p *Pool) get(size int) *chunk {
 
 func (p *Pool) put(c *chunk) {
 	c.next = nil
+	if c.shared {
+		return
+	}
 	switch cap(c.buf) {
 	case smallChunk:
 		if len(p.small) < keepSmall {
@@ -99,6 +103,21 @@ func (l *Log) Append(p []byte) {
 	}
 	c := l.Pool.get(size)
 	c.buf = append(c.buf, p...)
+	l.push(c)
+}
+
+// AppendShared puts p at the back without copying it. It must not be changed any more.
+func (l *Log) AppendShared(p []byte) {
+	if len(p) == 0 {
+		return
+	}
+	l.size += len(p)
+	l.unsent += len(p)
+	l.push(&chunk{buf: p[:len(p):len(p)], shared: true})
+}
+
+// push puts a chunk at the back.
+func (l *Log) push(c *chunk) {
 	if l.tail == nil {
 		l.head, l.mark, l.off, l.markOff = c, c, 0, 0
 	} else {

@@ -104,6 +104,9 @@ func (s *Session) takeNext(buf []byte) int {
 	if s.attach != nil {
 		return s.takeOne(buf, s.handleAttached)
 	}
+	if s.restricted() {
+		return s.takeOne(buf, s.handleSubscriber)
+	}
 	if s.tx != nil {
 		return s.takeOne(buf, s.handleInTransaction)
 	}
@@ -340,7 +343,9 @@ func (s *Session) handle(cmd *command.Command, class command.Class, args [][]byt
 		return s.block(cmd, args, request)
 	case command.Wait:
 		return s.wait(cmd, args, request)
-	case command.Subscribe, command.Pinned:
+	case command.Subscribe:
+		return s.subscribe(cmd, args)
+	case command.Pinned:
 		if cmd.Name == "CLIENT|REPLY" {
 			s.clientReply(args)
 			break
@@ -391,9 +396,14 @@ func (s *Session) takeRedo() bool {
 			return false
 		}
 		handled := false
-		if s.tx != nil { // nothing of an attached session is on the redo list
+		switch {
+		case s.attach != nil: // a subscription: nothing else of an attached session is on the redo list
+			handled = s.handleAttached(cmd, class, parser.Args, item.request)
+		case s.restricted():
+			handled = s.handleSubscriber(cmd, class, parser.Args, item.request)
+		case s.tx != nil:
 			handled = s.handleInTransaction(cmd, class, parser.Args, item.request)
-		} else {
+		default:
 			handled = s.handle(cmd, class, parser.Args, item.request, nil)
 		}
 		if !handled {

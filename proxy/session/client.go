@@ -67,9 +67,7 @@ func (s *Session) Describe() Info {
 	if s.tx != nil && s.tx.multi {
 		i.Multi = s.tx.queued
 	}
-	if s.attach != nil {
-		i.Subscribed = s.attach.count()
-	}
+	i.Subscribed = s.topics()
 	i.Input, i.Output = len(s.in), s.out.Len()
 	return i
 }

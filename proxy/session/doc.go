@@ -14,5 +14,5 @@
 //     The list is worked off before any further input.
 //   - An iteration (SCAN) stays on the node where it began, which its cursor names (cursor.go, scan.go).
 //   - What changes the state of a connection never enters a lane. The proxy keeps that state itself (local.go,
-//     client.go) or lends the session a pin (transaction.go, pinned.go).
+//     client.go, subscription.go) or lends the session a pin (transaction.go, pinned.go, attachment.go).
 package session

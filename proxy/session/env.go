@@ -10,6 +10,7 @@ import (
 	"github.com/understudy/understudy/proxy/command"
 	"github.com/understudy/understudy/proxy/eventloop"
 	"github.com/understudy/understudy/proxy/freshness"
+	"github.com/understudy/understudy/proxy/pubsub"
 	"github.com/understudy/understudy/proxy/upstream"
 )
 
@@ -52,6 +53,14 @@ type Config struct {
 	IdleTimeout    time.Duration // of a client without requests; 0: none
 	CloseAmbiguous bool          // close the client instead of answering -UNKNOWNRESULT
 	OutputLimit    int           // bytes a client may leave unread before it is disconnected
+	Push           PushLimit     // the same of a client that has subscribed to something
+}
+
+// PushLimit is how much a client with subscriptions may leave unread: never more than Hard bytes, and more than Soft for
+// no longer than Time. A limit of 0 is none.
+type PushLimit struct {
+	Hard, Soft int
+	Time       time.Duration
 }
 
 // Directory knows all clients of the process. Its answers come back on the asking session's loop, in the same turn or
@@ -94,6 +103,7 @@ type Env struct {
 	Directory Directory
 	Admin     Admin
 	Sessions  map[*Session]struct{} // those that are open
+	Hubs      *pubsub.Hubs
 	Stats     Stats
 
 	// Pause is shared by all loops of the process.
@@ -137,11 +147,14 @@ const (
 	ByAmbiguity                        // the outcome of a write is unknown and the configuration wants a close
 	ByCredentials                      // the master no longer accepts the credentials that the client came with
 	ByShutdown
+	ByPushLimit // the client does not read the messages that it has subscribed to
+	ByExpulsion // the server does not let the client's user listen any more to what the client listened to
 	closeReasons
 )
 
 var reasonNames = [closeReasons]string{
 	"peer", "quit", "protocol_error", "idle_timeout", "output_limit", "client_kill", "lost_pin", "broken_reply", "ambiguous_write", "credentials", "shutdown",
+	"pubsub_limit", "subscription_refused",
 }
 
 func (r CloseReason) String() string { return reasonNames[r] }

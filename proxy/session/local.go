@@ -57,6 +57,7 @@ func (s *Session) local(cmd *command.Command, args [][]byte, request []byte) boo
 func (s *Session) reset() {
 	s.dropPin(false)
 	s.detach()
+	s.unsubscribe()
 	s.tx = nil
 	s.silence = audible
 	s.regroup(upstream.Key{Proto: 2})

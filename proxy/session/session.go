@@ -73,7 +73,9 @@ type Session struct {
 	behind   *delivery       // what the client got of the next reply before its node died
 	repeated *delivery       // of which this much has come again
 	tx       *transaction
-	attach   *attachment // the pin for life: subscriptions and the like
+	attach   *attachment // the pin for life: tracking, MONITOR
+	sub      *subscription
+	pushes   []byte // what must not be put into the middle of a reply
 
 	held         bool   // in the pool's list of those that wait for a master
 	heldBlocking bool   // with a blocking command
@@ -184,9 +186,6 @@ func (s *Session) proceed() {
 			return
 		}
 	}
-	if s.attach != nil && s.attach.pin == nil && !s.held {
-		s.resubscribe()
-	}
 	if len(s.in) > 0 || len(s.redo) > 0 {
 		s.takeInput()
 	}
@@ -252,6 +251,7 @@ func (s *Session) Flush() {
 	if s.closed {
 		return
 	}
+	s.pushKept()
 	wasFull := s.out.Len() >= softOutput
 	for s.out.Unsent() > 0 {
 		bufs := s.out.Next(s.bufs[:0], len(s.bufs))
@@ -281,6 +281,10 @@ func (s *Session) Flush() {
 		s.close(ByOutputLimit)
 		return
 	}
+	if s.lagging(s.env.Loop.Now()) {
+		s.close(ByPushLimit)
+		return
+	}
 	if s.lanePaused != nil && s.out.Len() < softOutput {
 		s.lanePaused.Resume()
 		s.lanePaused = nil
@@ -292,7 +296,7 @@ func (s *Session) Flush() {
 
 // HalfClosed implements eventloop.Handler. What was asked before is still answered, as long as it does not block.
 func (s *Session) HalfClosed(unread bool) {
-	if s.blocking() || s.attach != nil || s.heldBlocking {
+	if s.blocking() || s.attach != nil || s.listening() || s.heldBlocking {
 		s.close(ByPeer)
 		return
 	}
@@ -321,7 +325,7 @@ func (s *Session) Close(r CloseReason) { s.close(r) }
 
 // Drain ends the session as soon as nothing of it is under way.
 func (s *Session) Drain() {
-	if s.settled() && len(s.in) == 0 || s.blocking() || s.attach != nil {
+	if s.settled() && len(s.in) == 0 || s.blocking() || s.attach != nil || s.listening() {
 		s.quit(ByShutdown)
 	}
 }
@@ -345,11 +349,12 @@ func (s *Session) close(r CloseReason) {
 	s.clock.stop()
 	s.dropPin(false)
 	s.detach()
+	s.unsubscribe()
 	if c := s.apart; c != nil {
 		c.Close()
 	}
 	s.out.Clear()
-	s.in, s.redo, s.recovered, s.tx, s.later = nil, nil, nil, nil, nil
+	s.in, s.pushes, s.redo, s.recovered, s.tx, s.later = nil, nil, nil, nil, nil, nil
 	s.group.Release()
 	delete(s.env.Sessions, s)
 	s.conn.Close()
@@ -377,8 +382,12 @@ func (s *Session) dropPin(clean bool) {
 
 // Tick closes a client that has been idle for too long: one that asks for nothing, or does not read what it asked for.
 func (s *Session) Tick(now time.Time) {
+	if s.lagging(now) {
+		s.close(ByPushLimit)
+		return
+	}
 	t := s.env.Config.IdleTimeout
-	if t > 0 && now.Sub(s.info.lastActive) > t && (s.settled() || s.out.Len() > 0) && s.attach == nil {
+	if t > 0 && now.Sub(s.info.lastActive) > t && (s.settled() || s.out.Len() > 0) && s.attach == nil && !s.listening() {
 		s.close(ByIdleTimeout)
 	}
 }

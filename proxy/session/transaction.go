@@ -167,7 +167,7 @@ func (s *Session) besideTransaction(cmd *command.Command, class command.Class, a
 		s.refuseQueued(cmd.Refusal())
 	case s.tx.multi:
 		s.refuseQueued("ERR " + cmd.Name + " is not supported inside a transaction through Understudy")
-	case (class == command.Subscribe || class == command.Pinned) && cmd.Name != "CLIENT|REPLY" && cmd.Accepts(len(args)):
+	case class == command.Pinned && cmd.Name != "CLIENT|REPLY" && cmd.Accepts(len(args)):
 		return s.attachWatching(cmd, args, request)
 	default:
 		return s.handle(cmd, class, args, request, nil)
@@ -186,7 +186,7 @@ func (s *Session) attachWatching(cmd *command.Command, args [][]byte, request []
 		return s.declined()
 	}
 	s.release()
-	s.attach = &attachment{pin: s.pin, topics: map[topic]struct{}{}, stateful: true}
+	s.attach = &attachment{pin: s.pin, stateful: true}
 	s.pin.Passthrough = true
 	s.pin, s.tx = nil, nil
 	s.passOn(cmd, args, request)

@@ -15,6 +15,7 @@ import (
 	"github.com/understudy/understudy/proxy/command"
 	"github.com/understudy/understudy/proxy/eventloop"
 	"github.com/understudy/understudy/proxy/freshness"
+	"github.com/understudy/understudy/proxy/pubsub"
 	"github.com/understudy/understudy/proxy/upstream"
 	"github.com/understudy/understudy/resp"
 	"github.com/understudy/understudy/topology"
@@ -77,6 +78,7 @@ func newWorld(t *testing.T) *world {
 		Sessions:  map[*Session]struct{}{},
 		Closed:    func(*Session) { w.gone++ },
 	}
+	w.env.Hubs = &pubsub.Hubs{Pool: w.env.Pool, Now: w.Now}
 	w.env.Pool.Refresh()
 	w.turn()
 	for len(w.dials) > 0 {

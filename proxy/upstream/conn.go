@@ -77,6 +77,9 @@ func (c *Conn) Outstanding() int { return c.queue.n }
 // Usable reports whether the connection takes requests.
 func (c *Conn) Usable() bool { return !c.ended && !c.retired }
 
+// Ready reports whether the node has answered the handshake.
+func (c *Conn) Ready() bool { return c.ready }
+
 // Master reports whether the node is the master.
 func (c *Conn) Master() bool { return c.node.master }
 
