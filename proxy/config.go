@@ -48,6 +48,11 @@ type Config struct {
 	CloseAmbiguous bool              // close the client instead of answering -UNKNOWNRESULT
 	OutputLimit    int               // bytes that a client may leave unread, at least 1 MB
 	Push           session.PushLimit // the same of a client that has subscribed to something
+
+	// WriteAcks is how many replicas must have a write before it is answered, 0 to 100; all members must have the same, and
+	// so must the monitor. WriteAcksTimeout is how long an answer waits for that, 1 ms to 1 h.
+	WriteAcks        int
+	WriteAcksTimeout time.Duration
 }
 
 // Defaults returns the Config that a user gets who sets nothing.
@@ -64,6 +69,8 @@ func Defaults() Config {
 		KeepAlive:      300 * time.Second,
 		OutputLimit:    256 << 20,
 		Push:           session.PushLimit{Hard: 32 << 20, Soft: 8 << 20, Time: time.Minute},
+
+		WriteAcksTimeout: time.Second,
 	}
 }
 
@@ -90,6 +97,8 @@ func (c *Config) Validate() error {
 	}
 	number("loops", c.Loops, 1, 64)
 	number("maxclients", c.MaxClients, 1, 1<<20)
+	number("write-acks", c.WriteAcks, 0, 100)
+	duration("write-acks-timeout", c.WriteAcksTimeout, time.Millisecond, time.Hour)
 	number("output-limit", c.OutputLimit, 1<<20, 1<<40)
 	number("pubsub-limit", c.Push.Hard, 0, 1<<40)
 	number("pubsub-soft-limit", c.Push.Soft, 0, 1<<40)

@@ -136,6 +136,8 @@ func addSessions(sum, s *session.Stats) {
 	sum.HoldTimeouts += s.HoldTimeouts
 	sum.Redone += s.Redone
 	sum.Unknown += s.Unknown
+	sum.Durable += s.Durable
+	sum.Unreplicated += s.Unreplicated
 	sum.ProtocolErrors += s.ProtocolErrors
 	for reason, n := range s.Closes {
 		sum.Closes[reason] += n

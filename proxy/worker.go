@@ -42,6 +42,7 @@ func newWorker(p *Proxy, index int) (*worker, error) {
 		Password:     p.cfg.Password,
 		DrainTimeout: p.cfg.DrainTimeout,
 		Freshness:    fresh,
+		WriteAcks:    p.cfg.WriteAcks,
 		Suspect:      p.coord.Suspect,
 		Lease:        p.coord.Lease,
 		Fenced:       func(epoch uint64) { p.fences.done(index, len(p.workers), epoch) },
@@ -57,6 +58,8 @@ func newWorker(p *Proxy, index int) (*worker, error) {
 			CloseAmbiguous: p.cfg.CloseAmbiguous,
 			OutputLimit:    p.cfg.OutputLimit,
 			Push:           p.cfg.Push,
+
+			WriteAcks: p.cfg.WriteAcks, WriteAcksTimeout: p.cfg.WriteAcksTimeout,
 		},
 		Freshness: fresh,
 		Commands:  commands,

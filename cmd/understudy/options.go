@@ -66,6 +66,8 @@ type options struct {
 
 	HoldTimeout       time.Duration `group:"failover" default:"${hold_timeout}" help:"How long a request waits for a master before it is answered with an error."`
 	AmbiguousWrites   string        `group:"failover" enum:"error,close" default:"error" help:"What a client gets whose write was sent and not answered when its master was lost: error (-UNKNOWNRESULT) or close (of its connection)."`
+	WriteAcks         int           `group:"failover" default:"${write_acks}" help:"How many replicas must have a write before it is answered, so that no failover loses an answered write; 0: it is answered as soon as the master has it. The same for all Understudies of a cluster."`
+	WriteAcksTimeout  time.Duration `group:"failover" default:"${write_acks_timeout}" help:"After how long a write that too few replicas have is answered -UNREPLICATED instead."`
 	DrainTimeout      time.Duration `group:"failover" default:"${drain_timeout}" help:"How long SIGTERM waits for clients to finish, and a change of master that nobody planned for answers of an old one that lives."`
 	SwitchoverTimeout time.Duration `group:"failover" default:"${switchover_timeout}" help:"After how long a planned change of master is given up; clients wait meanwhile. No more than half of hold-timeout is used."`
 
@@ -119,6 +121,8 @@ func defaults() map[string]string {
 		"pubsub_soft_time":   p.Push.Time.String(),
 		"loops":              strconv.Itoa(p.Loops),
 		"hold_timeout":       p.HoldTimeout.String(),
+		"write_acks":         strconv.Itoa(p.WriteAcks),
+		"write_acks_timeout": p.WriteAcksTimeout.String(),
 		"sample_interval":    p.SampleInterval.String(),
 		"drain_timeout":      p.DrainTimeout.String(),
 		"max_failures":       strconv.Itoa(m.MaxFailures),
@@ -180,6 +184,7 @@ func (o *options) proxy() proxy.Config {
 	c.Push.Hard, c.Push.Soft, c.Push.Time = int(o.PubsubLimit), int(o.PubsubSoftLimit), o.PubsubSoftTime
 	c.IdleTimeout, c.KeepAlive = o.Timeout, o.TCPKeepalive
 	c.HoldTimeout, c.DrainTimeout = o.HoldTimeout, o.DrainTimeout
+	c.WriteAcks, c.WriteAcksTimeout = o.WriteAcks, o.WriteAcksTimeout
 	c.Consistency, _ = session.ParsePolicy(o.Consistency) // the parser admits known ones only
 	c.SampleInterval = o.SampleInterval
 	c.CloseAmbiguous = o.AmbiguousWrites == "close"
@@ -197,6 +202,7 @@ func (o *options) monitor() monitor.Config {
 	c.FenceTimeout, c.SwitchoverTimeout = o.FenceTimeout, o.SwitchoverTimeout
 	c.Follow, c.NodeStrategy, c.RequiredMonitors = o.Failover == "off", monitor.Strategy(o.NodeStrategy), o.RequiredMonitors
 	c.MaxFailovers, c.FailoverPeriod, c.FailbackDelay = o.MaxFailovers, o.FailoverPeriod, o.FailbackDelay
+	c.WriteAcks = o.WriteAcks
 	if half := o.HoldTimeout / 2; half >= 10*time.Millisecond {
 		c.SwitchoverTimeout = min(c.SwitchoverTimeout, half) // a switchover that fails must not cost errors
 	}

@@ -72,6 +72,11 @@ func (s *section) state(state *topology.State) {
 	s.line("replicas_online", online)
 	s.line("unavailable", len(state.Unavailable))
 	s.line("electors", len(state.Electors))
+	if d := state.Durable; d != nil {
+		s.line("write_acks", d.Acks)
+		s.line("write_acks_holders", addresses(d.Holders))
+		s.line("write_acks_former_holders", addresses(d.Former))
+	}
 	if o := state.Outage; o != nil {
 		s.line("master_down", 1)
 		s.line("master_down_since", o.Since.Unix())
@@ -87,6 +92,15 @@ func (s *section) state(state *topology.State) {
 	} else {
 		s.line("paused", 0)
 	}
+}
+
+// addresses lists where holders of durable writes are.
+func addresses(holders []topology.Holder) string {
+	var list []string
+	for _, h := range holders {
+		list = append(list, h.Addr)
+	}
+	return strings.Join(list, ",")
 }
 
 // authority tells what the permission to write rests on.
@@ -123,6 +137,8 @@ func (s *section) traffic(t *Traffic) {
 	s.line("held", n.Held)
 	s.line("hold_timeouts", n.HoldTimeouts)
 	s.line("unknown_results", n.Unknown)
+	s.line("durable_writes", n.Durable)
+	s.line("unreplicated_writes", n.Unreplicated)
 	s.line("redone", n.Redone)
 	s.line("protocol_errors", n.ProtocolErrors)
 	for reason, count := range n.Closes {

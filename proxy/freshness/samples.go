@@ -58,6 +58,7 @@ func (s *Samples) Reached(r *Replica, offset int64) bool {
 				return false
 			}
 			r.asOf.Store(a.n)
+			s.tracker.progress()
 			return true
 		}
 	}

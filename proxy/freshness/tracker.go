@@ -20,6 +20,7 @@ type Tracker struct {
 	last    atomic.Uint64 // the stamp of the last write of anything
 	resting atomic.Bool   // no samples are taken until somebody needs one
 	wake    atomic.Pointer[func()]
+	told    []func() // of progress
 
 	seed   maphash.Seed
 	stamps []atomic.Uint64
@@ -81,6 +82,17 @@ func (t *Tracker) OnNeed(f func()) {
 	t.wake.Store(&f)
 	t.resting.Store(false)
 	f()
+}
+
+// OnProgress has f called whenever a replica has become fresher. It must be called before samples are taken, and f must
+// not block.
+func (t *Tracker) OnProgress(f func()) { t.told = append(t.told, f) }
+
+// progress tells those who want to know of it.
+func (t *Tracker) progress() {
+	for _, f := range t.told {
+		f()
+	}
 }
 
 // Needed returns the sample that the replicas should reach.

@@ -45,6 +45,8 @@ type redo struct {
 
 	reply  []byte
 	effect bool // the reply is that of a write, which was or may have been applied
+	// pledged says that the reply is to be withheld until the write is durable.
+	pledged bool
 }
 
 // inOrder keeps the list from doing things in another order than the client asked for: what stands in front of a write
@@ -367,6 +369,10 @@ func (s *Session) takeRedo() bool {
 			return false
 		}
 		s.due -= min(s.due, len(item.reply))
+		if item.pledged {
+			s.pledge()
+			defer s.seal()
+		}
 		s.emit(item.reply)
 	case item.block > 0:
 		if s.outstanding > 0 {

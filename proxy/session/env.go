@@ -54,6 +54,10 @@ type Config struct {
 	CloseAmbiguous bool          // close the client instead of answering -UNKNOWNRESULT
 	OutputLimit    int           // bytes a client may leave unread before it is disconnected
 	Push           PushLimit     // the same of a client that has subscribed to something
+
+	// WriteAcks is how many replicas must have a write before it is answered; 0: it is answered when the master has it.
+	WriteAcks        int
+	WriteAcksTimeout time.Duration // how long an answer waits for that
 }
 
 // PushLimit is how much a client with subscriptions may leave unread: never more than Hard bytes, and more than Soft for
@@ -127,6 +131,8 @@ type Stats struct {
 	HoldTimeouts   uint64 // of them answered -MASTERDOWN
 	Redone         uint64 // sent again, or for the first time after all, on another connection
 	Unknown        uint64 // answered -UNKNOWNRESULT
+	Durable        uint64 // writes answered when enough replicas had them
+	Unreplicated   uint64 // answered -UNREPLICATED
 	ProtocolErrors uint64
 	Closes         [closeReasons]uint64      // sessions ended, by reason
 	MasterReadsBy  [freshness.Reasons]uint64 // MasterReads, by reason

@@ -71,11 +71,16 @@ func (s *Session) Reply(c *upstream.Conn, e *upstream.Entry, frame []byte) {
 		return
 	}
 	s.sees(c, e.Sight, frame)
+	pledged := s.pledges(e.Kind, frame)
 	if len(s.recovered) > 0 { // an earlier request is to be sent again, and its reply comes before this one
-		s.recover(redo{reply: bytes.Clone(frame), effect: true})
+		s.recover(redo{reply: bytes.Clone(frame), effect: true, pledged: pledged})
 		return
 	}
 	s.yielded = 0
+	if pledged {
+		s.pledge()
+		defer s.seal()
+	}
 	if s.emitPart(frame, true) {
 		s.relieve(c)
 	}

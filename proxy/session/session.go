@@ -92,6 +92,7 @@ type Session struct {
 	closeReason  CloseReason
 	closed       bool
 	silence      silence
+	withheld     withheld
 
 	info  Info
 	since time.Time
@@ -204,7 +205,7 @@ func (s *Session) proceed() {
 // settled reports that all that was taken has been answered. If mayTake is true as well, then what is left in the input
 // is not a whole request.
 func (s *Session) settled() bool {
-	return s.outstanding == 0 && s.await == nil && len(s.redo) == 0 && len(s.recovered) == 0 && !s.held && s.pauseTimer == nil
+	return s.outstanding == 0 && !s.withheld.any() && s.await == nil && len(s.redo) == 0 && len(s.recovered) == 0 && !s.held && s.pauseTimer == nil
 }
 
 // blocked reports whether whole requests may be waiting in the input. Otherwise it holds the beginning of one that
@@ -216,7 +217,7 @@ func (s *Session) blocked() bool {
 // mayTake reports whether another request may be taken from the input or the redo list.
 func (s *Session) mayTake() bool {
 	return !s.closed && !s.closeAfter && !s.held && s.pauseTimer == nil && !s.draining && s.await == nil && len(s.recovered) == 0 && s.later == nil &&
-		s.out.Len() < softOutput && s.outstanding < s.allowance() && (s.silence != skipThis || len(s.redo) > 0)
+		s.out.Len()+len(s.withheld.bytes) < softOutput && len(s.withheld.items) < maxOutstanding && s.outstanding < s.allowance() && (s.silence != skipThis || len(s.redo) > 0)
 }
 
 // allowance is how many requests may be outstanding: fewer when the replies are large, or of unknown size.
@@ -239,7 +240,11 @@ func (s *Session) measure(size int) {
 
 // emit queues bytes for the client.
 func (s *Session) emit(p []byte) {
-	if !s.silenced() {
+	switch {
+	case s.silenced():
+	case s.withheld.any():
+		s.withheld.withhold(p)
+	default:
 		s.out.Append(p)
 	}
 	s.conn.Flush()
@@ -273,11 +278,11 @@ func (s *Session) Flush() {
 			break
 		}
 	}
-	if s.out.Len() == 0 && s.closeAfter {
+	if s.out.Len() == 0 && s.closeAfter && !s.withheld.any() {
 		s.close(s.closeReason)
 		return
 	}
-	if s.out.Len() > s.env.Config.OutputLimit {
+	if s.out.Len()+len(s.withheld.bytes) > s.env.Config.OutputLimit {
 		s.close(ByOutputLimit)
 		return
 	}
@@ -352,6 +357,10 @@ func (s *Session) close(r CloseReason) {
 	s.unsubscribe()
 	if c := s.apart; c != nil {
 		c.Close()
+	}
+	if s.withheld.any() {
+		s.withheld.timer.Stop()
+		s.withheld = withheld{}
 	}
 	s.out.Clear()
 	s.in, s.pushes, s.redo, s.recovered, s.tx, s.later = nil, nil, nil, nil, nil, nil

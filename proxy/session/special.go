@@ -108,7 +108,14 @@ func (s *Session) replySpecial(c *upstream.Conn, e *upstream.Entry, frame []byte
 		}
 	}
 	s.sees(c, a.sight, a.frames[a.final:])
-	if a.last {
+	if s.pledges(e.Kind, a.frames[a.final:]) {
+		if !a.last {
+			s.emit(a.frames[:a.final])
+		}
+		a.frames = a.frames[a.final:]
+		s.pledge()
+		defer s.seal()
+	} else if a.last {
 		a.frames = a.frames[a.final:]
 	}
 	a.reply(c, a.frames)

@@ -64,7 +64,7 @@ func (s *Session) Stream(c *upstream.Conn, e *upstream.Entry, part []byte, last 
 	case gathered:
 		st.kept = append(st.kept, part...)
 	}
-	if s.out.Len()+len(st.kept) > s.env.Config.OutputLimit {
+	if s.out.Len()+len(s.withheld.bytes)+len(st.kept) > s.env.Config.OutputLimit {
 		s.close(ByOutputLimit)
 		return
 	}
@@ -107,11 +107,15 @@ func (s *Session) streamMode(c *upstream.Conn, e *upstream.Entry) streamMode {
 		return dropped
 	}
 	s.sees(c, e.Sight, []byte("*"))
+	if s.pledges(e.Kind, []byte("*")) {
+		s.pledge()
+	}
 	return passed
 }
 
 // streamed ends a large reply.
 func (s *Session) streamed(c *upstream.Conn, e *upstream.Entry, st *stream) {
+	s.seal()
 	switch {
 	case st.mode == gathered:
 		s.Reply(c, e, st.kept)

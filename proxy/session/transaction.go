@@ -284,6 +284,10 @@ func (s *Session) replyQueued(c *upstream.Conn, e *upstream.Entry, frame []byte)
 		s.unknown()
 	} else {
 		s.observed(c)
+		if s.pledges(e.Kind, frame) {
+			s.pledge()
+			defer s.seal()
+		}
 		s.emit(told)
 	}
 	if s.closed {

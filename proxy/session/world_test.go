@@ -40,6 +40,8 @@ type world struct {
 	reign    freshness.Reign
 	offset   int64
 	lagging  bool // no replica gets what is written
+	acks     int  // that a write needs
+	planned  bool // a change of master that follows is
 	suspects []string
 	fenced   []uint64
 	env      *Env
@@ -59,8 +61,11 @@ type fakeTimer struct {
 func (ft *fakeTimer) Stop() { ft.f = nil }
 
 // newWorld has a master m and replicas r1 and r2, to which nothing is connected yet.
-func newWorld(t *testing.T) *world {
-	w := &world{t: t, now: time.Unix(1000, 0)}
+func newWorld(t *testing.T) *world { return newDurableWorld(t, 0) }
+
+// newDurableWorld is one in which a write is answered when acks replicas have it; 0: when the master has.
+func newDurableWorld(t *testing.T, acks int) *world {
+	w := &world{t: t, now: time.Unix(1000, 0), acks: acks}
 	w.grant = topology.Grant{Epoch: 1}
 	w.state(1, topology.Stable, "m", "r1", "r2")
 	pool := &bytelog.Pool{}
@@ -70,7 +75,7 @@ func newWorld(t *testing.T) *world {
 		Loop:      w,
 		Pool:      upstream.NewPool(w.poolConfig(fresh), w, w, pool, slog.New(slog.NewTextHandler(io.Discard, nil))),
 		Bytes:     pool,
-		Config:    &Config{HoldTimeout: 10 * time.Second, Policy: Causal, OutputLimit: 64 << 20},
+		Config:    &Config{HoldTimeout: 10 * time.Second, Policy: Causal, OutputLimit: 64 << 20, WriteAcks: acks, WriteAcksTimeout: time.Second},
 		Freshness: fresh,
 		Commands:  command.Builtin,
 		Scripts:   &Scripts{},
@@ -108,6 +113,7 @@ func (w *world) replicate() {
 func (w *world) poolConfig(fresh *freshness.Loop) upstream.Config {
 	return upstream.Config{
 		Freshness:    fresh,
+		WriteAcks:    w.acks,
 		ClientName:   "test",
 		DrainTimeout: time.Second,
 		Lease:        func() time.Duration { return w.lease },
@@ -126,7 +132,15 @@ func (w *world) state(epoch uint64, phase topology.Phase, master string, replica
 		s.Replicas = append(s.Replicas, topology.Replica{Node: topology.Node{Addr: r, Run: runs[r]}, Health: topology.Online})
 	}
 	if phase != topology.Stable {
-		s.Failover = &topology.Failover{MasterDown: true}
+		s.Failover = &topology.Failover{MasterDown: !w.planned, Planned: w.planned}
+	}
+	if w.acks > 0 {
+		s.Durable = &topology.Durable{Acks: w.acks}
+		for i := range s.Replicas {
+			r := &s.Replicas[i]
+			r.RunID = r.Addr + "-run"
+			s.Durable.Holders = append(s.Durable.Holders, topology.Holder{Addr: r.Addr, RunID: r.RunID})
+		}
 	}
 	w.snapshot = topology.Snapshot{State: s, Version: w.snapshot.Version + 1}
 	if w.env != nil {
@@ -368,7 +382,7 @@ func (c *fakeConn) handshake() {
 		c.received = c.received[n:]
 		answer := "+OK\r\n"
 		if string(p.Args[0]) == "INFO" {
-			answer = "$5\r\nhello\r\n"
+			answer = string(resp.AppendBulkString(nil, "run_id:"+c.addr+"-run"))
 		}
 		c.says(answer)
 		if string(p.Args[0]) == "INFO" {

@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"maps"
 	"math/rand/v2"
+	"sync/atomic"
 	"time"
 
 	"github.com/understudy/understudy/internal/bytelog"
@@ -30,6 +31,8 @@ type Config struct {
 	DrainTimeout time.Duration
 	// Freshness is told of every write that was answered, and of every State. The replicas serve reads by it.
 	Freshness *freshness.Loop
+	// WriteAcks is how many replicas must have a write for it to be durable; 0: nobody asks.
+	WriteAcks int
 	// Suspect is told of addresses whose connection died. It must not block.
 	Suspect func(addr string)
 	// Fenced is told once per epoch that nothing is in flight to the master which that epoch deposes. It must not block.
@@ -63,6 +66,9 @@ type Pool struct {
 	unused []*Group // those that no session uses, by the time when the last one left; some are used again
 	conns  map[*Conn]struct{}
 	held   []Waiter
+	// claimants wait for writes to be durable; claimed says for other goroutines that there are some.
+	claimants []Claimant
+	claimed   atomic.Bool
 	// verifying connections ask about credentials; verifiers wait to.
 	verifying int
 	verifiers []Waiter
@@ -87,12 +93,16 @@ type Pool struct {
 
 // NewPool returns a pool without connections. bytes is shared with the loop's other logs.
 func NewPool(cfg Config, loop eventloop.Loop, coord Coordinator, bytes *bytelog.Pool, log *slog.Logger) *Pool {
-	return &Pool{
+	p := &Pool{
 		cfg: cfg, loop: loop, coord: coord, log: log, bytes: bytes,
 		version: -1, doubted: -1,
 		nodes: map[string]*node{}, groups: map[Key]*Group{}, conns: map[*Conn]struct{}{},
 		rng: rand.NewPCG(rand.Uint64(), rand.Uint64()),
 	}
+	if cfg.WriteAcks > 0 {
+		cfg.Freshness.OnProgress(p.progressed)
+	}
+	return p
 }
 
 func (p *Pool) random() uint64 { return p.rng.Uint64() >> 1 }
@@ -278,6 +288,7 @@ func (p *Pool) Refresh() { p.refresh() }
 func (p *Pool) apply(s topology.Snapshot) {
 	old := p.state
 	p.state, p.version = s.State, s.Version
+	p.forsake(old, s.State)
 	p.enroll(s.State)
 	p.judgeAnew(s)
 	switch {
@@ -293,6 +304,7 @@ func (p *Pool) apply(s topology.Snapshot) {
 	p.loop.Post(func() { // not now: apply may run in the middle of a session's work
 		p.warm()
 		p.wake()
+		p.honour() // other replicas may count
 	})
 }
 

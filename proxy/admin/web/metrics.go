@@ -92,6 +92,8 @@ func (m *metrics) requests(s *session.Stats) {
 	m.counter("hold_timeouts_total", "Of them answered -MASTERDOWN.", s.HoldTimeouts)
 	m.counter("redone_total", "Times that requests were sent again, or at last, on another connection.", s.Redone)
 	m.counter("unknown_results_total", "Writes answered -UNKNOWNRESULT.", s.Unknown)
+	m.counter("durable_writes_total", "Writes answered when enough replicas had them.", s.Durable)
+	m.counter("unreplicated_writes_total", "Writes answered -UNREPLICATED.", s.Unreplicated)
 	m.counter("protocol_errors_total", "Clients that sent what is not RESP.", s.ProtocolErrors)
 }
 

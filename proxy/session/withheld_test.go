@@ -1,0 +1,195 @@
+package session
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/understudy/understudy/proxy/freshness"
+	"github.com/understudy/understudy/topology"
+)
+
+const tooFew = "-UNREPLICATED the write was carried out by the master, but within 1s fewer than 1 replicas were found to have it (write-acks); " +
+	"it is lost if the master fails before they do\r\n"
+
+// reaches lets the first n replicas have all that was written and answered by now.
+func (w *world) reaches(n int) {
+	w.t.Helper()
+	s := w.snapshot.State
+	var nodes []freshness.Node
+	for _, r := range s.Replicas {
+		nodes = append(nodes, freshness.Node{Addr: r.Addr, RunID: r.RunID})
+	}
+	w.offset++
+	w.samples.Answered(w.samples.Begin(), w.offset)
+	for _, r := range w.tracker.Enroll(w.snapshot.Version, w.reign, nodes)[:n] {
+		w.samples.Reached(r, w.offset)
+	}
+	w.turn()
+}
+
+// unanswered has a client send a request that the master carries out and no replica gets.
+func unanswered(w *world, request, reply string) *fakeConn {
+	w.t.Helper()
+	w.lagging = true
+	c := w.client()
+	c.sends(request)
+	w.link("m").getsRequests(request)
+	w.link("m").says(reply)
+	c.gets("")
+	return c
+}
+
+func TestAWriteIsAnsweredWhenEnoughReplicasHaveIt(t *testing.T) {
+	w := newDurableWorld(t, 2)
+	c := unanswered(w, "SET a 1", "+OK\r\n")
+	w.reaches(1)
+	c.gets("")
+	w.reaches(2)
+	c.gets("+OK\r\n")
+}
+
+func TestRepliesBehindAWriteWaitForTheirTurn(t *testing.T) {
+	w := newDurableWorld(t, 1)
+	c := unanswered(w, "SET a 1", "+OK\r\n")
+	c.sends("GET a", "PING") // on the master's lane: no replica has it
+	w.link("m").getsRequests("GET a", "PING")
+	w.link("m").says("$1\r\n1\r\n+PONG\r\n")
+	c.sends("SET b 2")
+	w.link("m").getsRequests("SET b 2")
+	w.link("m").says("+OK\r\n")
+	c.gets("")
+	w.reaches(1)
+	c.gets("+OK\r\n$1\r\n1\r\n+PONG\r\n+OK\r\n")
+}
+
+func TestAnErrorOfAWriteIsNotWithheldAndThatOfAScriptIs(t *testing.T) {
+	w := newDurableWorld(t, 1)
+	w.lagging = true
+	c := w.client()
+	c.sends("LPUSH a 1")
+	w.link("m").says("-WRONGTYPE no\r\n")
+	c.gets("-WRONGTYPE no\r\n")
+	c.sends("EVAL x 0")
+	w.link("m").says("-ERR it wrote before\r\n")
+	c.gets("")
+	w.reaches(1)
+	c.gets("-ERR it wrote before\r\n")
+}
+
+func TestOfATransactionOnlyTheReplyToExecIsWithheldAndReplaced(t *testing.T) {
+	w := newDurableWorld(t, 1)
+	w.lagging = true
+	c := w.client()
+	c.sends("MULTI", "SET a 1", "EXEC")
+	w.link("m").says("+OK\r\n+QUEUED\r\n*1\r\n+OK\r\n")
+	c.gets("+OK\r\n+QUEUED\r\n")
+	w.wait(time.Second)
+	c.gets(tooFew)
+}
+
+func TestAWriteThatIsNotDurableInTimeIsAnsweredByAnErrorAndWhatIsBehindItAsItWas(t *testing.T) {
+	w := newDurableWorld(t, 1)
+	c := unanswered(w, "SET a 1", "+OK\r\n")
+	w.wait(600 * time.Millisecond)
+	c.sends("GET a", "SET b 1")
+	w.link("m").says("$1\r\n1\r\n+OK\r\n")
+	w.wait(600 * time.Millisecond)
+	c.gets(tooFew + "$1\r\n1\r\n")
+	w.wait(600 * time.Millisecond)
+	c.gets(tooFew)
+	if got := w.env.Stats.Unreplicated; got != 2 {
+		t.Errorf("%d are counted", got)
+	}
+}
+
+func TestAMasterThatIsDeposedLeavesWithheldWritesOfUnknownOutcome(t *testing.T) {
+	w := newDurableWorld(t, 1)
+	c := unanswered(w, "SET a 1", "+OK\r\n")
+	w.state(2, topology.Fencing, "m", "r1", "r2")
+	c.gets(unknownResult)
+	w.reaches(2)
+	c.gets("")
+}
+
+func TestAPlannedChangeOfMasterKeepsThem(t *testing.T) {
+	w := newDurableWorld(t, 1)
+	c := unanswered(w, "SET a 1", "+OK\r\n")
+	w.planned = true
+	w.state(2, topology.Fencing, "m", "r1", "r2")
+	w.state(2, topology.Promoting, "m", "r1", "r2")
+	c.gets("")
+	w.lagging = false // under the new master
+	w.grant = topology.Grant{Epoch: 2}
+	w.state(2, topology.Stable, "r1", "r2")
+	w.turn()
+	c.gets("+OK\r\n")
+}
+
+func TestWithoutAGrantNothingIsDurable(t *testing.T) {
+	w := newDurableWorld(t, 1)
+	c := unanswered(w, "SET a 1", "+OK\r\n")
+	w.grant = topology.Grant{}
+	w.reaches(2)
+	c.gets("")
+	w.grant = topology.Grant{Epoch: 1}
+	w.reaches(2)
+	c.gets("+OK\r\n")
+}
+
+func TestAReplicaThatIsNoHolderDoesNotCount(t *testing.T) {
+	w := newDurableWorld(t, 1)
+	w.lagging = true
+	s := w.snapshot.State.Clone()
+	s.Durable.Holders = s.Durable.Holders[1:] // r1 was taken off
+	w.snapshot = topology.Snapshot{State: s, Version: w.snapshot.Version + 1}
+	w.env.Pool.Refresh()
+	w.turn()
+	c := unanswered(w, "SET a 1", "+OK\r\n")
+	w.reaches(1)
+	c.gets("")
+	w.reaches(2)
+	c.gets("+OK\r\n")
+}
+
+func TestAClientThatLeavesIsNotClosedBeforeItHasItsReplies(t *testing.T) {
+	w := newDurableWorld(t, 1)
+	c := unanswered(w, "SET a 1", "+OK\r\n")
+	c.sends("QUIT")
+	c.handler.HalfClosed(false)
+	w.turn()
+	if c.closed {
+		t.Fatal("it is closed")
+	}
+	w.reaches(1)
+	c.gets("+OK\r\n+OK\r\n")
+	if !c.closed {
+		t.Error("it stays open")
+	}
+}
+
+func TestAClientThatSilencesRepliesGetsNoErrorEither(t *testing.T) {
+	w := newDurableWorld(t, 1)
+	w.lagging = true
+	c := w.client()
+	c.sends("CLIENT REPLY OFF", "SET a 1")
+	w.link("m").says("+OK\r\n")
+	w.wait(2 * time.Second)
+	c.gets("")
+}
+
+func TestAClientDoesNotPileUpWithheldReplies(t *testing.T) {
+	w := newDurableWorld(t, 1)
+	w.lagging = true
+	c := w.client()
+	big := strings.Repeat("x", 100<<10)
+	for range 20 {
+		c.sends("GETSET a 1")
+		if w.link("m").received == "" {
+			return // no more is taken
+		}
+		w.link("m").received = ""
+		w.link("m").says("$102400\r\n" + big + "\r\n")
+	}
+	t.Error("2 MB are withheld and more is taken")
+}
