@@ -74,3 +74,62 @@ func TestAServerThatIsOutOfMemoryRefusesWhatIsQueued(t *testing.T) {
 	}
 	compare(t, said[0], said[1])
 }
+
+func TestTransactionsGoOnAfterAFailoverOrAreAborted(t *testing.T) {
+	s := newSystem(t, 2)
+	sha := strings.TrimSpace(strings.SplitN(dial(t, "tcp", s.addr).do("SCRIPT", "LOAD", "return redis.call('INCR',KEYS[1])"), "\r\n", 2)[1])
+	type conversation struct{ before, after []string } // commands, and after "=" the reply; "QUEUED" by default, and +OK
+	conversations := []conversation{
+		{[]string{"WATCH k"}, []string{"MULTI", "SET k 2", "EXEC=*-1", "WATCH k", "MULTI", "GET k", "EXEC=*1\r\n$1\r\n1"}},
+		{[]string{"WATCH k", "MULTI", "SET k 3"}, []string{"SET k 4", "EXEC=*-1", "GET k=$1\r\n1"}},
+		{[]string{"WATCH k", "GET k=$1\r\n1"}, []string{"GET k=$1\r\n1", "WATCH other", "MULTI", "WATCH k=-ERR WATCH inside MULTI is not allowed", "EXEC=*-1"}},
+		{[]string{"WATCH k"}, []string{"UNWATCH", "MULTI", "INCR a", "EXEC=*1\r\n:1"}},
+		{[]string{"WATCH k"}, []string{"DISCARD=-ERR DISCARD without MULTI", "EXEC=-ERR EXEC without MULTI", "MULTI", "DISCARD", "MULTI", "EXEC=*0"}},
+		{[]string{"WATCH k"}, []string{"AUTH default x", "SELECT 1", "MULTI", "GET k", "EXEC=*-1", "EXISTS k=:0"}},
+		{[]string{"MULTI", "INCR b"}, []string{"INCR b", "EXEC=*2\r\n:1\r\n:2"}},
+		{[]string{"MULTI", "INCR c"}, []string{"DISCARD", "EXISTS c=:0"}},
+		{[]string{"MULTI", "SELECT 2", "INCR d"}, []string{"EXEC=*2\r\n+OK\r\n:1", "GET d=$1\r\n1"}},
+		{[]string{"MULTI", "CLIENT SETNAME me", "CLIENT GETNAME"}, []string{"EXEC=*2\r\n+OK\r\n$2\r\nme", "CLIENT GETNAME=$2\r\nme"}},
+		{[]string{"MULTI", "EVALSHA " + sha + " 1 e"}, []string{"EVALSHA " + sha + " 1 e", "EXEC=*2\r\n:1\r\n:2"}},
+		{[]string{"MULTI", "NOSUCH=-ERR unknown command 'NOSUCH', with args beginning with: "}, []string{"INCR g", "EXEC=" + "-EXECABORT Transaction discarded because of previous errors."}},
+		{[]string{"MULTI"}, []string{"INCR", "INCR h", "EXEC=-EXECABORT Transaction discarded because of previous errors."}},
+		{nil, []string{"EVALSHA " + sha + " 1 f=:1"}},
+	}
+	dial(t, "tcp", s.addr).expect("+OK", "SET", "k", "1")
+	s.sync()
+	clients := make([]*client, len(conversations))
+	hold := func(c *client, multi *bool, commands []string) {
+		t.Helper()
+		for _, command := range commands {
+			command, want, given := strings.Cut(command, "=")
+			got := c.do(strings.Fields(command)...)
+			switch {
+			case given:
+			case command == "INCR":
+				want = "-ERR wrong number of arguments for 'incr' command"
+			case *multi && command != "DISCARD":
+				want = "+QUEUED"
+			default:
+				want = "+OK"
+			}
+			if got != want+"\r\n" {
+				t.Errorf("%q: %s: %q instead of %q", commands, command, got, want)
+			}
+			switch command {
+			case "MULTI":
+				*multi = true
+			case "EXEC", "DISCARD":
+				*multi = false
+			}
+		}
+	}
+	multi := make([]bool, len(conversations))
+	for i, conversation := range conversations {
+		clients[i] = dial(t, "tcp", s.addr)
+		hold(clients[i], &multi[i], conversation.before)
+	}
+	s.killMaster()
+	for i, conversation := range conversations {
+		hold(clients[i], &multi[i], conversation.after)
+	}
+}

@@ -31,10 +31,11 @@ type large struct {
 
 // expected is a reply that the server has yet to send.
 type expected struct {
-	selects bool // to a SELECT of db
-	db      int
-	scan    bool   // the reply has a cursor in it
-	request []byte // what to send again if the reply does not come; nil if that could do harm
+	selects  bool // to a SELECT of db
+	db       int
+	monitors bool
+	scan     bool   // the reply has a cursor in it
+	request  []byte // what to send again if the reply does not come; nil if that could do harm
 }
 
 // attachFor begins a life on a pin.
@@ -150,7 +151,7 @@ func (a *attachment) plain(cmd *command.Command, args [][]byte, request []byte) 
 		e.selects, e.db = true, database(args, -1)
 		return e
 	case "MONITOR":
-		a.opaque = true
+		e.monitors = true
 		return e
 	case "CLIENT|TRACKING":
 		a.tracking = len(args) > 2 && strings.EqualFold(string(args[2]), "ON")
@@ -183,6 +184,9 @@ func (a *attachment) deliver(s *Session, frame []byte) {
 		key := s.key
 		key.DB = answered.db
 		s.regroup(key)
+	}
+	if answered.monitors && frame[0] == '+' {
+		a.opaque, a.expected = true, nil
 	}
 	if answered.scan && !push {
 		frame = s.cursored(a.pin, frame)

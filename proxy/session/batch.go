@@ -379,7 +379,7 @@ func (s *Session) takeRedo() bool {
 			s.draining = true
 			return false
 		}
-		if !s.sendBlock(item.request, item.block) {
+		if s.loadFirstOf(item.request) || !s.sendBlock(item.request, item.block) {
 			return false
 		}
 	default:

@@ -59,7 +59,9 @@ func (s *Session) reset() {
 	s.detach()
 	s.unsubscribe()
 	s.tx = nil
-	s.silence = audible
+	if s.silence != skipThis {
+		s.silence = audible
+	}
 	s.regroup(upstream.Key{Proto: 2})
 	s.info.Name = ""
 }

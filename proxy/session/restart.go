@@ -38,8 +38,7 @@ func (s *Session) lostQueued(e *upstream.Entry, request []byte, sent bool) {
 // withoutPin answers for a transaction whose pin is lost.
 func (s *Session) withoutPin(cmd *command.Command, class command.Class, args [][]byte, request []byte) bool {
 	tx := s.tx
-	refuse := func(text string) bool {
-		tx.dirty = tx.multi
+	refuse := func(text string) bool { // which does not abort a transaction
 		s.emit(errorReply(text))
 		return true
 	}
@@ -51,6 +50,7 @@ func (s *Session) withoutPin(cmd *command.Command, class command.Class, args [][
 	case cmd.Name == "EXEC":
 		return s.execWithoutPin(cmd, args, request)
 	case cmd.Known() && !cmd.Accepts(len(args)):
+		tx.dirty = tx.multi
 		return refuse(cmd.ArityError())
 	case cmd.Name == "DISCARD" && !tx.multi:
 		return refuse("ERR DISCARD without MULTI")
@@ -91,6 +91,8 @@ func (s *Session) execWithoutPin(cmd *command.Command, args [][]byte, request []
 		s.emit(resp.AppendNullArray(nil, s.key.Proto))
 	case !tx.keeping:
 		s.emit(errorReply("EXECABORT Transaction discarded because the connection to the master was lost."))
+	case s.loadFirstOf(tx.kept):
+		return false
 	default:
 		c := s.choosePin()
 		if c != nil {

@@ -74,6 +74,22 @@ func (s *Session) loadFirst(cmd *command.Command, args [][]byte) bool {
 	return true
 }
 
+// loadFirstOf is loadFirst for several requests, which are sent again on another node.
+func (s *Session) loadFirstOf(requests []byte) bool {
+	parser := resp.RequestParser{Limits: resp.DefaultLimits}
+	for len(requests) > 0 {
+		n, err := parser.Parse(requests)
+		if n == 0 || err != nil {
+			panic("session: what was kept to be sent again are not whole requests") // they were parsed before they were sent
+		}
+		if s.loadFirst(s.table().Lookup(parser.Args), parser.Args) {
+			return true
+		}
+		requests = requests[n:]
+	}
+	return false
+}
+
 // load sends SCRIPT LOAD. Nothing is outstanding.
 func (s *Session) load(c *upstream.Conn, sha upstream.SHA, body []byte) {
 	request := resp.AppendRequest(nil, []byte("SCRIPT"), []byte("LOAD"), body)

@@ -96,7 +96,7 @@ func (s *Session) handleInTransaction(cmd *command.Command, class command.Class,
 		return false
 	}
 	switch {
-	case cmd.Name == "QUIT" || cmd.Name == "RESET":
+	case cmd.Name == "QUIT" || cmd.Name == "RESET" && cmd.Accepts(len(args)):
 		return s.handle(cmd, class, args, request, nil)
 	case tx.broken:
 		return s.withoutPin(cmd, class, args, request)
@@ -317,6 +317,11 @@ func (s *Session) concludeQueued(e *upstream.Entry, frame []byte) {
 	}
 }
 
+// refusedAs notes that a command was refused within the transaction, which aborts it unless that is the reason.
+func (tx *transaction) refusedAs(frame []byte, harmless string) {
+	tx.dirty = tx.dirty || tx.multi && !bytes.HasPrefix(frame, []byte(harmless))
+}
+
 // turn follows what the reply to a command makes of the transaction, and reports whether it is over.
 func (tx *transaction) turn(name string, frame []byte) (over bool) {
 	ok := frame[0] == '+'
@@ -324,12 +329,12 @@ func (tx *transaction) turn(name string, frame []byte) (over bool) {
 	case "MULTI":
 		if ok {
 			tx.multi, tx.kept = true, []byte("*1\r\n$5\r\nMULTI\r\n")
-		} else if tx.multi {
-			tx.dirty = true
+		} else {
+			tx.refusedAs(frame, "-ERR MULTI calls can not be nested")
 		}
 	case "WATCH":
-		if tx.watched = tx.watched || ok; !ok && tx.multi {
-			tx.dirty = true
+		if tx.watched = tx.watched || ok; !ok {
+			tx.refusedAs(frame, "-ERR WATCH inside MULTI is not allowed")
 		}
 	case "UNWATCH":
 		tx.watched = tx.watched && !ok
