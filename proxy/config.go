@@ -42,6 +42,7 @@ type Config struct {
 	HoldTimeout    time.Duration     // how long a request waits for a master, 0 to 1 h
 	DrainTimeout   time.Duration     // how long a fence waits for a living master to answer, and SIGTERM for clients
 	Consistency    session.Policy    // of reads on listeners whose policy is Default
+	MaxCatchUp     time.Duration     // how long a read may wait for a replica to have what its session has seen, 0 to 1 s
 	SampleInterval time.Duration     // time between two looks at how far replicas are, while that matters, 1 ms to 1 s
 	IdleTimeout    time.Duration     // after which a client without requests is closed; 0: never
 	KeepAlive      time.Duration     // TCP keepalive of clients' connections; 0: off
@@ -65,6 +66,7 @@ func Defaults() Config {
 		HoldTimeout:    15 * time.Second,
 		DrainTimeout:   time.Second,
 		Consistency:    session.Causal,
+		MaxCatchUp:     10 * time.Millisecond,
 		SampleInterval: 2 * time.Millisecond,
 		KeepAlive:      300 * time.Second,
 		OutputLimit:    256 << 20,
@@ -105,6 +107,7 @@ func (c *Config) Validate() error {
 	duration("pubsub-soft-time", c.Push.Time, time.Second, time.Hour)
 	duration("hold-timeout", c.HoldTimeout, 0, time.Hour)
 	duration("drain-timeout", c.DrainTimeout, time.Millisecond, time.Hour)
+	duration("max-catch-up", c.MaxCatchUp, 0, time.Second)
 	duration("sample-interval", c.SampleInterval, time.Millisecond, time.Second)
 	duration("timeout", c.IdleTimeout, 0, 365*24*time.Hour)
 	duration("tcp-keepalive", c.KeepAlive, 0, 24*time.Hour)

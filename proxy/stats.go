@@ -131,6 +131,7 @@ func addSessions(sum, s *session.Stats) {
 	for reason, n := range s.MasterReadsBy {
 		sum.MasterReadsBy[reason] += n
 	}
+	sum.CaughtUp += s.CaughtUp
 	sum.Writes += s.Writes
 	sum.Held += s.Held
 	sum.HoldTimeouts += s.HoldTimeouts

@@ -54,6 +54,7 @@ func newWorker(p *Proxy, index int) (*worker, error) {
 		Config: &session.Config{
 			HoldTimeout:    p.cfg.HoldTimeout,
 			Policy:         p.cfg.Consistency,
+			MaxCatchUp:     p.cfg.MaxCatchUp,
 			IdleTimeout:    p.cfg.IdleTimeout,
 			CloseAmbiguous: p.cfg.CloseAmbiguous,
 			OutputLimit:    p.cfg.OutputLimit,

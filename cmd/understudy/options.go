@@ -63,6 +63,7 @@ type options struct {
 
 	Consistency    string        `group:"reads" enum:"causal,eventual,strong" default:"causal" help:"What reads see. causal: every write that was answered through this process before, whichever connection it came on, and all that their session can have learnt of; replicas answer that provably have it. eventual: whatever a healthy replica has. strong: the master's data; replicas answer nothing."`
 	SampleInterval time.Duration `group:"reads" default:"${sample_interval}" help:"Time between two looks at how far the replicas are, while there are writes. The shorter, the sooner replicas answer reads of what was written."`
+	MaxCatchUp     time.Duration `group:"reads" default:"${max_catch_up}" help:"How long a read may now and then wait for a replica to have what its session has seen, where the session would else read from the master again and again. 0s is never."`
 
 	HoldTimeout       time.Duration `group:"failover" default:"${hold_timeout}" help:"How long a request waits for a master before it is answered with an error."`
 	AmbiguousWrites   string        `group:"failover" enum:"error,close" default:"error" help:"What a client gets whose write was sent and not answered when its master was lost: error (-UNKNOWNRESULT) or close (of its connection)."`
@@ -123,6 +124,7 @@ func defaults() map[string]string {
 		"hold_timeout":       p.HoldTimeout.String(),
 		"write_acks":         strconv.Itoa(p.WriteAcks),
 		"write_acks_timeout": p.WriteAcksTimeout.String(),
+		"max_catch_up":       p.MaxCatchUp.String(),
 		"sample_interval":    p.SampleInterval.String(),
 		"drain_timeout":      p.DrainTimeout.String(),
 		"max_failures":       strconv.Itoa(m.MaxFailures),
@@ -186,7 +188,7 @@ func (o *options) proxy() proxy.Config {
 	c.HoldTimeout, c.DrainTimeout = o.HoldTimeout, o.DrainTimeout
 	c.WriteAcks, c.WriteAcksTimeout = o.WriteAcks, o.WriteAcksTimeout
 	c.Consistency, _ = session.ParsePolicy(o.Consistency) // the parser admits known ones only
-	c.SampleInterval = o.SampleInterval
+	c.SampleInterval, c.MaxCatchUp = o.SampleInterval, o.MaxCatchUp
 	c.CloseAmbiguous = o.AmbiguousWrites == "close"
 	return c
 }

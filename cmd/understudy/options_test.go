@@ -69,6 +69,7 @@ switchover-timeout: 1400ms
 ambiguous-writes: close
 consistency: strong
 sample-interval: 4ms
+max-catch-up: 5ms
 drain-timeout: 5s
 max-failures: 6
 down-after: 7s
@@ -93,7 +94,7 @@ failback-delay: 17s
 			{Network: "unix", Addr: "/run/u.sock", Policy: session.Strong},
 		},
 		Loops: 2, MaxClients: 7, ClientName: "understudy:shop:web-1", Username: "user", Password: "secret", HoldTimeout: 3 * time.Second,
-		DrainTimeout: 5 * time.Second, Consistency: session.Strong, SampleInterval: 4 * time.Millisecond, IdleTimeout: time.Minute, CloseAmbiguous: true, OutputLimit: 2 << 20,
+		DrainTimeout: 5 * time.Second, Consistency: session.Strong, SampleInterval: 4 * time.Millisecond, MaxCatchUp: 5 * time.Millisecond, IdleTimeout: time.Minute, CloseAmbiguous: true, OutputLimit: 2 << 20,
 	}
 	if got := o.proxy(); !reflect.DeepEqual(got, wantProxy) {
 		t.Errorf("proxy:\n%+v, want\n%+v", got, wantProxy)

@@ -159,10 +159,12 @@ func TestAnIterationOfAReplicaThatIsPromotedIsCompleteAndOneOfTheDeadMasterFails
 	for _, it := range iterations {
 		for _, on := range []topology.Node{state.Replicas[0].Node, state.Master} {
 			w := &walker{conns: []redis.Conn{s.dial()}}
-			if on.Addr == state.Master.Addr { // who has written reads there
-				_, err := w.conns[0].Do("SET", "other", 1)
-				must(t, err)
+			policy := "eventual"
+			if on.Addr == state.Master.Addr {
+				policy = "strong"
 			}
+			_, err := w.conns[0].Do("PROXY", "READ", policy)
+			must(t, err)
 			must(t, w.begin(it, 10))
 			if w.run(t) != on.Run {
 				t.Fatalf("%s began at the run %d instead of %d", it.command, w.run(t), on.Run)

@@ -138,6 +138,22 @@ func (s *system) waitReplicas(n int) {
 	})
 }
 
+// replicasServe waits until replicas answer reads of a key: they are known to have it.
+func (s *system) replicasServe(key string) {
+	s.t.Helper()
+	testcluster.WaitFor(s.t, "replicas that answer reads", func() bool {
+		before := calls(s.t, s.master(), "get")
+		for range 5 {
+			c := s.dial() // one that has seen nothing yet
+			if _, err := c.Do("GET", key); err != nil {
+				s.t.Fatal(err)
+			}
+			c.Close()
+		}
+		return calls(s.t, s.master(), "get") == before
+	})
+}
+
 // waitMasterAfter waits for a stable State of a later epoch and returns its master.
 func (s *system) waitMasterAfter(epoch uint64) *testcluster.Redis {
 	s.t.Helper()

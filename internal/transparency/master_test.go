@@ -114,6 +114,7 @@ func TestAfterTheHoldTimeoutRequestsAreDeclinedInOrderAndTheSessionGoesOn(t *tes
 	if err := f.cluster.WaitInSync(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	f.replicaReads()
 	f.away(2)
 	const declined = "-MASTERDOWN no master was available for 300ms; the command was not sent\r\n"
 	c := f.dial()

@@ -133,6 +133,7 @@ func (s *section) traffic(t *Traffic) {
 	for reason, count := range n.MasterReadsBy {
 		s.line("master_reads_"+freshness.Reason(reason).String(), count)
 	}
+	s.line("reads_that_waited", n.CaughtUp)
 	s.line("writes", n.Writes)
 	s.line("held", n.Held)
 	s.line("hold_timeouts", n.HoldTimeouts)

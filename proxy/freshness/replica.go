@@ -1,6 +1,9 @@
 package freshness
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+	"time"
+)
 
 // Node names one run of a server.
 type Node struct{ Addr, RunID string }
@@ -16,10 +19,15 @@ type Reign struct {
 type Replica struct {
 	asOf  atomic.Uint64 // the newest sample that it has reached; 0: none, or what it had is void
 	apart atomic.Bool   // its clock differs too much from the master's
+	lag   atomic.Int64  // smoothed, ns; see Lag
 }
 
 // AsOf returns the newest sample that the replica has reached, 0 for none.
 func (r *Replica) AsOf() uint64 { return r.asOf.Load() }
+
+// Lag returns how long after a sample was begun the replica is known to have reached it, lately: what replication takes,
+// and what it takes to find out. 0 is unknown.
+func (r *Replica) Lag() time.Duration { return time.Duration(r.lag.Load()) }
 
 // Apart reports whether the replica's clock differs so much from the master's that it serves nothing.
 func (r *Replica) Apart() bool { return r.apart.Load() }

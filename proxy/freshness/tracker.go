@@ -25,6 +25,8 @@ type Tracker struct {
 	seed   maphash.Seed
 	stamps []atomic.Uint64
 
+	hurried atomic.Int64 // loops that are in a hurry
+
 	mu       sync.Mutex
 	version  int64
 	reign    Reign
@@ -76,8 +78,8 @@ func (t *Tracker) Need(n uint64) {
 	}
 }
 
-// OnNeed sets what is called when samples are needed while none are taken, and calls it: a first one is. It must not
-// block.
+// OnNeed sets what is called when samples are needed while none are taken, or are needed at once, and calls it: a first
+// one is. It must not block.
 func (t *Tracker) OnNeed(f func()) {
 	t.wake.Store(&f)
 	t.resting.Store(false)
@@ -94,6 +96,22 @@ func (t *Tracker) progress() {
 		f()
 	}
 }
+
+// Hurry has samples taken at once, and at short intervals until Calm has been called as often: somebody waits for a
+// replica to become fresher.
+func (t *Tracker) Hurry() {
+	t.hurried.Add(1)
+	t.resting.Store(false)
+	if f := t.wake.Load(); f != nil {
+		(*f)()
+	}
+}
+
+// Calm ends a Hurry.
+func (t *Tracker) Calm() { t.hurried.Add(-1) }
+
+// Hurried reports whether somebody is in a hurry.
+func (t *Tracker) Hurried() bool { return t.hurried.Load() > 0 }
 
 // Needed returns the sample that the replicas should reach.
 func (t *Tracker) Needed() uint64 { return t.needed.Load() }

@@ -3,6 +3,7 @@ package freshness
 import (
 	"math/rand/v2"
 	"testing"
+	"time"
 
 	"github.com/understudy/understudy/proxy/command"
 	"github.com/understudy/understudy/resp"
@@ -47,11 +48,11 @@ func TestAReplicaServesNothingBeforeItsFirstSample(t *testing.T) {
 		t.Error("a replica of which nothing is known serves")
 	}
 	s := tr.NewSamples()
-	s.Answered(s.Begin(), 100)
-	if s.Reached(r, 99) || w.Allows(r) {
+	s.Answered(s.Begin(time.Time{}), 100)
+	if s.Reached(r, 99, time.Time{}) || w.Allows(r) {
 		t.Error("a replica serves that has not come to the first sample")
 	}
-	if !s.Reached(r, 100) || !w.Allows(r) {
+	if !s.Reached(r, 100, time.Time{}) || !w.Allows(r) {
 		t.Error("a replica does not serve that has come to it")
 	}
 }
@@ -61,15 +62,15 @@ func TestASampleThatWasBegunBeforeAWriteWasAnsweredProvesNothingOfIt(t *testing.
 	l := tr.NewLoop(command.Builtin)
 	r := tr.Enroll(1, reign1, []Node{{Addr: "r1"}})[0]
 	s := tr.NewSamples()
-	n := s.Begin()
+	n := s.Begin(time.Time{})
 	answered(l, "SET", "a", "1")
 	s.Answered(n, 100)
-	s.Reached(r, 100)
+	s.Reached(r, 100, time.Time{})
 	if w := (Want{Keys: needs(l, "GET", "a")}); w.Allows(r) {
 		t.Error("the write may be missing")
 	}
-	s.Answered(s.Begin(), 100)
-	s.Reached(r, 100)
+	s.Answered(s.Begin(time.Time{}), 100)
+	s.Reached(r, 100, time.Time{})
 	if w := (Want{Keys: needs(l, "GET", "a")}); !w.Allows(r) {
 		t.Error("the write is there")
 	}
@@ -81,8 +82,8 @@ func TestEveryReplicaOfANewMasterBeginsAnew(t *testing.T) {
 	node := []Node{{Addr: "r2"}}
 	old := tr.Enroll(1, reign1, node)[0]
 	s := tr.NewSamples()
-	s.Answered(s.Begin(), 100)
-	s.Reached(old, 100)
+	s.Answered(s.Begin(time.Time{}), 100)
+	s.Reached(old, 100, time.Time{})
 	late := tr.Enroll(3, reign2, node)[0]
 	if late == old {
 		t.Fatal("it is the same")
@@ -104,8 +105,8 @@ func TestAReplicaThatWasAwayBeginsAnew(t *testing.T) {
 	node := []Node{{Addr: "r1", RunID: "x"}}
 	r := tr.Enroll(1, reign1, node)[0]
 	s := tr.NewSamples()
-	s.Answered(s.Begin(), 100)
-	s.Reached(r, 100)
+	s.Answered(s.Begin(time.Time{}), 100)
+	s.Reached(r, 100, time.Time{})
 	if tr.Enroll(2, reign1, node)[0] != r {
 		t.Error("a State that changes nothing for it makes it begin anew")
 	}
@@ -123,14 +124,14 @@ func TestAReplicaThatIsFarBehindIsStillPlacedAmongTheSamples(t *testing.T) {
 	r := tr.Enroll(1, reign1, []Node{{Addr: "r1"}})[0]
 	s := tr.NewSamples()
 	for i := range int64(100 * maxSamples) {
-		s.Answered(s.Begin(), 10*i)
+		s.Answered(s.Begin(time.Time{}), 10*i)
 	}
 	if len(s.answered) > maxSamples {
 		t.Errorf("%d samples are remembered", len(s.answered))
 	}
 	last := uint64(0)
 	for i := range int64(100 * maxSamples) {
-		s.Reached(r, 10*i+5)
+		s.Reached(r, 10*i+5, time.Time{})
 		if asOf := r.AsOf(); asOf > beginning+uint64(i)+1 || asOf < last {
 			t.Fatalf("at offset %d, and before at %d, it is taken to be fresh as of %d", 10*i+5, last, asOf)
 		}
@@ -150,12 +151,12 @@ func TestRestIsRefusedToWhoHasNotSeenWhatIsNeeded(t *testing.T) {
 	}
 	l := tr.NewLoop(command.Builtin)
 	s := tr.NewSamples()
-	done := s.Begin()
+	done := s.Begin(time.Time{})
 	answered(l, "SET", "a", "1")
 	if tr.Rest(done) {
 		t.Error("rest is granted although a write waits for a sample")
 	}
-	if !tr.Rest(s.Begin()) || woken != 1 {
+	if !tr.Rest(s.Begin(time.Time{})) || woken != 1 {
 		t.Errorf("rest is refused, or came with a call: %d", woken)
 	}
 	answered(l, "SET", "a", "1")
@@ -246,7 +247,7 @@ func simulate(t *testing.T, seed uint64) {
 			}
 		case 4: // a sample is sent, and executed
 			if question == nil {
-				n := samples.Begin()
+				n := samples.Begin(time.Time{})
 				question = &asked{n, h.offset}
 			}
 		case 5: // it is answered
@@ -261,7 +262,7 @@ func simulate(t *testing.T, seed uint64) {
 			}
 		case 8: // a replica is asked
 			i := rng.IntN(len(nodes))
-			samples.Reached(replicas[i], reached[i])
+			samples.Reached(replicas[i], reached[i], time.Time{})
 		case 9: // a session observes the master
 			s.seen, s.floor, s.at = h.offset, tr.Next(), nil
 		case 10, 11: // a session reads from a replica that is allowed to answer

@@ -2,6 +2,7 @@ package session
 
 import (
 	"errors"
+	"strings"
 
 	"github.com/understudy/understudy/proxy/command"
 	"github.com/understudy/understudy/proxy/freshness"
@@ -313,6 +314,10 @@ func (s *Session) handle(cmd *command.Command, class command.Class, args [][]byt
 		s.emit(resp.AppendError(nil, cmd.ArityError()))
 		return true
 	}
+	if class == command.Proxy && len(args) > 1 && strings.EqualFold(string(args[1]), "READ") && !s.stranger(cmd) {
+		s.proxyRead(args)
+		return true
+	}
 	if class == command.Proxy {
 		// Other members are no users of the servers, and ask when the servers may not answer.
 		if reply := s.env.Admin.Promise(args); reply != nil {
@@ -513,7 +518,11 @@ func (s *Session) chooseFresh(dest destination, need uint64) *upstream.Conn {
 	if dest != toMaster {
 		c, refusal := s.group.Replica(&want)
 		if c != nil {
+			s.catchUp.stuck = 0
 			return s.instead(c)
+		}
+		if refusal == freshness.BySession && s.awaitReplica() {
+			return nil
 		}
 		s.refusal = refusal
 	}

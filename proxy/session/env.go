@@ -49,6 +49,7 @@ func (p Policy) String() string {
 // Config is what sessions need to know. It is not changed while sessions use it.
 type Config struct {
 	Policy         Policy        // of sessions whose listener names none; not Default
+	MaxCatchUp     time.Duration // how long a read waits for a replica; 0: it does not
 	HoldTimeout    time.Duration // how long a request waits for a master
 	IdleTimeout    time.Duration // of a client without requests; 0: none
 	CloseAmbiguous bool          // close the client instead of answering -UNKNOWNRESULT
@@ -126,6 +127,7 @@ type Stats struct {
 	Requests       uint64 // taken from clients
 	Reads          uint64 // of them sent to replicas
 	MasterReads    uint64 // reads sent to the master
+	CaughtUp       uint64 // reads that waited for a replica to have what their session had seen
 	Writes         uint64 // sent to the master
 	Held           uint64 // requests, with all that follows them in their session, that had to wait for a master
 	HoldTimeouts   uint64 // of them answered -MASTERDOWN

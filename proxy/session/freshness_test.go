@@ -1,6 +1,7 @@
 package session
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -237,4 +238,60 @@ func TestThePolicyDecidesWhatReadsSee(t *testing.T) {
 			t.Errorf("%v: the read of another key goes to %s", policy, at)
 		}
 	}
+}
+
+func TestASessionThatWouldStayAtTheMasterWaitsForAReplicaNowAndThen(t *testing.T) {
+	w := newWorld(t)
+	w.env.Config.MaxCatchUp = 10 * time.Millisecond
+	c := wrote(w, "INCR a", ":1\r\n")
+	for range stuckAt {
+		if at := readsAt(c, "GET b"); at != "m" {
+			t.Fatalf("a read that must see the increment went to %s", at)
+		}
+	}
+	c.sends("GET b")
+	w.link("m").gets("")
+	w.replicate()
+	w.turn()
+	r := w.asked()
+	r.getsRequests("GET b")
+	r.says("$-1\r\n")
+	c.gets("$-1\r\n")
+
+	// When none comes in time, the master answers.
+	c.sends("INCR a")
+	w.link("m").getsRequests("INCR a")
+	w.link("m").says(":2\r\n")
+	c.gets(":2\r\n")
+	w.wait(time.Second)
+	for range stuckAt {
+		readsAt(c, "GET b")
+	}
+	c.sends("GET b")
+	w.link("m").gets("")
+	w.wait(10 * time.Millisecond)
+	w.link("m").getsRequests("GET b")
+	w.link("m").says("$-1\r\n")
+	c.gets("$-1\r\n")
+	c.sends("GET b")
+	c.dies() // and nothing waits for it any more
+	w.replicate()
+	w.turn()
+}
+
+func TestPROXYREADChangesWhatASessionsReadsSee(t *testing.T) {
+	w := newWorld(t)
+	wrote(w, "SET a 1", "+OK\r\n")
+	c := w.client()
+	for _, step := range []struct{ policy, name, node string }{
+		{"eventual", "eventual", "r"}, {"master", "strong", "m"}, {"REPLICA", "eventual", "r"}, {"causal", "causal", "m"}, {"split", "causal", "m"},
+	} {
+		c.sends("PROXY READ "+step.policy, "PROXY READ")
+		c.gets(fmt.Sprintf("+OK\r\n$%d\r\n%s\r\n", len(step.name), step.name))
+		if at := readsAt(c, "GET a"); at[:1] != step.node {
+			t.Errorf("%s: the read went to %s", step.policy, at)
+		}
+	}
+	c.sends("PROXY READ nothing", "PROXY READ eventual", "RESET", "PROXY READ")
+	c.gets("-ERR unknown policy for reads. It must be one of " + strings.Join(PolicyNames(), ", ") + "\r\n+OK\r\n+RESET\r\n$6\r\ncausal\r\n")
 }

@@ -64,6 +64,7 @@ func (s *Session) reset() {
 	}
 	s.regroup(upstream.Key{Proto: 2})
 	s.info.Name = ""
+	s.setPolicy(s.home)
 }
 
 // selectDB moves the session to another database: to other lanes. The SELECT itself is sent on the lane of that

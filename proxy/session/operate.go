@@ -20,6 +20,32 @@ func keep(args [][]byte) [][]byte {
 	return kept
 }
 
+// proxyRead answers PROXY READ [policy]: what this session's reads see. It is OK to change it anywhere, as nothing of the
+// session is outstanding.
+func (s *Session) proxyRead(args [][]byte) {
+	switch len(args) {
+	case 2:
+		s.emit(resp.AppendBulkString(nil, s.policy.String()))
+	case 3:
+		policy, ok := ParsePolicy(string(args[2]))
+		if !ok {
+			s.emit(errorReply("ERR unknown policy for reads. It must be one of " + strings.Join(PolicyNames(), ", ")))
+			return
+		}
+		s.setPolicy(policy)
+		s.emit(replyOK)
+	default:
+		s.emit(errorReply("ERR wrong number of arguments for 'proxy|read' command"))
+	}
+}
+
+// setPolicy changes what the session's reads see from now on.
+func (s *Session) setPolicy(p Policy) {
+	if s.policy = p; p == Default {
+		s.policy = s.env.Config.Policy
+	}
+}
+
 // operate answers PROXY and FAILOVER. What tells of the cluster is for those who may have INFO, what changes it for
 // those only whom the servers let do it.
 func (s *Session) operate(args [][]byte, request []byte) bool {

@@ -35,10 +35,12 @@ type Session struct {
 	conn   eventloop.Conn
 	id     uint64
 	policy Policy // not Default
+	home   Policy // the listener's, to which RESET returns
 
 	floor   uint64             // the sample that what the session has observed is part of
 	seenAt  *freshness.Replica // where it was observed; nil: at the master
-	refusal freshness.Reason   // why the last choice of a lane fell on the master
+	catchUp catchUp
+	refusal freshness.Reason // why the last choice of a lane fell on the master
 
 	parser  resp.RequestParser
 	in      []byte // input not yet taken
@@ -100,10 +102,8 @@ type Session struct {
 
 // New returns the session of a client that has connected, for conn's handler.
 func New(env *Env, conn eventloop.Conn, id uint64, policy Policy) *Session {
-	s := &Session{env: env, conn: conn, id: id, policy: policy, since: env.Loop.Now(), window: startOutstanding}
-	if policy == Default {
-		s.policy = env.Config.Policy
-	}
+	s := &Session{env: env, conn: conn, id: id, home: policy, since: env.Loop.Now(), window: startOutstanding}
+	s.setPolicy(policy)
 	s.out = bytelog.Log{Pool: env.Bytes}
 	s.key = upstream.Key{Proto: 2}
 	s.group = env.Pool.Group(s.key)
@@ -211,12 +211,12 @@ func (s *Session) settled() bool {
 // blocked reports whether whole requests may be waiting in the input. Otherwise it holds the beginning of one that
 // is still arriving, and reading must go on.
 func (s *Session) blocked() bool {
-	return s.held || s.pauseTimer != nil || s.await != nil || !s.mayTake() || s.outstanding > 0
+	return s.held || s.pauseTimer != nil || s.catchUp.waiting() || s.await != nil || !s.mayTake() || s.outstanding > 0
 }
 
 // mayTake reports whether another request may be taken from the input or the redo list.
 func (s *Session) mayTake() bool {
-	return !s.closed && !s.closeAfter && !s.held && s.pauseTimer == nil && !s.draining && s.await == nil && len(s.recovered) == 0 && s.later == nil &&
+	return !s.closed && !s.closeAfter && !s.held && s.pauseTimer == nil && !s.draining && !s.catchUp.waiting() && s.await == nil && len(s.recovered) == 0 && s.later == nil &&
 		s.out.Len()+len(s.withheld.bytes) < softOutput && len(s.withheld.items) < maxOutstanding && s.outstanding < s.allowance() && (s.silence != skipThis || len(s.redo) > 0)
 }
 
@@ -346,6 +346,10 @@ func (s *Session) close(r CloseReason) {
 	}
 	if s.pauseTimer != nil {
 		s.pauseTimer.Stop()
+	}
+	if s.catchUp.waiting() {
+		s.env.Pool.Desist(s)
+		s.stopCatchingUp()
 	}
 	if s.lanePaused != nil {
 		s.lanePaused.Resume()

@@ -97,7 +97,7 @@ func TestAMessageIsForEverybodyWhoListensAndForNobodyElse(t *testing.T) {
 	hub.says(subscribedA)
 	three.gets(">" + subscribedA[1:])
 	before := w.tracker.Floor()
-	w.tracker.NewSamples().Begin()
+	w.tracker.NewSamples().Begin(w.now)
 	hub.says(message("a", "both"))
 	if w.tracker.Floor() <= before {
 		t.Error("what a message may speak of does not count for other sessions")

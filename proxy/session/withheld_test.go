@@ -21,9 +21,9 @@ func (w *world) reaches(n int) {
 		nodes = append(nodes, freshness.Node{Addr: r.Addr, RunID: r.RunID})
 	}
 	w.offset++
-	w.samples.Answered(w.samples.Begin(), w.offset)
+	w.samples.Answered(w.samples.Begin(w.now), w.offset)
 	for _, r := range w.tracker.Enroll(w.snapshot.Version, w.reign, nodes)[:n] {
-		w.samples.Reached(r, w.offset)
+		w.samples.Reached(r, w.offset, w.now)
 	}
 	w.turn()
 }

@@ -104,9 +104,9 @@ func (w *world) replicate() {
 		nodes = append(nodes, freshness.Node{Addr: r.Addr, RunID: r.RunID})
 	}
 	w.offset++
-	w.samples.Answered(w.samples.Begin(), w.offset)
+	w.samples.Answered(w.samples.Begin(w.now.Add(-time.Millisecond)), w.offset)
 	for _, r := range w.tracker.Enroll(w.snapshot.Version, w.reign, nodes) {
-		w.samples.Reached(r, w.offset)
+		w.samples.Reached(r, w.offset, w.now)
 	}
 }
 

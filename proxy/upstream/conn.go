@@ -448,7 +448,10 @@ func (c *Conn) end(err error, failed bool) {
 	c.group.forget(c)
 	delete(pool.conns, c)
 	busy := c.queue.n > 0 || !c.ready
-	if failed || c.net == nil && !errors.Is(err, errRetired) && !errors.Is(err, errFenced) {
+	switch lost := failed || c.net == nil && !errors.Is(err, errRetired) && !errors.Is(err, errFenced); {
+	case lost && c.own:
+		pool.suspect(c.node.addr)
+	case lost:
 		c.node.failed(pool, err, busy)
 	}
 	sent := c.log.Len() - c.log.Unsent()

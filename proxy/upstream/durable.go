@@ -18,14 +18,7 @@ type Claimant interface {
 // Claim has c told of the writes that are durable, until Honoured returns false or it is Forsaken.
 func (p *Pool) Claim(c Claimant) {
 	p.claimants = append(p.claimants, c)
-	p.claimed.Store(true)
-}
-
-// progressed is called, on any goroutine, when a replica has reached another sample.
-func (p *Pool) progressed() {
-	if p.claimed.Load() {
-		p.loop.Post(p.honour)
-	}
+	p.pace()
 }
 
 // honour tells the claimants what is durable now.
@@ -45,7 +38,7 @@ func (p *Pool) honour() {
 			p.claimants = append(p.claimants, c)
 		}
 	}
-	p.claimed.Store(len(p.claimants) > 0)
+	p.pace()
 }
 
 // durableAsOf returns the newest sample that as many holders have reached as a durable write needs; 0 if there are too
@@ -82,7 +75,7 @@ func (p *Pool) forsake(old, next *topology.State) {
 	}
 	claimants := p.claimants
 	p.claimants = nil
-	p.claimed.Store(false)
+	p.pace()
 	for _, c := range claimants {
 		c.Forsaken()
 	}

@@ -93,7 +93,7 @@ func (g *Group) Master() *Conn {
 	return g.master
 }
 
-// tooSlow is what a further request to a replica may be expected to wait. Beyond that the master is asked.
+// tooSlow is how long a replica may leave a request unanswered. After that the master is asked.
 const tooSlow = 50 * time.Millisecond
 
 // Replica returns a lane to a replica that is allowed to answer a read, or nil and the reason why there is none. Of two
@@ -144,7 +144,7 @@ func (g *Group) allowed(w *freshness.Want, i int, now time.Time) *Conn {
 // quick returns the lane that was chosen, unless it is nil or slow: then the reason.
 func (g *Group) quick(w *freshness.Want, c *Conn, now time.Time) (*Conn, freshness.Reason) {
 	if c != nil {
-		if c.ready && len(g.pool.replicas) > 1 && c.cost() > tooSlow {
+		if c.sample != 0 && now.Sub(c.sentAt) > tooSlow && c.ready {
 			return nil, freshness.NoReplica
 		}
 		return c, 0

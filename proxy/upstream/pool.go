@@ -62,13 +62,14 @@ type Pool struct {
 	replicas []*node
 	nodes    map[string]*node // by address
 
-	groups map[Key]*Group
-	unused []*Group // those that no session uses, by the time when the last one left; some are used again
-	conns  map[*Conn]struct{}
-	held   []Waiter
-	// claimants wait for writes to be durable; claimed says for other goroutines that there are some.
-	claimants []Claimant
-	claimed   atomic.Bool
+	groups    map[Key]*Group
+	unused    []*Group // those that no session uses, by the time when the last one left; some are used again
+	conns     map[*Conn]struct{}
+	held      []Waiter
+	claimants []Claimant  // wait for writes to be durable
+	awaits    atomic.Bool // somebody waits for a replica to become fresher
+	// onProgress is called then.
+	onProgress func()
 	// verifying connections ask about credentials; verifiers wait to.
 	verifying int
 	verifiers []Waiter
@@ -87,8 +88,9 @@ type Pool struct {
 	askedAuth    time.Time
 	authRequired bool // a connection without credentials was told to authenticate first
 	rng          *rand.PCG
-	scratch      []byte // a request that is being looked at
-	enrolled     func() // called after the nodes have changed; nil: nobody wants to know
+	scratch      []byte     // a request that is being looked at
+	catching     []catching // wait for a replica
+	enrolled     func()     // called after the nodes have changed; nil: nobody wants to know
 }
 
 // NewPool returns a pool without connections. bytes is shared with the loop's other logs.
@@ -99,9 +101,11 @@ func NewPool(cfg Config, loop eventloop.Loop, coord Coordinator, bytes *bytelog.
 		nodes: map[string]*node{}, groups: map[Key]*Group{}, conns: map[*Conn]struct{}{},
 		rng: rand.NewPCG(rand.Uint64(), rand.Uint64()),
 	}
-	if cfg.WriteAcks > 0 {
-		cfg.Freshness.OnProgress(p.progressed)
+	p.onProgress = func() {
+		p.honour()
+		p.caughtUp()
 	}
+	cfg.Freshness.OnProgress(p.progressed)
 	return p
 }
 

@@ -62,15 +62,29 @@ func NewSampler(p *Pool, interval time.Duration) *Sampler {
 		s.tick()
 	}
 	p.enrolled = s.enroll
-	s.tracker.OnNeed(func() { p.loop.Post(s.begin) })
+	begin := s.begin
+	s.tracker.OnNeed(func() { p.loop.Post(begin) })
 	return s
 }
 
-// begin ends a rest.
+// begin ends a rest, or has what is awaited looked after at once.
 func (s *Sampler) begin() {
-	if s.timer == nil {
-		s.tick()
+	if s.timer != nil {
+		if !s.tracker.Hurried() {
+			return
+		}
+		s.timer.Stop()
+		s.timer = nil
 	}
+	s.tick()
+}
+
+// pause is the time to the next look.
+func (s *Sampler) pause() time.Duration {
+	if s.tracker.Hurried() {
+		return min(s.interval, hurriedInterval)
+	}
+	return s.interval
 }
 
 // enroll follows a new State.
@@ -128,7 +142,7 @@ func (s *Sampler) tick() {
 		}
 		return
 	}
-	s.timer = s.pool.loop.After(s.interval, s.look)
+	s.timer = s.pool.loop.After(s.pause(), s.look)
 	if s.master.verified && s.samples.Last() >= needed || !s.master.ask(now) {
 		s.askReplicas(needed, now)
 	}
@@ -160,7 +174,7 @@ func (s *Sampler) sampled(n uint64, offset int64) {
 	s.samples.Answered(n, offset)
 	for _, r := range s.replicas {
 		if r.verified {
-			s.samples.Reached(r.fresh, r.offset)
+			s.samples.Reached(r.fresh, r.offset, s.pool.loop.Now())
 		}
 	}
 	s.askReplicas(s.tracker.Needed(), s.pool.loop.Now())
@@ -196,6 +210,9 @@ const (
 	tagInfo
 )
 
+// hurriedInterval is the time between two looks while somebody waits for a replica.
+const hurriedInterval = time.Millisecond
+
 // firstPatience is how long a process that begins without a master waits for its answer before replicas serve reads.
 const firstPatience = 200 * time.Millisecond
 
@@ -225,7 +242,7 @@ func (p *probe) ask(now time.Time) bool {
 		return true
 	}
 	if p.fresh == nil {
-		p.sample = p.sampler.samples.Begin()
+		p.sample = p.sampler.samples.Begin(now)
 	}
 	p.conn.Send(p, Repeatable, tagRole, askRole, 1)
 	return true
@@ -310,7 +327,7 @@ func (p *probe) reported(frame []byte) {
 	switch {
 	case same && string(state) == "connected" && offset >= 0:
 		p.follows, p.offset = append(p.follows[:0], follows...), offset
-		p.sampler.samples.Reached(p.fresh, offset)
+		p.sampler.samples.Reached(p.fresh, offset, p.sampler.pool.loop.Now())
 		return
 	case !same || string(state) == "sync":
 		p.fresh.Void()
@@ -346,6 +363,7 @@ func (p *probe) PinLost(c *Conn) {
 		return
 	}
 	p.conn, p.asked, p.verified = nil, false, false
+	p.notBefore = p.sampler.pool.loop.Now().Add(probeRetry / 10)
 	if p.fresh != nil {
 		p.fresh.Void()
 	}

@@ -1,0 +1,27 @@
+package freshness
+
+import (
+	"testing"
+
+	"github.com/understudy/understudy/proxy/command"
+)
+
+func BenchmarkNeedsOfGET(b *testing.B) {
+	l := NewTracker().NewLoop(command.Builtin)
+	args, _ := request("GET", "some:key:1234")
+	cmd, _ := command.Builtin().Classify(args)
+	b.ReportAllocs()
+	for b.Loop() {
+		l.Needs(cmd, args)
+	}
+}
+
+func BenchmarkStampOfSET(b *testing.B) {
+	l := NewTracker().NewLoop(command.Builtin)
+	args, _ := request("SET", "some:key:1234", "value")
+	cmd, _ := command.Builtin().Classify(args)
+	b.ReportAllocs()
+	for b.Loop() {
+		l.Answered(l.Mark(cmd, args))
+	}
+}
