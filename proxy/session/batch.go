@@ -21,7 +21,7 @@ type planned struct {
 
 // plan returns what there is to know of an ordinary request of n bytes.
 func (s *Session) plan(cmd *command.Command, class command.Class, args [][]byte, n int) planned {
-	p := planned{size: n, kind: kindOf(cmd, class), tag: tagOf(class)}
+	p := planned{size: n, kind: kindOf(cmd, class), tag: tagOf(cmd, class)}
 	if p.kind == upstream.Repeatable {
 		return p
 	}
@@ -33,43 +33,6 @@ func (s *Session) plan(cmd *command.Command, class command.Class, args [][]byte,
 		p.sight = upstream.Blind
 	}
 	return p
-}
-
-// redo is one item of what a lost connection left to do: a request to send again, or a reply that is due.
-type redo struct {
-	request []byte
-	block   int // the request is a MULTI ... EXEC of that many commands
-	// otherwise is the reply that the request got the first time, an error with which it was declined or a value read:
-	// the client's, if it cannot be done again in order.
-	otherwise []byte
-	behind    *delivery // what the client has got of its reply
-
-	reply  []byte
-	effect bool // the reply is that of a write, which was or may have been applied
-	// pledged says that the reply is to be withheld until the write is durable.
-	pledged bool
-}
-
-// inOrder keeps the list from doing things in another order than the client asked for: what stands in front of a write
-// that was applied, or may have been, is not sent now, behind it. A write would overwrite what came later, and a read
-// could see it. Such a request gets the reply that it had, or else its outcome is unknown.
-func inOrder(items []redo) []redo {
-	for i := len(items) - 1; i >= 0; i-- {
-		if !items[i].effect {
-			continue
-		}
-		for j := range i {
-			switch item := &items[j]; {
-			case item.reply != nil:
-			case item.otherwise != nil:
-				item.reply = item.otherwise
-			default:
-				item.reply = []byte(unknownResult)
-			}
-		}
-		break
-	}
-	return items
 }
 
 // take takes requests from the redo list and then from buf, as far as they can be dealt with now, and returns how
@@ -251,9 +214,21 @@ func kindOf(cmd *command.Command, class command.Class) upstream.Kind {
 	return upstream.Write
 }
 
-func tagOf(class command.Class) uint8 {
-	if class == command.Scan {
+// pinnedKind is kindOf for a pin, whose requests have no tag of their own. Code counts as writing: so its errors, which
+// prove nothing, are passed on.
+func pinnedKind(cmd *command.Command, class command.Class) upstream.Kind {
+	if class == command.Read && cmd.Script() {
+		return upstream.Script
+	}
+	return kindOf(cmd, class)
+}
+
+func tagOf(cmd *command.Command, class command.Class) uint8 {
+	switch {
+	case class == command.Scan:
 		return tagScan
+	case class == command.Read && cmd.Script():
+		return tagOpaque
 	}
 	return tagPlain
 }
@@ -287,6 +262,9 @@ func (s *Session) handle(cmd *command.Command, class command.Class, args [][]byt
 	s.remembered(cmd, args)
 	class = s.byReplicas(cmd, class, args)
 	dest, because := route(class, s.policy)
+	if s.atMaster && dest < toMaster {
+		dest, because = toMaster, freshness.NoReplica
+	}
 	ordinary := s.ordinary(cmd, class, args)
 	if ordinary && (dest != toMaster || len(request) < largeRequest || class == command.Scan) {
 		need := uint64(0)
@@ -360,73 +338,6 @@ func (s *Session) handle(cmd *command.Command, class command.Class, args [][]byt
 		return s.attachFor(cmd, args, request)
 	default:
 		s.emit(resp.AppendError(nil, cmd.Refusal()))
-	}
-	return true
-}
-
-// takeRedo deals with the first item of the redo list.
-func (s *Session) takeRedo() bool {
-	item := s.redo[0]
-	switch {
-	case item.reply != nil:
-		if s.outstanding > 0 {
-			s.draining = true
-			return false
-		}
-		s.due -= min(s.due, len(item.reply))
-		if item.pledged {
-			s.pledge()
-			defer s.seal()
-		}
-		s.emit(item.reply)
-	case item.block > 0:
-		if s.outstanding > 0 {
-			s.draining = true
-			return false
-		}
-		if s.loadFirstOf(item.request) || !s.sendBlock(item.request, item.block) {
-			return false
-		}
-	default:
-		if item.behind != nil {
-			if s.gaveUp { // an error would be the rest of another reply
-				s.close(ByBrokenReply)
-				return false
-			}
-			if s.outstanding > 0 {
-				s.draining = true
-				return false
-			}
-		}
-		parser := resp.RequestParser{Limits: resp.DefaultLimits}
-		if n, err := parser.Parse(item.request); n != len(item.request) || err != nil {
-			panic("session: a request on the redo list is not one request") // it was parsed before it was sent
-		}
-		cmd, class := s.table().Classify(parser.Args)
-		if s.paused(cmd, class) {
-			return false
-		}
-		handled := false
-		switch {
-		case s.attach != nil: // a subscription: nothing else of an attached session is on the redo list
-			handled = s.handleAttached(cmd, class, parser.Args, item.request)
-		case s.restricted():
-			handled = s.handleSubscriber(cmd, class, parser.Args, item.request)
-		case s.tx != nil:
-			handled = s.handleInTransaction(cmd, class, parser.Args, item.request)
-		default:
-			handled = s.handle(cmd, class, parser.Args, item.request, nil)
-		}
-		if !handled {
-			return false
-		}
-		if item.behind != nil { // it is the first of what is outstanding now
-			s.behind = item.behind
-		}
-	}
-	s.redo[0] = redo{}
-	if s.redo = s.redo[1:]; len(s.redo) == 0 {
-		s.redo, s.due = nil, 0
 	}
 	return true
 }

@@ -31,20 +31,74 @@ func TestOfWritesOnlyThoseThatWereNotWhollySentAreSentAgain(t *testing.T) {
 	w := newWorld(t)
 	c := w.client()
 	m := w.link("m")
-	all := encoded("INCR a", "GET a", "INCR b", "INCR c", "GET c")
-	m.room = len(encoded("INCR a", "GET a", "INCR b")) + 5 // INCR c is cut in the middle
+	all := encoded("INCR a", "GET b", "INCR b", "INCR c", "GET c")
+	m.room = len(encoded("INCR a", "GET b", "INCR b")) + 5 // INCR c is cut in the middle
 	c.says(all)
 	m.gets(all[:len(all)-len(encoded("INCR c", "GET c"))+5])
 	m.says(":1\r\n")
 	c.gets(":1\r\n")
 	m.dies()
-	// GET a is not asked again: it would see what INCR b, which came behind it, may have made.
+	// GET b is not asked again: it would see what INCR b, which came behind it, may have made.
 	c.gets(unknownResult + unknownResult)
 	w.wait(time.Second)
 	m = w.accept("m")
 	m.getsRequests("INCR c", "GET c")
 	m.says(":1\r\n$1\r\n1\r\n")
 	c.gets(":1\r\n$1\r\n1\r\n")
+}
+
+func TestAReadInFrontOfAWriteOfUnknownOutcomeIsAskedAgainIfItCannotSeeIt(t *testing.T) {
+	for _, test := range []struct {
+		read, write string
+		again       bool
+	}{
+		{"GET a", "INCR b", true},
+		{"GET a", "INCR a", false},
+		{"MGET a b", "MSET c 1 b 2", false},
+		{"MGET a d", "MSET c 1 b 2", true},
+		{"PING", "INCR a", true},
+		{"TIME", "FLUSHALL", true},
+		{"GET a", "FLUSHALL", false},
+		{"GET a", "EVAL x 1 b", false},
+		{"DBSIZE", "INCR a", false},
+		{"GET a", "PUBLISH a b", true},
+	} {
+		w := newWorld(t)
+		c := w.client()
+		m := w.link("m")
+		c.sends(test.read, test.write, test.read)
+		m.received = ""
+		m.dies()
+		w.wait(time.Second)
+		got := c.received
+		if asked := !strings.HasPrefix(got, unknownResult); asked != test.again {
+			t.Errorf("%s before %s: asked again %v, and the client got %q", test.read, test.write, asked, got)
+		}
+	}
+}
+
+func TestAnErrorOfCodeThatOnlyReadsIsItsOwnAffair(t *testing.T) {
+	w := newWorld(t)
+	c := w.client()
+	c.sends("EVAL_RO x 0")
+	w.asked().says("-LOADING x\r\n")
+	m := w.link("m") // one that is no replica may do better
+	m.getsRequests("EVAL_RO x 0")
+	m.says("-LOADING x\r\n")
+	c.gets("-LOADING x\r\n")
+	// Nobody else is kept from the nodes for it.
+	other := w.client()
+	other.sends("INCR a")
+	m.getsRequests("INCR a")
+	m.says(":1\r\n")
+	other.gets(":1\r\n")
+	c.sends("WATCH a", "EVAL_RO x 0")
+	p := w.accept("m")
+	p.getsRequests("WATCH a")
+	p.says("+OK\r\n")
+	p.getsRequests("EVAL_RO x 0")
+	p.says("-MASTERDOWN x\r\n")
+	c.gets("+OK\r\n-MASTERDOWN x\r\n")
 }
 
 func TestAReplyOfAMasterThatMayBeDeposedIsNotBelieved(t *testing.T) {

@@ -107,7 +107,7 @@ func (s *Session) sendLarge(cmd *command.Command, class command.Class, request [
 	if c == nil {
 		return s.declined()
 	}
-	s.occupy(c, kindOf(cmd, class), request, 1, s.emit)
+	s.occupy(c, pinnedKind(cmd, class), request, 1, s.emit)
 	s.await.passes = true
 	c.Blocking = false
 	return true

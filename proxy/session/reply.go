@@ -14,6 +14,7 @@ const (
 	tagSpecial              // give it to s.await
 	tagQueued               // inside a transaction on a pin
 	tagScan                 // as plain, with the node's run put into the cursor
+	tagOpaque               // as plain, of code that only reads: its errors may be its own
 )
 
 // unknownResult is the reply to a write of which it cannot be known whether it was applied.
@@ -49,7 +50,12 @@ func (s *Session) Reply(c *upstream.Conn, e *upstream.Entry, frame []byte) {
 		s.noScript(c)
 	}
 	switch {
-	case frame[0] == '-' && s.retry(c, e, frame):
+	case frame[0] == '-' && e.Tag == tagOpaque && !c.Master() && unfit(frame):
+		// If it is the node that says so, another one can serve. If it is the code, the master will say the same, and
+		// nobody else pays for it.
+		s.recover(redo{request: c.Request(nil), otherwise: bytes.Clone(frame), atMaster: true})
+		return
+	case frame[0] == '-' && e.Tag != tagOpaque && s.retry(c, e, frame):
 		s.again(c.Request(nil), bytes.Clone(frame))
 		return
 	case e.Kind == upstream.Repeatable && len(s.recovered) > 0: // it is asked again behind what comes before it
@@ -73,7 +79,7 @@ func (s *Session) Reply(c *upstream.Conn, e *upstream.Entry, frame []byte) {
 	s.sees(c, e.Sight, frame)
 	pledged := s.pledges(e.Kind, frame)
 	if len(s.recovered) > 0 { // an earlier request is to be sent again, and its reply comes before this one
-		s.recover(redo{reply: bytes.Clone(frame), effect: true, pledged: pledged})
+		s.recover(redo{reply: bytes.Clone(frame), effect: true, write: c.Request(nil), pledged: pledged})
 		return
 	}
 	s.yielded = 0
@@ -117,7 +123,7 @@ func (s *Session) swamped(c *upstream.Conn) bool {
 
 // Yields implements upstream.Owner.
 func (s *Session) Yields(e *upstream.Entry) bool {
-	return !s.closed && (e.Tag == tagPlain || e.Tag == tagScan) && s.writes == 0
+	return !s.closed && e.Tag != tagSpecial && e.Tag != tagQueued && s.writes == 0
 }
 
 // Yield implements upstream.Owner.
@@ -125,6 +131,12 @@ func (s *Session) Yield(_ *upstream.Conn, e *upstream.Entry, request []byte) {
 	s.settle(e)
 	s.yielded++
 	s.again(request, nil)
+}
+
+// unfit reports whether an error is one by which a node says that it cannot serve now.
+func unfit(frame []byte) bool {
+	code := string(resp.ErrorCode(frame))
+	return code == "LOADING" || code == "MASTERDOWN"
 }
 
 // retry reports whether an error reply only says that this node cannot do it now, nothing was applied, and another
@@ -226,7 +238,7 @@ func (s *Session) Lost(c *upstream.Conn, e *upstream.Entry, request []byte, sent
 			s.close(ByAmbiguity)
 			return
 		}
-		s.recover(redo{reply: []byte(unknownResult), effect: true})
+		s.recover(redo{reply: []byte(unknownResult), effect: true, write: request})
 		return
 	}
 	s.again(request, nil)

@@ -63,6 +63,7 @@ type Session struct {
 	recovered []redo // the same, still being gathered: becomes redo when nothing is outstanding
 	due       int    // bytes of the replies in both
 
+	atMaster bool // the request at hand is not for replicas
 	draining bool // the next request waits until nothing is outstanding
 	ahead    int  // bytes behind the request being handled that were taken with it
 
@@ -179,7 +180,7 @@ func (s *Session) proceed() {
 		s.heard()
 	}
 	if len(s.recovered) > 0 && s.outstanding == 0 {
-		s.redo = append(inOrder(s.recovered), s.redo...)
+		s.redo = append(s.inOrder(s.recovered), s.redo...)
 		s.recovered = nil
 		s.env.Stats.Redone++
 		if first := &s.redo[0]; first.behind != nil && first.reply != nil {

@@ -79,7 +79,7 @@ func (s *Session) Stream(c *upstream.Conn, e *upstream.Entry, part []byte, last 
 // streamMode decides at the beginning of a large reply.
 func (s *Session) streamMode(c *upstream.Conn, e *upstream.Entry) streamMode {
 	switch e.Tag {
-	case tagPlain, tagScan:
+	case tagPlain, tagScan, tagOpaque:
 		if s.mayAskAgain(e) && (len(s.recovered) > 0 || s.swamped(c)) {
 			return skipped
 		}
@@ -148,7 +148,7 @@ func (s *Session) lostStream(c *upstream.Conn, e *upstream.Entry, st *stream, re
 	switch {
 	case st.mode == gathered, st.mode == skipped:
 		return false
-	case st.mode == passed && e.Tag == tagPlain && e.Kind == upstream.Repeatable:
+	case st.mode == passed && (e.Tag == tagPlain || e.Tag == tagOpaque) && e.Kind == upstream.Repeatable:
 		s.settle(e)
 		if s.behind == nil { // or else the other node has died before it came to anything new
 			s.behind = &st.sent

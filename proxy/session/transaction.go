@@ -224,8 +224,8 @@ func (s *Session) sendQueued(cmd *command.Command, args [][]byte, request []byte
 	switch {
 	case cmd.Name == "EXEC", !tx.multi && cmd.Class == command.Blocking && !cmd.Flags.Has(command.FlagReadOnly):
 		kind = upstream.Write
-	case !tx.multi && cmd.Class == command.Write:
-		kind = kindOf(cmd, command.Write)
+	case !tx.multi && (cmd.Class == command.Write || cmd.Class == command.Read):
+		kind = pinnedKind(cmd, cmd.Class)
 	case cmd.Class == command.Scan:
 		tx.scan = append(tx.scan[:0], request...)
 		request = pinnedScan(cmd, args, request)
