@@ -1,6 +1,7 @@
 package monitor
 
 import (
+	"maps"
 	"slices"
 
 	"github.com/understudy/understudy/topology"
@@ -13,6 +14,7 @@ const (
 	subjectRivals   = "others look after the nodes"
 	subjectGuests   = "others look after the nodes, and hold back"
 
+	subjectStubborn  = "a node cannot be made a replica: " // and its address
 	subjectLockedOut = "no node lets us in"
 	subjectDenied    = "a node does not let us in: " // and its address
 )
@@ -40,7 +42,14 @@ func (l *loop) tellAlarms(actions []action, state *topology.State) {
 	if undecided && len(standing) == 0 {
 		return
 	}
-	for subject, now := range standing {
+	// What is over comes first: where one alarm takes the place of another, the last line is what is so now.
+	for _, subject := range slices.Sorted(maps.Keys(l.alarms)) {
+		if _, stands := standing[subject]; !stands {
+			l.log.Warn("operator no longer needed", "epoch", state.Epoch, "alarm", l.alarms[subject].text)
+		}
+	}
+	for _, subject := range slices.Sorted(maps.Keys(standing)) {
+		now := standing[subject]
 		was, stood := l.alarms[subject]
 		switch {
 		case stood && was.text == now.text:
@@ -48,11 +57,6 @@ func (l *loop) tellAlarms(actions []action, state *topology.State) {
 			l.log.Error("operator needed", "epoch", state.Epoch, "alarm", now.text)
 		default:
 			l.log.Info("operator still needed", "epoch", state.Epoch, "alarm", now.text)
-		}
-	}
-	for subject, was := range l.alarms {
-		if _, stands := standing[subject]; !stands {
-			l.log.Warn("operator no longer needed", "epoch", state.Epoch, "alarm", was.text)
 		}
 	}
 	l.alarms = standing

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/understudy/understudy/topology"
 )
@@ -37,6 +38,37 @@ func TestAnAlarmIsLoggedOnceAndWhenItIsOver(t *testing.T) {
 		l.tellAlarms(step.actions, s.state)
 		if got := out.String(); (step.want == "") != (got == "") || strings.Count(got, "\n") > 1 || !strings.Contains(got, step.want) {
 			t.Errorf("%s: logged %q, want %q", step.what, got, step.want)
+		}
+	}
+}
+
+func TestTheEndOfAnAlarmIsLoggedBeforeTheOneThatTakesItsPlace(t *testing.T) {
+	var out bytes.Buffer
+	l := &loop{Monitor: &Monitor{log: slog.New(slog.NewTextHandler(&out, nil))}, alarms: make(map[string]alarm)}
+	s := situation{state: &topology.State{Epoch: 1}}
+	l.tellAlarms([]action{s.alarm("first")}, s.state)
+	out.Reset()
+	l.tellAlarms([]action{s.alarm("second")}, s.state)
+	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
+	if len(lines) != 2 || !strings.Contains(lines[0], `no longer needed" epoch=1 alarm=first`) || !strings.Contains(lines[1], `operator needed" epoch=1 alarm=second`) {
+		t.Errorf("logged %q", lines)
+	}
+}
+
+func TestOffsetsThatAreReadAgainAndAreTheSameAreLoggedOnce(t *testing.T) {
+	var out bytes.Buffer
+	l := &loop{Monitor: &Monitor{log: slog.New(slog.NewTextHandler(&out, nil))}, ctx: t.Context(), aliases: make(map[string]string)}
+	l.snapshot.State = &topology.State{Epoch: 2, Phase: topology.Fencing, Master: topology.Node{Addr: "m"}}
+	l.records = map[string]*record{"r1": {}}
+	l.trail = newTrail(time.Second)
+	for _, step := range []struct {
+		offset int64
+		lines  int
+	}{{100, 1}, {100, 0}, {100, 0}, {200, 1}, {200, 0}} {
+		out.Reset()
+		l.haveRead(2, []*answer{{addr: "r1", info: info{Role: roleReplica, Offset: step.offset}, at: time.Now()}}, 0)
+		if got := strings.Count(out.String(), "offsets read"); got != step.lines {
+			t.Errorf("offset %d: %d lines, want %d: %s", step.offset, got, step.lines, &out)
 		}
 	}
 }

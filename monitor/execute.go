@@ -3,7 +3,9 @@ package monitor
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -254,7 +256,22 @@ func (l *loop) haveRead(epoch uint64, answers []*answer, took time.Duration) {
 		}
 	}
 	l.reading = found
-	log.Info("failover: offsets read")
+	// While nobody can be chosen they are read again and again. What has not changed has been told.
+	level, told := slog.LevelInfo, told(epoch, found.nodes)
+	if told == l.readTold {
+		level = slog.LevelDebug
+	}
+	l.readTold = told
+	log.Log(l.ctx, level, "failover: offsets read")
+}
+
+// told is what the log tells of a reading.
+func told(epoch uint64, nodes map[string]node) string {
+	text := fmt.Sprint(epoch)
+	for _, addr := range slices.Sorted(maps.Keys(nodes)) {
+		text += fmt.Sprintf(" %s=%d", addr, nodes[addr].Offset)
+	}
+	return text
 }
 
 // command carries out an action on a node.
@@ -300,8 +317,9 @@ func (l *loop) commanded(a action, res result, err error, took time.Duration) {
 	}
 	key := step{a.deed, a.addr}
 	tried := attempt{epoch: a.epoch, at: time.Now(), failed: err != nil}
-	if before := l.tried[key]; err != nil {
-		tried.failures = 1
+	before := l.tried[key]
+	if err != nil {
+		tried.failures, tried.why = 1, brief(err)
 		if before.epoch == a.epoch {
 			tried.failures += before.failures
 		}
@@ -317,7 +335,11 @@ func (l *loop) commanded(a action, res result, err error, took time.Duration) {
 	}
 	switch {
 	case err != nil && l.ctx.Err() == nil:
-		log.Error(string(a.deed)+" failed", "error", err, "failures", tried.failures)
+		level := slog.LevelError
+		if tried.failures > 1 && tried.why == before.why {
+			level = slog.LevelDebug // an alarm says that it goes on
+		}
+		log.Log(l.ctx, level, string(a.deed)+" failed", "error", err, "failures", tried.failures)
 	case a.deed == deedPromote:
 		log.Info("failover: promoted", "offset", res.info.Offset)
 	case a.deed == deedAbort:

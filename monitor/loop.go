@@ -52,6 +52,7 @@ type loop struct {
 	membersChanged bool
 	published      []topology.NodeView
 	reading        *reading
+	readTold       string // what the log has told of the last reading
 	tried          map[step]attempt
 	holdWrites     time.Time        // no write before: the last one failed
 	alarms         map[string]alarm // by subject

@@ -188,7 +188,15 @@ func (s *situation) gather() []action {
 			// It was configured but never seen as a part of this cluster: its data may be somebody's.
 			actions = append(actions, s.alarm(fmt.Sprintf("%s does not follow the master and never did: make it a replica of %s (REPLICAOF) or take it out of the nodes",
 				known.Addr, master)))
-		case s.mayTry(deedReplicate, known.Addr):
+		default:
+			if a := s.tried[step{deedReplicate, known.Addr}]; a.epoch == s.state.Epoch && a.failures > 1 {
+				alarm := s.alarm(fmt.Sprintf("%s cannot be made a replica of %s: %s", known.Addr, master, a.why))
+				alarm.subject = subjectStubborn + known.Addr
+				actions = append(actions, alarm)
+			}
+			if !s.mayTry(deedReplicate, known.Addr) {
+				return
+			}
 			actions = append(actions, action{deed: deedReplicate, epoch: s.state.Epoch, addr: known.Addr,
 				from: master, host: s.hostOf(master), force: n.Role == roleMaster})
 		}

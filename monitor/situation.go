@@ -147,7 +147,11 @@ func restarted(known topology.Node, n info) bool {
 // have been asked since.
 func (s *situation) mayTry(d deed, addr string) bool {
 	a, ok := s.tried[step{d, addr}]
-	return !ok || a.epoch != s.state.Epoch || s.now.Sub(a.at) >= s.rules.retryInterval
+	pause := s.rules.retryInterval
+	if d == deedReplicate && a.failures > 1 {
+		pause <<= min(a.failures-1, 4) // nobody waits for it, and what it refuses is not likely to change by the second
+	}
+	return !ok || a.epoch != s.state.Epoch || s.now.Sub(a.at) >= pause
 }
 
 // done reports whether the action on the node was carried out in this epoch.
