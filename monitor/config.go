@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/understudy/understudy/internal/port"
 )
 
 // DialFunc opens a network connection to address (host:port), as net.Dialer.DialContext does.
@@ -134,8 +136,8 @@ func (c *Config) Validate() error {
 		}
 	}
 	address := func(option, value string) {
-		if _, port, err := net.SplitHostPort(value); err != nil || port == "" {
-			errs = append(errs, fmt.Errorf("%s is %q: it must be host:port", option, value))
+		if !port.Reachable(value) {
+			errs = append(errs, fmt.Errorf("%s is %q: it must be host:port, with a port from 1 to 65535", option, value))
 		}
 	}
 	name("cluster", c.Cluster)

@@ -7,6 +7,7 @@ import (
 	"net"
 	"time"
 
+	"github.com/understudy/understudy/internal/port"
 	"github.com/understudy/understudy/proxy/session"
 	"github.com/understudy/understudy/topology"
 )
@@ -93,8 +94,8 @@ func (c *Config) Validate() error {
 		errs = append(errs, errors.New("listen is empty: it must be at least one address for clients"))
 	}
 	for _, l := range c.Listen {
-		if _, port, err := net.SplitHostPort(l.Addr); l.Network != "unix" && (err != nil || port == "") {
-			errs = append(errs, fmt.Errorf("listen is %q: it must be host:port, :port or unix:/path", l.Addr))
+		if _, ok := port.Of(l.Addr); l.Network != "unix" && !ok {
+			errs = append(errs, fmt.Errorf("listen is %q: it must be host:port, :port or unix:/path, with a port up to 65535", l.Addr))
 		}
 	}
 	number("loops", c.Loops, 1, 64)

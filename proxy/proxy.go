@@ -31,6 +31,8 @@ type Proxy struct {
 	freshness *freshness.Tracker
 	since     time.Time
 
+	complaints complaints
+
 	clients  atomic.Int64 // connected
 	refused  atomic.Int64 // told that there are too many
 	lastID   atomic.Uint64
@@ -50,7 +52,7 @@ func New(cfg Config, coord Coordinator, admin session.Admin, log *slog.Logger) (
 			return giveUpSilent(raw, max(cfg.HoldTimeout, time.Second))
 		}}).DialContext
 	}
-	p := &Proxy{cfg: cfg, coord: coord, log: log, admin: admin, freshness: freshness.NewTracker(), since: time.Now()}
+	p := &Proxy{cfg: cfg, coord: coord, log: log, admin: admin, freshness: freshness.NewTracker(), since: time.Now(), complaints: complaints{log: log}}
 	p.commands.Store(command.Builtin())
 	for _, l := range cfg.Listen {
 		ln, err := listen(l, cfg.KeepAlive)

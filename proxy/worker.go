@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/understudy/understudy/internal/bytelog"
@@ -70,7 +71,7 @@ func newWorker(p *Proxy, index int) (*worker, error) {
 		Pause:     &p.pause,
 		Sessions:  map[*session.Session]struct{}{},
 		Hubs:      &pubsub.Hubs{Pool: w.pool, Now: loop.Now},
-		Closed:    func(*session.Session) { p.clients.Add(-1) },
+		Closed:    func(s *session.Session, reason session.CloseReason) { p.closed(s, reason, loop.Now()) },
 	}
 	if index == 0 {
 		upstream.NewSampler(w.pool, p.cfg.SampleInterval)
@@ -98,6 +99,7 @@ func (w *worker) open(c eventloop.Conn, policy session.Policy) eventloop.Handler
 	if p.clients.Add(1) > int64(p.cfg.MaxClients) {
 		p.clients.Add(-1)
 		p.refused.Add(1)
+		p.complaints.about(w.loop.Now(), "a client was refused: there are as many as maxclients allows", fmt.Sprint(c.RemoteAddr()), "maxclients", p.cfg.MaxClients)
 		c.Write(tooManyClients) // it fits an empty socket buffer; a client that has gone misses nothing
 		return nil
 	}

@@ -24,6 +24,7 @@ type Local struct {
 	*suspicions
 	cfg      LocalConfig
 	lock     *os.File // held while open; nil without a file
+	made     bool     // there was no State in the file when it was opened
 	current  atomic.Pointer[Snapshot]
 	closed   atomic.Bool
 	changed  chan struct{}
@@ -66,7 +67,7 @@ func OpenLocal(cfg LocalConfig) (*Local, error) {
 	if err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
-	l.lock = lock
+	l.lock, l.made = lock, state == nil
 	if state != nil {
 		l.current.Store(&Snapshot{State: state, Version: 1})
 	}
@@ -184,10 +185,31 @@ func (l *Local) replace(version int64, next *State) error {
 	return nil
 }
 
+// Withdraw is Close for a process that fails before it has served anybody: what it has made of files it takes away again. A
+// State that was there before stays.
+func (l *Local) Withdraw() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var errs []error
+	if l.lock != nil && l.made && !l.closed.Load() {
+		for _, path := range []string{l.cfg.Path, l.lock.Name()} {
+			if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+				errs = append(errs, fmt.Errorf("topology: take back %s: %w", path, err))
+			}
+		}
+	}
+	return errors.Join(append(errs, l.shut())...)
+}
+
 // Close implements Coordinator. It gives the file free for another process. A second Close does nothing.
 func (l *Local) Close() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	return l.shut()
+}
+
+// shut ends the use of the file. The caller holds mu.
+func (l *Local) shut() error {
 	if l.closed.Swap(true) || l.lock == nil {
 		return nil
 	}

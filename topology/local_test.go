@@ -84,6 +84,34 @@ func TestASecondProcessCannotOpenTheFile(t *testing.T) {
 	openLocal(t, path)
 }
 
+func TestWhoWithdrawsLeavesNoFileOfItsOwn(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "state.json")
+	l := openLocal(t, path)
+	mustUpdate(t, l, example())
+	if err := l.Withdraw(); err != nil {
+		t.Fatal(err)
+	}
+	if left, err := os.ReadDir(filepath.Dir(path)); err != nil || len(left) > 0 {
+		t.Fatalf("left behind: %v, %v", left, err)
+	}
+	// The next one finds nothing, and keeps what it makes from others.
+	next := openLocal(t, path)
+	if next.Snapshot().State != nil {
+		t.Error("a State was found that was withdrawn")
+	}
+	mustUpdate(t, next, example())
+	if err := next.Close(); err != nil {
+		t.Fatal(err)
+	}
+	// What was there before stays.
+	if err := openLocal(t, path).Withdraw(); err != nil {
+		t.Fatal(err)
+	}
+	if s := openLocal(t, path).Snapshot().State; !s.Equal(example()) {
+		t.Errorf("a State of before is now %v", s)
+	}
+}
+
 func TestAFileThatCannotBeUsedIsRefusedAndLeftAsItIs(t *testing.T) {
 	newer := `{"format": 99, "cluster": 7}`
 	for name, c := range map[string]struct {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,11 +15,15 @@ import (
 var errProblemsFound = errors.New("problems were found")
 
 type checkCommand struct {
-	File string `arg:"" optional:"" type:"path" help:"The configuration file; without it only the environment is looked at."`
+	File   string `arg:"" optional:"" type:"path" help:"The configuration file; without it only the environment is looked at."`
+	Config string `type:"path" placeholder:"FILE" help:"The same, as run is given it."`
 }
 
 // Run checks the configuration, looks at the nodes and says what it found.
 func (c *checkCommand) Run(ctx context.Context, s *streams) error {
+	if c.File != "" && c.Config != "" && c.File != c.Config {
+		return badUsage{fmt.Errorf("two files are given, %s and --config %s: check one at a time", c.File, c.Config)}
+	}
 	o, err := c.options(s)
 	if err != nil {
 		return badUsage{err}
@@ -50,6 +55,9 @@ func (c *checkCommand) Run(ctx context.Context, s *streams) error {
 		}
 		fmt.Fprintf(s.out, "%s: %s\n", kind, f.Text)
 	}
+	for _, text := range o.idle() {
+		fmt.Fprintf(s.out, "note: %s\n", text)
+	}
 	if problems > 0 {
 		fmt.Fprintf(s.out, "problems: %d\n", problems)
 		return errProblemsFound
@@ -67,8 +75,8 @@ func (c *checkCommand) options(s *streams) (*options, error) {
 		return nil, err
 	}
 	var args []string
-	if c.File != "" {
-		args = []string{"--config", c.File}
+	if file := cmp.Or(c.File, c.Config); file != "" {
+		args = []string{"--config", file}
 	}
 	_, err = parse(parser, file, args)
 	return &o, err

@@ -57,7 +57,7 @@ func webServer(t *testing.T) string {
 	return ln.Addr().String()
 }
 
-func port(t *testing.T, addr string) string {
+func portOf(t *testing.T, addr string) string {
 	t.Helper()
 	_, port, err := net.SplitHostPort(addr)
 	if err != nil {
@@ -80,6 +80,7 @@ func TestEveryFailureEndsWithItsStatusAndOneSentence(t *testing.T) {
 	unitless := write(t, "nodes: [127.0.0.1:1]\nhold-timeout: 3\n")
 	web := webServer(t)
 	nested := write(t, "loops: [1, 2]\n")
+	documents := write(t, "nodes: [127.0.0.1:1]\n---\nloops: 2\n")
 
 	for name, c := range map[string]struct {
 		env    []string
@@ -128,8 +129,24 @@ func TestEveryFailureEndsWithItsStatusAndOneSentence(t *testing.T) {
 		"no truth":                   {[]string{"UNDERSTUDY_ZOOKEEPER_TLS=perhaps"}, []string{"run", "--nodes", closed}, 2, []string{"UNDERSTUDY_ZOOKEEPER_TLS", "perhaps"}},
 		"no port for the second":     {nil, []string{"demo", "--zookeeper", "--port", "65535"}, 2, []string{"port is 65535", "from 1 to 65534"}},
 
-		"no node answers":   {nil, []string{"run", "--nodes", closed}, 1, []string{closed, "connection refused", "check the addresses"}},
-		"a negative number": {nil, []string{"run", "--nodes", closed, "--loops", "-1"}, 2, []string{"loops is -1", "from 1 to 64"}},
+		"a port beyond the last":       {nil, []string{"run", "--nodes", "127.0.0.1:99999"}, 2, []string{`nodes is "127.0.0.1:99999"`, "from 1 to 65535"}},
+		"a node at port 0":             {nil, []string{"run", "--nodes", "127.0.0.1:0"}, 2, []string{`nodes is "127.0.0.1:0"`, "from 1 to 65535"}},
+		"no-failover beyond":           {nil, []string{"run", "--nodes", closed, "--no-failover", "a:70000"}, 2, []string{`no-failover is "a:70000"`, "65535"}},
+		"a map beyond":                 {nil, []string{"run", "--nodes", closed, "--node-map", "a:1=b:70000"}, 2, []string{`node-map is "b:70000"`, "65535"}},
+		"listen beyond":                {nil, []string{"run", "--nodes", closed, "--listen", ":70000"}, 2, []string{`listen is ":70000"`, "65535"}},
+		"admin beyond":                 {nil, []string{"run", "--nodes", closed, "--admin", "127.0.0.1:70000"}, 2, []string{`admin is "127.0.0.1:70000"`, "65535"}},
+		"http beyond":                  {nil, []string{"run", "--nodes", closed, "--http", ":70000"}, 2, []string{`http is ":70000"`, "65535"}},
+		"advertise beyond":             {nil, []string{"run", "--nodes", closed, "--advertise", "a:70000"}, 2, []string{`advertise is "a:70000"`, "65535"}},
+		"zookeeper beyond":             {nil, []string{"run", "--nodes", closed, "--zookeeper", "a:70000"}, 2, []string{"bad port", "a:70000"}},
+		"status beyond":                {nil, []string{"status", "--addr", ":70000"}, 2, []string{`addr is ":70000"`, "65535"}},
+		"two documents":                {nil, []string{"run", "--config", documents}, 2, []string{documents, "line 2", "second document"}},
+		"check of two documents":       {nil, []string{"check", documents}, 2, []string{documents, "line 2", "second document"}},
+		"check by --config":            {nil, []string{"check", "--config", stranger}, 2, []string{stranger, "line 3", `"no-such-option"`}},
+		"check of two files":           {nil, []string{"check", stranger, "--config", twice}, 2, []string{stranger, twice, "one at a time"}},
+		"check of a file not there":    {nil, []string{"check", missing}, 2, []string{missing, "no such file", "--config"}},
+		"a state where no file can be": {nil, []string{"run", "--nodes", redis.Addr, "--state", "/proc/x.json"}, 1, []string{"no file can be made in /proc", "--state"}},
+		"no node answers":              {nil, []string{"run", "--nodes", closed}, 1, []string{closed, "connection refused", "check the addresses"}},
+		"a negative number":            {nil, []string{"run", "--nodes", closed, "--loops", "-1"}, 2, []string{"loops is -1", "from 1 to 64"}},
 		"a duration without unit in the file": {nil, []string{"run", "--config", unitless}, 2,
 			[]string{unitless, "line 2: hold-timeout", `"3"`, "has a unit"}},
 		"a port that is no address": {nil, []string{"status", "--addr", "14001"}, 2, []string{`addr is "14001"`, "host:port, :port or unix:/path"}},
@@ -137,7 +154,7 @@ func TestEveryFailureEndsWithItsStatusAndOneSentence(t *testing.T) {
 			[]string{"create the folder " + missing, "--state"}},
 		"no address of this machine": {nil, []string{"run", "--nodes", redis.Addr, "--listen", "192.0.2.1:1"}, 1,
 			[]string{"cannot listen on 192.0.2.1:1", "no address of this machine", "--listen"}},
-		"a port of the demonstration in use": {nil, []string{"demo", "--port", port(t, redis.Addr)}, 1, []string{redis.Addr, "--port"}},
+		"a port of the demonstration in use": {nil, []string{"demo", "--port", portOf(t, redis.Addr)}, 1, []string{redis.Addr, "--port"}},
 		"check of another server":            {[]string{"UNDERSTUDY_NODES=" + web}, []string{"check"}, 1, []string{web, "no redis-server"}},
 		"status of another server":           {nil, []string{"status", "--addr", web}, 1, []string{web, "not an Understudy", "--addr"}},
 		"two masters":                        {nil, []string{"run", "--nodes", redis.Addr + "," + second.Addr}, 1, []string{redis.Addr, second.Addr, "REPLICAOF"}},
@@ -194,6 +211,7 @@ func TestHelpAndVersionEndWell(t *testing.T) {
 		{[]string{"help", "run"}, "--hold-timeout=15s"},
 		{[]string{"run", "--help"}, "UNDERSTUDY_HOLD_TIMEOUT"},
 		{[]string{"version"}, "understudy "},
+		{[]string{"--version"}, "understudy "},
 	} {
 		status, stdout, stderr := once(t, nil, c.args...)
 		if status != 0 || stderr != "" || !strings.Contains(stdout, c.word) {

@@ -17,7 +17,7 @@ var packages = regexp.MustCompile(`(^|; |: )(?:(?:proxy|topology|monitor): )+`)
 // sentence makes one line, for a user, of an error that may be several.
 func sentence(err error) string {
 	line := strings.ReplaceAll(strings.TrimSpace(err.Error()), "\n", "; ")
-	return packages.ReplaceAllString(line, "$1")
+	return strings.ReplaceAll(packages.ReplaceAllString(line, "$1"), ".; ", "; ") // some servers end their errors with a dot
 }
 
 // listenError is that an address for clients cannot be listened on.
@@ -53,9 +53,13 @@ func explainListen(err error, option string) error {
 
 // explainState says what to do about a state file that cannot be used.
 func explainState(err error, path string) error {
+	dir := filepath.Dir(path)
+	_, missing := os.Stat(dir)
 	switch {
+	case errors.Is(err, os.ErrNotExist) && missing == nil:
+		return fmt.Errorf("the state cannot be kept in %s: no file can be made in %s; name another one with --state", path, dir)
 	case errors.Is(err, os.ErrNotExist):
-		return fmt.Errorf("the state cannot be kept in %s: create the folder %s, or name another file with --state", path, filepath.Dir(path))
+		return fmt.Errorf("the state cannot be kept in %s: create the folder %s, or name another file with --state", path, dir)
 	case errors.Is(err, os.ErrPermission):
 		return fmt.Errorf("the state cannot be kept in %s: this user may not write there; change that, or name another file with --state", path)
 	}

@@ -36,7 +36,7 @@ func (r *fileResolver) Validate(*kong.Application) error { return nil }
 func (r *fileResolver) Resolve(ctx *kong.Context, parent *kong.Path, flag *kong.Flag) (any, error) {
 	if !r.read {
 		config := named(parent.Flags, "config")
-		if config == nil {
+		if config == nil || named(parent.Flags, "nodes") == nil { // check has the one without the other: it reads the file itself
 			return nil, nil
 		}
 		r.read = true
@@ -100,12 +100,20 @@ func readOptions(path string, flags []*kong.Flag) (map[string]fileValue, error) 
 		return nil, fmt.Errorf("read the configuration: %w; name a file that can be read with --config", err)
 	}
 	defer f.Close()
-	var root yaml.Node
-	switch err := yaml.NewDecoder(f).Decode(&root); {
+	var root, more yaml.Node
+	decoder := yaml.NewDecoder(f)
+	switch err := decoder.Decode(&root); {
 	case errors.Is(err, io.EOF): // nothing but comments
 		return nil, nil
 	case err != nil:
 		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	switch err := decoder.Decode(&more); {
+	case errors.Is(err, io.EOF):
+	case err != nil:
+		return nil, fmt.Errorf("%s: %w", path, err)
+	default:
+		return nil, fmt.Errorf("%s: line %d: a second document begins here (after ---), and nothing of it would be read: put all options into one", path, more.Line)
 	}
 	mapping := root.Content[0]
 	if mapping.Kind != yaml.MappingNode {

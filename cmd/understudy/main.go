@@ -50,6 +50,9 @@ func run(args []string, stdout, stderr io.Writer) int {
 	if len(args) == 0 {
 		args = []string{"--help"}
 	}
+	if args[0] == "--version" { // as other programs have it
+		args = append([]string{"version"}, args[1:]...)
+	}
 	status, exited := -1, false
 	parser.Exit = func(s int) { status, exited = s, true; panic(exitNow{}) }
 	var command *kong.Context

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 
+	"github.com/understudy/understudy/internal/port"
 	"github.com/understudy/understudy/proxy/admin"
 	"github.com/understudy/understudy/proxy/admin/console"
 	"github.com/understudy/understudy/proxy/admin/web"
@@ -78,8 +79,8 @@ func (p *operators) close() error {
 func (o *options) validateOperators() error {
 	var errs []error
 	for option, addr := range map[string]string{"admin": o.Admin, "http": o.HTTP} {
-		if _, number, err := net.SplitHostPort(addr); addr != "" && (err != nil || number == "") {
-			errs = append(errs, fmt.Errorf("%s is %q: it must be host:port or :port", option, addr))
+		if _, ok := port.Of(addr); addr != "" && !ok {
+			errs = append(errs, fmt.Errorf("%s is %q: it must be host:port or :port, with a port up to 65535", option, addr))
 		}
 	}
 	host, _, err := net.SplitHostPort(o.Admin)

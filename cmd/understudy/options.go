@@ -14,6 +14,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"github.com/understudy/understudy/internal/port"
 	"github.com/understudy/understudy/monitor"
 	"github.com/understudy/understudy/proxy"
 	"github.com/understudy/understudy/proxy/session"
@@ -263,6 +264,9 @@ func (o *options) validate() error {
 	if o.RequiredMonitors > 1 && o.Zookeeper == "" {
 		errs = append(errs, fmt.Errorf("required-monitors is %d: without zookeeper there is one, and nothing would ever be down", o.RequiredMonitors))
 	}
+	if o.Advertise != "" && !port.Reachable(o.Advertise) {
+		errs = append(errs, fmt.Errorf("advertise is %q: it must be host:port, with a port from 1 to 65535", o.Advertise))
+	}
 	if o.FenceTimeout <= o.DrainTimeout {
 		errs = append(errs, fmt.Errorf("fence-timeout is %v: it must be longer than drain-timeout, which is %v", o.FenceTimeout, o.DrainTimeout))
 	}
@@ -273,6 +277,14 @@ func (o *options) validate() error {
 		return badUsage{err}
 	}
 	return nil
+}
+
+// idle lists the options that are given and of no use, in sentences.
+func (o *options) idle() (notes []string) {
+	if !o.Failsafe && o.Zookeeper == "" {
+		notes = append(notes, "no-failsafe is of no use without zookeeper: it is about writing while ZooKeeper is away")
+	}
+	return notes
 }
 
 // statePath returns where the State is kept, and makes the folder if it is a default one.

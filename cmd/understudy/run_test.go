@@ -199,6 +199,29 @@ func TestCheckTellsWhatItFoundAndWhetherThatIsWell(t *testing.T) {
 	}
 }
 
+func TestWhatIsOfNoUseIsSaidAtTheStartAndByCheck(t *testing.T) {
+	node := testcluster.NewRedis(t)
+	p := start(t, nil, "run", "--nodes", node.Addr, "--listen", "127.0.0.1:0", "--state", filepath.Join(t.TempDir(), "s.json"), "--no-failsafe")
+	p.logged("level=WARN", "no-failsafe is of no use without zookeeper")
+	_, stdout, _ := once(t, nil, "check", write(t, "nodes: ["+node.Addr+"]\nfailsafe: false\n"))
+	if !strings.Contains(stdout, "note: no-failsafe is of no use") {
+		t.Errorf("check says %q", stdout)
+	}
+}
+
+func TestStatusWithAPasswordPointsToTheAdminPortWhileNobodyCanVerifyIt(t *testing.T) {
+	node := testcluster.NewRedis(t, "--requirepass", "secret")
+	p := start(t, []string{"UNDERSTUDY_PASSWORD=secret"}, "run", "--nodes", node.Addr, "--listen", "127.0.0.1:0", "--state", filepath.Join(t.TempDir(), "s.json"))
+	addr := field(t, p.logged("msg=ready"), "listen")
+	if err := node.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	status, _, stderr := once(t, nil, "status", "--addr", addr, "--password", "secret")
+	if status != 1 || !strings.Contains(stderr, "cannot be verified") || !strings.Contains(stderr, "--admin") || strings.Contains(stderr, "start one") {
+		t.Errorf("status %d: %s", status, stderr)
+	}
+}
+
 func TestASignalDuringTheStartEndsWell(t *testing.T) {
 	// A server that accepts and never answers keeps the start waiting.
 	server := testcluster.NewRedis(t)

@@ -21,6 +21,7 @@ import (
 	"github.com/understudy/understudy/monitor"
 	"github.com/understudy/understudy/proxy"
 	"github.com/understudy/understudy/proxy/admin"
+	"github.com/understudy/understudy/proxy/session"
 	"github.com/understudy/understudy/topology"
 )
 
@@ -34,6 +35,9 @@ func (r *runCommand) Run(ctx context.Context, parser *kong.Kong, s *streams) err
 	warnOfStrangers(os.Environ(), variables(parser), log)
 	if err := r.validate(); err != nil {
 		return err
+	}
+	for _, text := range r.idle() {
+		log.Warn(text)
 	}
 	stop := surviveHangups(log)
 	defer stop()
@@ -76,7 +80,14 @@ func serve(ctx context.Context, o *options, log *slog.Logger, ready func([]net.A
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, coord.Close()) }()
+	served := false
+	defer func() {
+		if local, ok := coord.(*topology.Local); ok && !served {
+			err = errors.Join(err, local.Withdraw())
+			return
+		}
+		err = errors.Join(err, coord.Close())
+	}()
 	if err := sameCluster(coord.Snapshot().State, o, path); err != nil {
 		return err
 	}
@@ -119,9 +130,10 @@ func serve(ctx context.Context, o *options, log *slog.Logger, ready func([]net.A
 	answers.Count(meter)
 	ops.show(answers)
 
-	log.Info("ready", append([]any{"version", versionText(), "listen", addresses(front.Addrs()), "cluster", o.Cluster, "id", o.ID,
+	log.Info("ready", append([]any{"version", versionText(), "listen", o.listeners(front.Addrs()), "cluster", o.Cluster, "id", o.ID,
 		"master", state.Master.Addr, "replicas", len(state.Replicas), "epoch", state.Epoch, "phase", string(state.Phase), "state", path},
 		ops.addresses()...)...)
+	served = true
 	ready(front.Addrs())
 
 	// What the nodes' settings will do in a failover is told once, beside the work.
@@ -225,12 +237,16 @@ func sameCluster(state *topology.State, o *options, path string) error {
 		path, state.Master.Addr, strings.Join(o.Nodes, ", "), what)
 }
 
-func addresses(addrs []net.Addr) string {
+// listeners tells the addresses listened on, which are those of Listen, with the policies that are not the default.
+func (o *options) listeners(addrs []net.Addr) string {
 	var list []string
-	for _, a := range addrs {
+	for i, a := range addrs {
 		text := a.String()
 		if a.Network() == "unix" {
 			text = "unix:" + text
+		}
+		if l := o.Listen[i]; l.Policy != session.Default {
+			text += ",policy=" + l.Policy.String()
 		}
 		list = append(list, text)
 	}

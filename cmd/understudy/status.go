@@ -4,12 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
-	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
 
+	"github.com/understudy/understudy/internal/port"
 	"github.com/understudy/understudy/proxy/admin/client"
 )
 
@@ -22,8 +21,8 @@ type target struct {
 
 // ask connects, has f ask, and says what to do about an error.
 func (t *target) ask(f func(*client.Client) error) error {
-	if _, port, err := net.SplitHostPort(t.Addr); !strings.HasPrefix(t.Addr, "unix:/") && (err != nil || !isPort(port)) {
-		return badUsage{fmt.Errorf("addr is %q: it must be host:port, :port or unix:/path", t.Addr)}
+	if !strings.HasPrefix(t.Addr, "unix:/") && !port.Reachable(t.Addr) {
+		return badUsage{fmt.Errorf("addr is %q: it must be host:port, :port or unix:/path, with a port from 1 to 65535", t.Addr)}
 	}
 	c, err := client.Dial(t.Addr, t.Username, t.Password)
 	if err == nil {
@@ -34,6 +33,8 @@ func (t *target) ask(f func(*client.Client) error) error {
 	switch {
 	case err == nil:
 		return nil
+	case errors.Is(err, client.ErrUnverified):
+		return fmt.Errorf("%s: %w; the address of its --admin needs no node (--addr 127.0.0.1:6390, for instance)", t.Addr, err)
 	case errors.Is(err, client.ErrUnreachable):
 		return fmt.Errorf("%s: %w; start one, or name another address with --addr", t.Addr, err)
 	case errors.Is(err, client.ErrRefused), strings.HasPrefix(err.Error(), "NOAUTH"):
@@ -45,11 +46,6 @@ func (t *target) ask(f func(*client.Client) error) error {
 		return fmt.Errorf("%s: %w: it does not speak Redis's protocol; name another address with --addr", t.Addr, client.ErrStranger)
 	}
 	return fmt.Errorf("%s does not answer as an Understudy does: %w", t.Addr, err)
-}
-
-func isPort(s string) bool {
-	n, err := strconv.Atoi(s)
-	return err == nil && n >= 1 && n <= 65535
 }
 
 type statusCommand struct {

@@ -102,7 +102,8 @@ func (j *judge) reachable() {
 // successors looks for a replica that could take over.
 func (j *judge) successors() {
 	if len(j.Nodes) == 1 {
-		j.problem("%s has no replica: nothing can take over when it fails; start a replica of it", j.Nodes[0].Addr)
+		j.problem("%s has no replica connected to it: nothing can take over when it fails; start one, or see in the log of one that runs why it is not "+
+			"connected (masterauth that the master refuses, for instance)", j.Nodes[0].Addr)
 		return
 	}
 	if late := j.late(); len(late) > 0 {

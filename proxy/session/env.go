@@ -118,8 +118,8 @@ type Env struct {
 	flushes uint64 // of Scripts that this loop has heeded
 
 	scratch []byte // for a reply that is made anew
-	// Opened and Closed are called when a session begins and ends.
-	Closed func(*Session)
+	// Closed is called when a session has ended.
+	Closed func(*Session, CloseReason)
 }
 
 // Stats counts what the sessions of a loop did. It belongs to the loop.

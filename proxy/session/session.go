@@ -372,7 +372,7 @@ func (s *Session) close(r CloseReason) {
 	s.group.Release()
 	delete(s.env.Sessions, s)
 	s.conn.Close()
-	s.env.Closed(s)
+	s.env.Closed(s, r)
 }
 
 // regroup moves the session to the lanes of another key.

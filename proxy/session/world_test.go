@@ -81,7 +81,7 @@ func newDurableWorld(t *testing.T, acks int) *world {
 		Scripts:   &Scripts{},
 		Pause:     &Pause{},
 		Sessions:  map[*Session]struct{}{},
-		Closed:    func(*Session) { w.gone++ },
+		Closed:    func(*Session, CloseReason) { w.gone++ },
 	}
 	w.env.Hubs = &pubsub.Hubs{Pool: w.env.Pool, Now: w.Now}
 	w.env.Pool.Refresh()

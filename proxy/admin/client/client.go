@@ -4,6 +4,7 @@ package client
 import (
 	"errors"
 	"fmt"
+	"net"
 	"strconv"
 	"strings"
 	"time"
@@ -19,6 +20,9 @@ var (
 	ErrUnreachable = errors.New("no Understudy can be reached")
 	// ErrRefused is returned by Dial when the credentials are not accepted.
 	ErrRefused = errors.New("the user name or the password is refused")
+	// ErrUnverified is returned by Dial when something takes connections and does not say in time whether it takes the
+	// credentials. An Understudy asks the master.
+	ErrUnverified = errors.New("it takes the connection and does not answer AUTH in time: without a master a password cannot be verified")
 	// ErrStranger is returned when what answers is not an Understudy.
 	ErrStranger = errors.New("what answers is not an Understudy")
 )
@@ -27,7 +31,7 @@ var (
 type Client struct{ conn redis.Conn }
 
 // Dial connects to addr: host:port, :port (of this machine) or unix:/path. An empty password authenticates nobody. The
-// error wraps ErrUnreachable or ErrRefused.
+// error wraps ErrUnreachable, ErrUnverified or ErrRefused.
 func Dial(addr, username, password string) (*Client, error) {
 	network := "tcp"
 	if path, ok := strings.CutPrefix(addr, "unix:"); ok {
@@ -38,7 +42,11 @@ func Dial(addr, username, password string) (*Client, error) {
 	conn, err := redis.Dial(network, addr, redis.DialConnectTimeout(Timeout), redis.DialReadTimeout(Timeout),
 		redis.DialWriteTimeout(Timeout), redis.DialUsername(username), redis.DialPassword(password))
 	var reply redis.Error
+	var op *net.OpError
 	switch {
+	case errors.As(err, &reply) && strings.HasPrefix(reply.Error(), "MASTERDOWN"),
+		password != "" && errors.As(err, &op) && op.Op == "read" && op.Timeout():
+		return nil, ErrUnverified
 	case errors.As(err, &reply):
 		return nil, fmt.Errorf("%w: %w", ErrRefused, err)
 	case err != nil:

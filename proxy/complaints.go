@@ -1,0 +1,59 @@
+package proxy
+
+import (
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/understudy/understudy/proxy/session"
+)
+
+// complaintInterval is how often the log tells of clients that are turned away for the same reason: where there is one,
+// there may be thousands.
+const complaintInterval = 10 * time.Second
+
+// complaints tells in the log of clients that are turned away, now and then. Several loops may use it.
+type complaints struct {
+	log *slog.Logger
+
+	mu    sync.Mutex
+	tales map[string]*tale // by what the log says
+}
+
+// tale is when the log last told of one reason, and what it has not told since.
+type tale struct {
+	told   time.Time
+	untold int
+}
+
+// about logs that something happened to a client at addr, unless the same was logged a short while ago.
+func (c *complaints) about(now time.Time, what, addr string, attrs ...any) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.tales == nil {
+		c.tales = map[string]*tale{}
+	}
+	t := c.tales[what]
+	if t == nil {
+		t = &tale{}
+		c.tales[what] = t
+	}
+	if !t.told.IsZero() && now.Sub(t.told) < complaintInterval {
+		t.untold++
+		return
+	}
+	attrs = append([]any{"client", addr}, attrs...)
+	if t.untold > 0 {
+		attrs = append(attrs, "others_before", t.untold)
+	}
+	t.told, t.untold = now, 0
+	c.log.Warn(what, attrs...)
+}
+
+// closed takes note of the end of a client's connection.
+func (p *Proxy) closed(s *session.Session, reason session.CloseReason, now time.Time) {
+	p.clients.Add(-1)
+	if reason == session.ByOutputLimit {
+		p.complaints.about(now, "a client was disconnected: it left more replies unread than output-limit allows", s.Describe().Addr, "output_limit", p.cfg.OutputLimit)
+	}
+}
