@@ -1,8 +1,13 @@
 package transparency
 
 import (
+	"fmt"
+	"net"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/gomodule/redigo/redis"
 
 	"github.com/understudy/understudy/internal/testcluster"
 	"github.com/understudy/understudy/proxy"
@@ -112,5 +117,107 @@ func TestWaitCoversWhatTheSessionHasWritten(t *testing.T) {
 			c.expect(":2", "WAIT", "2", "0")
 			other.expect(":2", "WAIT", "2", "0") // takes the pin that is now idle
 		}
+	}
+}
+
+func TestAClientThatIsToBlockWhenThereIsAMasterCanLeaveAndBeSentAway(t *testing.T) {
+	f := newFront(t, testcluster.New(t, 1), func(c *proxy.Config) { c.DrainTimeout = 10 * time.Second })
+	f.away(2)
+	var clients []*client
+	for i := range 7 {
+		c := f.dial()
+		c.send(append(request("BLPOP", fmt.Sprint("queue", i), "0"), request("INCR", "behind")...))
+		f.held(c)
+		clients = append(clients, c)
+	}
+	clients[0].conn.Close()
+	if err := clients[1].conn.(*net.TCPConn).CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	clients[1].closed()
+	other := f.dial()
+	other.expect(":1", "CLIENT", "KILL", "ADDR", clients[2].conn.LocalAddr().String())
+	clients[2].closed()
+	id := func(c *client) string {
+		for line := range strings.Lines(other.do("CLIENT", "LIST")) {
+			if strings.Contains(line, "addr="+c.conn.LocalAddr().String()+" ") {
+				id, _, _ := strings.Cut(line[strings.Index(line, "id=")+3:], " ")
+				return id
+			}
+		}
+		t.Fatal("a client is not listed")
+		return ""
+	}
+	other.expect(":1", "CLIENT", "UNBLOCK", id(clients[3]))
+	if got := clients[3].reply(); got != "*-1\r\n" {
+		t.Errorf("%q", got)
+	}
+	other.expect(":1", "CLIENT", "UNBLOCK", id(clients[4]), "ERROR")
+	if got := clients[4].reply(); got != "-UNBLOCKED client unblocked via CLIENT UNBLOCK\r\n" {
+		t.Errorf("%q", got)
+	}
+	f.back(2, f.master(), f.cluster.Nodes[1:]...)
+	for i, c := range clients[3:5] {
+		if got := c.reply(); got != fmt.Sprintf(":%d\r\n", i+1) && got != fmt.Sprintf(":%d\r\n", 2-i) {
+			t.Errorf("%q", got)
+		}
+	}
+	waitBlocked(t, f.master(), 2)
+	other.expect(":1", "RPUSH", "queue5", "job")
+	if got := clients[5].reply(); got != "*2\r\n$6\r\nqueue5\r\n$3\r\njob\r\n" {
+		t.Errorf("%q", got)
+	}
+	if got := clients[5].reply(); got != ":3\r\n" {
+		t.Errorf("%q", got)
+	}
+	f.stop() // with the last one blocked
+	clients[6].closed()
+	waitBlocked(t, f.master(), 0)
+	if n, err := redis.Int(f.master().Do("GET", "behind")); err != nil || n != 3 {
+		t.Errorf("what stands behind a command that has not ended was done: %d, %v", n, err)
+	}
+}
+
+func TestAFailoverBlocksClientsAnewForTheTimeThatIsLeft(t *testing.T) {
+	f := newFront(t, testcluster.New(t, 1), nil)
+	old, heir := f.cluster.Nodes[0], f.cluster.Nodes[1]
+	must(t, old, "XADD", "s", "1-1", "f", "v")
+	must(t, old, "XGROUP", "CREATE", "s", "g", "$")
+	if err := f.cluster.WaitInSync(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	read, group, pop, short := f.dial(), f.dial(), f.dial(), f.dial()
+	read.send(request("XREAD", "BLOCK", "100000", "STREAMS", "s", "none", "$", "$"))
+	group.send(request("XREADGROUP", "GROUP", "g", "c", "BLOCK", "0", "STREAMS", "s", ">"))
+	pop.send(request("BLPOP", "queue", "100"))
+	short.send(request("BRPOP", "nothing", "1.5"))
+	waitBlocked(t, old, 4)
+	began := time.Now()
+	must(t, heir, "REPLICAOF", "NO", "ONE")
+	must(t, heir, "XADD", "s", "2-2", "while", "away") // by a client of another member that was faster
+	must(t, old, "REPLICAOF", "127.0.0.1", heir.Port)
+	for _, c := range []*client{group, pop, short} {
+		f.held(c)
+	}
+	f.back(2, heir, old)
+	if got := read.reply(); !strings.Contains(got, "2-2") || strings.Contains(got, "1-1") {
+		t.Errorf("XREAD: %q", got)
+	}
+	if got := group.reply(); !strings.Contains(got, "2-2") {
+		t.Errorf("XREADGROUP: %q", got)
+	}
+	if got := short.reply(); got != "*-1\r\n" {
+		t.Errorf("BRPOP: %q", got)
+	}
+	if took := time.Since(began); took < 1400*time.Millisecond {
+		t.Errorf("BRPOP ended after %v, before its time", took)
+	}
+	waitBlocked(t, heir, 1)
+	if lines := clientLines(t, heir, "cmd=blpop "); len(lines) != 1 {
+		t.Errorf("%q", lines)
+	}
+	f.dial().expect(":1", "RPUSH", "queue", "job")
+	if got := pop.reply(); got != "*2\r\n$5\r\nqueue\r\n$3\r\njob\r\n" {
+		t.Errorf("BLPOP: %q", got)
 	}
 }
