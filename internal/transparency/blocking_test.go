@@ -221,3 +221,27 @@ func TestAFailoverBlocksClientsAnewForTheTimeThatIsLeft(t *testing.T) {
 		t.Errorf("BLPOP: %q", got)
 	}
 }
+
+// Since Redis 7.2 WAIT waits for the last write of its own connection. This is the write that goes ahead of it there.
+func TestADatabaseThatIsSwappedWithItselfIsAWriteThatChangesNothing(t *testing.T) {
+	cluster := testcluster.New(t, 1)
+	master := cluster.Nodes[0]
+	offset := func() string {
+		info, err := master.Info("replication")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return info["master_repl_offset"]
+	}
+	c := dial(t, "tcp", master.Addr)
+	c.expect("+OK", "SET", "a", "1")
+	c.expect("+OK", "WATCH", "a", "none")
+	before := offset()
+	must(t, master, "SWAPDB", "0", "0")
+	if after := offset(); after == before {
+		t.Errorf("the offset remains at %s: nothing was passed on to replicas", after)
+	}
+	c.expect("+OK", "MULTI")
+	c.expect("+QUEUED", "GET", "a")
+	c.expect("*1\r\n$1\r\n1", "EXEC") // nobody who watches is disturbed
+}

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/understudy/understudy/proxy/upstream"
 	"github.com/understudy/understudy/topology"
 )
 
@@ -131,5 +132,46 @@ func TestWhatWasUnblockedWhileThereIsNoMasterIsNotSent(t *testing.T) {
 		if told {
 			t.Error("a client that does not block was unblocked")
 		}
+	}
+}
+
+func TestWaitComesBehindAWriteWhereOnlyWritesCount(t *testing.T) {
+	for _, version := range []string{"7.2.4", "8.0.1", "unknown"} {
+		w := newWorld(t)
+		w.version = version
+		w.link("m").dies()
+		w.wait(time.Second)
+		c := w.client()
+		c.sends("SET a 1")
+		m := w.accept("m")
+		m.getsRequests("SET a 1")
+		m.says("+OK\r\n")
+		c.gets("+OK\r\n")
+		c.sends("WAIT 2 100", "WAITAOF 1 1 100")
+		pin := w.accept("m")
+		pin.getsRequests("SWAPDB 0 0", "WAIT 2 100")
+		pin.says("+OK\r\n:2\r\n")
+		c.gets(":2\r\n")
+		pin.getsRequests("SWAPDB 0 0", "WAITAOF 1 1 100")
+		pin.says("-NOPERM no\r\n*2\r\n:1\r\n:1\r\n")
+		c.gets("*2\r\n:1\r\n:1\r\n")
+
+		user := w.client()
+		user.session.regroup(upstream.Key{Proto: 3, User: "bob", Password: "secret", DB: 5})
+		user.sends("WAIT 1 0", "PING")
+		lane := w.accept("m")
+		lane.getsRequests("WAIT 0 0")
+		pin.gets("")
+		lane.says(":2\r\n")
+		pin.getsRequests("SWAPDB 0 0", "WAIT 1 0")
+		pin.says("+OK\r\n:1\r\n")
+		lane.getsRequests("PING")
+		lane.says("+PONG\r\n")
+		user.gets(":1\r\n+PONG\r\n")
+		user.sends("WAIT 1 0")
+		lane.getsRequests("WAIT 0 0")
+		lane.says("-NOPERM no\r\n")
+		user.gets("-NOPERM no\r\n")
+		pin.gets("")
 	}
 }

@@ -1,11 +1,8 @@
 package session
 
 import (
-	"bytes"
-
 	"github.com/understudy/understudy/proxy/command"
 	"github.com/understudy/understudy/proxy/upstream"
-	"github.com/understudy/understudy/resp"
 )
 
 // block runs a blocking command on a pin, for as long as it blocks. A pop that was sent and not answered may have
@@ -70,31 +67,6 @@ func (s *Session) blockLater(cmd *command.Command) bool {
 func (s *Session) awaken() {
 	s.held, s.heldBlocking = false, false
 	s.conn.Flush()
-}
-
-// wait runs WAIT or WAITAOF on a pin. Redis makes them wait for the last command of their own connection, so one that
-// waits for nobody goes ahead: it sets the offset to wait for to the present one, which covers all that the session has
-// written.
-func (s *Session) wait(cmd *command.Command, args [][]byte, request []byte) bool {
-	again := s.clock.start(s, cmd, args)
-	c := s.choosePin()
-	if c == nil {
-		if s.gaveUp {
-			s.clock.stop()
-		}
-		return s.declined()
-	}
-	asked := bytes.Clone(request)
-	if again {
-		request = s.clock.remaining(s.env.Loop.Now(), cmd, args, request)
-	}
-	ahead := [][]byte{args[0]}
-	for range args[1:] {
-		ahead = append(ahead, []byte("0"))
-	}
-	s.occupy(c, upstream.Repeatable, append(resp.AppendRequest(nil, ahead...), request...), 2, s.emit)
-	s.await.last, s.await.again = true, asked
-	return true
 }
 
 // largeRequest is the size from which a request for the master gets a connection of its own: others would wait behind

@@ -45,7 +45,8 @@ type world struct {
 	suspects []string
 	fenced   []uint64
 	env      *Env
-	gone     int // clients closed
+	gone     int    // clients closed
+	version  string // of the servers
 }
 
 type dialling struct {
@@ -65,7 +66,7 @@ func newWorld(t *testing.T) *world { return newDurableWorld(t, 0) }
 
 // newDurableWorld is one in which a write is answered when acks replicas have it; 0: when the master has.
 func newDurableWorld(t *testing.T, acks int) *world {
-	w := &world{t: t, now: time.Unix(1000, 0), acks: acks}
+	w := &world{t: t, now: time.Unix(1000, 0), acks: acks, version: "7.0.15"}
 	w.grant = topology.Grant{Epoch: 1}
 	w.state(1, topology.Stable, "m", "r1", "r2")
 	pool := &bytelog.Pool{}
@@ -382,7 +383,7 @@ func (c *fakeConn) handshake() {
 		c.received = c.received[n:]
 		answer := "+OK\r\n"
 		if string(p.Args[0]) == "INFO" {
-			answer = string(resp.AppendBulkString(nil, "run_id:"+c.addr+"-run"))
+			answer = string(resp.AppendBulkString(nil, "redis_version:"+c.world.version+"\r\nrun_id:"+c.addr+"-run"))
 		}
 		c.says(answer)
 		if string(p.Args[0]) == "INFO" {

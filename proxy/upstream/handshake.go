@@ -93,6 +93,9 @@ func (c *Conn) introduced(frame []byte) {
 		c.end(errIdentity, true)
 		return
 	}
+	if s == stepIdentity && !failed {
+		c.node.lastCommand = countsCommands(frame)
+	}
 	if c.shake.steps = c.shake.steps[1:]; len(c.shake.steps) == 0 {
 		c.shake.steps = nil
 		c.patience.Stop()
@@ -105,6 +108,14 @@ func (c *Conn) introduced(frame []byte) {
 		c.net.Flush()
 		c.settle()
 	}
+}
+
+// countsCommands reports whether a server of which INFO says this is one before Redis 7.2: see Pool.WaitsForWrites.
+func countsCommands(info []byte) bool {
+	_, version, _ := bytes.Cut(info, []byte("redis_version:"))
+	var major, minor int
+	n, err := fmt.Sscanf(string(version[:min(len(version), 16)]), "%d.%d", &major, &minor)
+	return n == 2 && err == nil && (major < 7 || major == 7 && minor < 2)
 }
 
 // heardOfAuth learns from the answer to a connection without credentials whether the cluster wants them. The master

@@ -13,6 +13,14 @@ const interruptPause = 2 * time.Millisecond
 // ownKey names the conversations that the pool has for itself.
 func (p *Pool) ownKey() Key { return Key{Proto: 2, User: p.cfg.Username, Password: p.cfg.Password} }
 
+// Own returns the group of the conversations that the pool has for itself, and counts the caller among its users until
+// Release.
+func (p *Pool) Own() *Group { return p.Group(p.ownKey()) }
+
+// WaitsForWrites reports whether the master's WAIT waits for what its own connection has written, as since Redis 7.2, or
+// perhaps does, because nothing is known of it. Before, it waits for everything up to the last command of the connection.
+func (p *Pool) WaitsForWrites() bool { return p.master == nil || !p.master.lastCommand }
+
 // interrupt has a living master end the commands that block on pins, so that a fence need not wait for them. The
 // server does it between two commands: either the blocked one was served, and its reply is as good as any, or it is
 // answered -UNBLOCKED and was not applied, and the session sends it again when there is a master. (A connection that
