@@ -13,6 +13,7 @@ const (
 	subjectHeldBack = "a failover is held back"
 	subjectRivals   = "others look after the nodes"
 	subjectGuests   = "others look after the nodes, and hold back"
+	subjectCutOff   = "the master lives and cannot be reached"
 
 	subjectStubborn  = "a node cannot be made a replica: " // and its address
 	subjectLockedOut = "no node lets us in"

@@ -37,7 +37,7 @@ func (s *situation) stable() []action {
 	}
 	cause, masterDown := s.incident()
 	if cause == "" {
-		return s.keep()
+		return append(s.keep(), s.cutOff()...)
 	}
 	if len(s.rivals) > 0 {
 		return append(s.bury(), s.rivalry(cause))
@@ -136,19 +136,6 @@ func (s *situation) nobody(text string) action {
 	a := s.alarm(text)
 	a.subject = subjectNobody
 	return a
-}
-
-// witness returns a replica that has received something from the master since we have doubted it: the master lives,
-// and it is we who cannot reach it. A link that is merely up proves nothing.
-func (s *situation) witness(since time.Time) string {
-	for _, r := range s.state.Replicas {
-		n, ok := s.heard(r.Addr)
-		if ok && n.LinkUp && s.follows(n, s.state.Master.Addr) && n.advancedFrom.After(since) &&
-			s.now.Sub(n.advancedTo) <= s.rules.downAfter {
-			return r.Addr
-		}
-	}
-	return ""
 }
 
 // fencing waits for the members, reads offsets, and records the choice.

@@ -77,7 +77,7 @@ func TestTheLeaderKeepsTheElectorsUpToDate(t *testing.T) {
 		actions := decide(w.situation())
 		if len(actions) != 1 || actions[0].deed != deedWrite || names(actions[0].next.Electors) != want || actions[0].why != why ||
 			actions[0].next.Epoch != w.state.Epoch || actions[0].next.Validate() != nil {
-			t.Fatalf("it does %v (%+v), not write the electors %q because %q", actions, actions, want, why)
+			t.Fatalf("it does %v (%q), not write the electors %q because %q", actions, actions[0].why, want, why)
 		}
 		w.state = actions[0].next
 	}
@@ -95,7 +95,7 @@ func TestTheLeaderKeepsTheElectorsUpToDate(t *testing.T) {
 	w.nodes["r1"] = r
 	w.state.Replicas[0].Priority = 0
 	w.members = asked("a c")
-	w.downFor["m"] = map[string]string{"a": "refused", "c": "refused"}
+	w.since["m"], w.downFor["m"] = w.now, map[string]string{"a": "refused", "c": "refused"}
 	actions := decide(w.situation())
 	if len(actions) != 2 || actions[0].deed != deedWrite || names(actions[0].next.Electors) != "a c" || actions[1].deed != deedAlarm {
 		t.Fatalf("it does %v", actions)
@@ -103,7 +103,7 @@ func TestTheLeaderKeepsTheElectorsUpToDate(t *testing.T) {
 	w.state = actions[0].next
 	delete(w.downFor, "m")
 	w.members = asked("a@new:1 c")
-	write("a c", "member a is asked for promises at new:1")
+	write("a c", "master m answers again, after 0s: what waits for it is sent; member a is asked for promises at new:1")
 	w.state.Paused = &topology.Paused{}
 	w.members = asked("a@new:1 b c")
 	write("a b c", "member b may lead")

@@ -288,13 +288,16 @@ func (l *loop) learn(addr string, rec *record, n info, at time.Time, latency tim
 // judge brings all verdicts up to now and publishes this member's view when it changed.
 func (l *loop) judge(now time.Time) {
 	var view []topology.NodeView
-	unsettled := now.Sub(l.changedAt) < settleTime
+	unsettled, questioned := now.Sub(l.changedAt) < settleTime, l.questioned()
 	for _, addr := range slices.Sorted(maps.Keys(l.records)) {
 		r := l.records[addr]
 		was := r.vitality.down
 		r.vitality.judge(now)
 		_, r.node.doubted = r.vitality.doubted()
 		r.watcher.restless.Store(unsettled && l.unsettled(addr))
+		if was := r.watcher.witness.Swap(questioned); questioned && !was {
+			r.watcher.ask()
+		}
 		if !l.ours(addr) {
 			continue // a name that is not known to be a node yet
 		}

@@ -40,6 +40,7 @@ type watcher struct {
 	control  *control
 	reports  chan<- report
 	restless atomic.Bool // ask more often: something is changing
+	witness  atomic.Bool // ask more often: it may know whether the master lives
 
 	doubts    chan struct{} // there is reason to probe
 	polls     chan struct{} // ask now
@@ -183,6 +184,8 @@ func (w *watcher) poll(ctx context.Context) {
 		pause := w.cfg.ProbeInterval
 		if w.restless.Load() {
 			pause = min(pause, restlessPause)
+		} else if w.witness.Load() {
+			pause = min(pause, max(w.cfg.DownAfter/witnessLooks, restlessPause))
 		} else if w.cfg.Follow {
 			pause = min(pause, followPause)
 		}
