@@ -1,6 +1,7 @@
 package monitor
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 
@@ -61,6 +62,31 @@ func (l *loop) tellAlarms(actions []action, state *topology.State) {
 		}
 	}
 	l.alarms = standing
+}
+
+// unwritten notes whether the State could be written. As long as it cannot, no failover takes place. Once may be chance: a
+// coordinator's server that has just gone.
+func (l *loop) unwritten(err error) {
+	was := l.unwritable
+	switch {
+	case err == nil:
+		l.unwritable, l.misses = "", 0
+	case l.ctx.Err() != nil:
+		return
+	default:
+		if l.misses++; l.misses == 1 {
+			l.warn("the state could not be written", err)
+			return
+		}
+		l.unwritable = fmt.Sprintf("the state cannot be written, and there is no failover until it can: %v", err)
+	}
+	switch {
+	case was == l.unwritable:
+	case l.unwritable != "":
+		l.log.Error("operator needed", "alarm", l.unwritable)
+	default:
+		l.log.Warn("operator no longer needed", "alarm", was)
+	}
 }
 
 // fewer reports whether all of now were there before, and more.

@@ -21,6 +21,7 @@ func (l *loop) decide(now time.Time) {
 	}
 	if l.term == nil || !l.term.lasts() {
 		clear(l.alarms) // they are the leader's business
+		l.unwritable, l.misses = "", 0
 		return
 	}
 	if l.busy[string(deedWrite)] || len(l.members) == 0 {
@@ -125,12 +126,13 @@ func (l *loop) write(a action, now time.Time) {
 		return func() {
 			switch {
 			case err == nil:
+				l.unwritten(nil)
 				l.tellWrite(was, a, took, fencedIn, late)
 			case errors.Is(err, topology.ErrStale), errors.Is(err, topology.ErrNotLeader), errors.Is(err, topology.ErrClosed):
 				l.log.Info("the state was not replaced", "epoch", a.next.Epoch, "reason", err)
 			default:
 				l.holdWrites = time.Now().Add(l.cfg.RetryInterval)
-				l.warn("the state could not be written", err)
+				l.unwritten(err)
 			}
 		}
 	})

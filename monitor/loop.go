@@ -56,6 +56,8 @@ type loop struct {
 	tried          map[step]attempt
 	holdWrites     time.Time        // no write before: the last one failed
 	alarms         map[string]alarm // by subject
+	unwritable     string           // the alarm that the State cannot be written; "": it can
+	misses         int              // how often in a row it could not
 	failovers      chronicle
 	resumeSeen     time.Time // since when this member knows of a resume that is asked for; zero while there is none
 	term           *term     // nil while this member does not lead

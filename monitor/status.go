@@ -101,6 +101,9 @@ func (l *loop) report(now time.Time) {
 	for _, a := range l.alarms {
 		s.Alarms = append(s.Alarms, a.text)
 	}
+	if l.unwritable != "" {
+		s.Alarms = append(s.Alarms, l.unwritable)
+	}
 	slices.Sort(s.Alarms)
 	for addr, r := range l.records {
 		if l.ours(addr) {

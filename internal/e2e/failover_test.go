@@ -2,6 +2,9 @@ package e2e
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -216,6 +219,24 @@ func TestWithoutAMasterWritesAreDeclinedAfterTheHoldTimeoutAndResumeWithIt(t *te
 	if _, err := conn.Do("SET", "a", "3"); err != nil {
 		t.Fatalf("SET with the master back: %v", err)
 	}
+}
+
+func TestAStateThatCannotBeWrittenIsAnAlarmAndTheFailoverComesWhenItCan(t *testing.T) {
+	s := start(t, options{replicas: 2})
+	folder := filepath.Dir(s.state)
+	moved := folder + "-moved"
+	must(t, os.Rename(folder, moved))
+	epoch := s.epoch()
+	must(t, s.master().Kill())
+	testcluster.WaitFor(t, "an alarm", func() bool {
+		return slices.ContainsFunc(s.monitor.Status().Alarms, func(a string) bool { return strings.Contains(a, "the state cannot be written") })
+	})
+	if got := s.epoch(); got != epoch {
+		t.Errorf("epoch %d, which nobody will remember", got)
+	}
+	must(t, os.Rename(moved, folder))
+	s.waitMasterAfter(epoch)
+	testcluster.WaitFor(t, "the alarm to end", func() bool { return len(s.monitor.Status().Alarms) == 0 })
 }
 
 func TestAWatchedTransactionAcrossAFailoverAnswersNil(t *testing.T) {
