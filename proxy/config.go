@@ -50,6 +50,8 @@ type Config struct {
 	CloseAmbiguous bool              // close the client instead of answering -UNKNOWNRESULT
 	OutputLimit    int               // bytes that a client may leave unread, at least 1 MB
 	Push           session.PushLimit // the same of a client that has subscribed to something
+	Users          session.Users     // of the proxy's own; nil: clients are users of the servers
+	AllowDebug     bool              // let clients use what is harmless of DEBUG
 
 	// WriteAcks is how many replicas must have a write before it is answered, 0 to 100; all members must have the same, and
 	// so must the monitor. WriteAcksTimeout is how long an answer waits for that, 1 ms to 1 h.

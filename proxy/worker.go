@@ -60,6 +60,8 @@ func newWorker(p *Proxy, index int) (*worker, error) {
 			CloseAmbiguous: p.cfg.CloseAmbiguous,
 			OutputLimit:    p.cfg.OutputLimit,
 			Push:           p.cfg.Push,
+			Users:          p.cfg.Users,
+			AllowDebug:     p.cfg.AllowDebug,
 
 			WriteAcks: p.cfg.WriteAcks, WriteAcksTimeout: p.cfg.WriteAcksTimeout,
 		},

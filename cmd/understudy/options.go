@@ -49,6 +49,8 @@ type options struct {
 	FailsafeLimit time.Duration `group:"coordination" default:"${failsafe_limit}" help:"How long writes go on without ZooKeeper, at most."`
 
 	Listen          []listenOption `group:"clients" sep:";" default:"${listen}" placeholder:"ADDR[,policy=POLICY]" help:"Address for clients: host:port, :port or unix:/path. Repeat it for more (as a variable: separated by semicolons). POLICY says what its reads see: causal, eventual or strong as for --consistency, which counts where there is none (split)."`
+	Users           string         `group:"clients" type:"path" placeholder:"FILE" help:"Users of Understudy's own (YAML): for each name the password's SHA-256, and as whom (as, as-password) its requests go to the nodes. Without it clients are users of the nodes."`
+	AllowDebug      bool           `group:"clients" help:"Let clients use those parts of DEBUG that only look at something (OBJECT, DIGEST, HTSTATS and the like), as far as the nodes allow DEBUG at all."`
 	Maxclients      int            `group:"clients" default:"${maxclients}" help:"Clients at a time; more are refused as Redis does."`
 	Timeout         time.Duration  `group:"clients" default:"${timeout}" help:"After how long without a request a client is disconnected; 0s is never."`
 	TCPKeepalive    time.Duration  `group:"clients" name:"tcp-keepalive" default:"${tcp_keepalive}" help:"Interval of TCP keepalive on clients' connections; 0s switches it off."`
@@ -190,6 +192,7 @@ func (o *options) proxy() proxy.Config {
 	c.WriteAcks, c.WriteAcksTimeout = o.WriteAcks, o.WriteAcksTimeout
 	c.Consistency, _ = session.ParsePolicy(o.Consistency) // the parser admits known ones only
 	c.SampleInterval, c.MaxCatchUp = o.SampleInterval, o.MaxCatchUp
+	c.AllowDebug = o.AllowDebug
 	c.CloseAmbiguous = o.AmbiguousWrites == "close"
 	return c
 }
@@ -269,6 +272,9 @@ func (o *options) validate() error {
 	}
 	if o.FenceTimeout <= o.DrainTimeout {
 		errs = append(errs, fmt.Errorf("fence-timeout is %v: it must be longer than drain-timeout, which is %v", o.FenceTimeout, o.DrainTimeout))
+	}
+	if _, err := readUsers(o.Users); err != nil {
+		errs = append(errs, err)
 	}
 	if o.Username != "" && o.Password == "" {
 		errs = append(errs, fmt.Errorf("password is empty: username is %q and needs one", o.Username))

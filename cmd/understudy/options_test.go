@@ -87,6 +87,12 @@ required-monitors: 14
 max-failovers: 15
 failover-period: 16m
 failback-delay: 17s
+allow-debug: true
+pubsub-limit: 3mb
+pubsub-soft-limit: 1mb
+pubsub-soft-time: 18s
+write-acks: 2
+write-acks-timeout: 19s
 `))
 	wantProxy := proxy.Config{
 		Listen: []proxy.Listen{
@@ -94,7 +100,8 @@ failback-delay: 17s
 			{Network: "unix", Addr: "/run/u.sock", Policy: session.Strong},
 		},
 		Loops: 2, MaxClients: 7, ClientName: "understudy:shop:web-1", Username: "user", Password: "secret", HoldTimeout: 3 * time.Second,
-		DrainTimeout: 5 * time.Second, Consistency: session.Strong, SampleInterval: 4 * time.Millisecond, MaxCatchUp: 5 * time.Millisecond, IdleTimeout: time.Minute, CloseAmbiguous: true, OutputLimit: 2 << 20,
+		DrainTimeout: 5 * time.Second, Consistency: session.Strong, SampleInterval: 4 * time.Millisecond, MaxCatchUp: 5 * time.Millisecond, IdleTimeout: time.Minute, CloseAmbiguous: true, AllowDebug: true, OutputLimit: 2 << 20,
+		Push: session.PushLimit{Hard: 3 << 20, Soft: 1 << 20, Time: 18 * time.Second}, WriteAcks: 2, WriteAcksTimeout: 19 * time.Second,
 	}
 	if got := o.proxy(); !reflect.DeepEqual(got, wantProxy) {
 		t.Errorf("proxy:\n%+v, want\n%+v", got, wantProxy)
@@ -108,6 +115,7 @@ failback-delay: 17s
 	wantMonitor.MaxLagBytes, wantMonitor.MaxLagTime, wantMonitor.MaxLinkDown, wantMonitor.FenceTimeout = 2000, 11*time.Second, 12*time.Second, 13*time.Second
 	wantMonitor.SwitchoverTimeout = 1400 * time.Millisecond
 	wantMonitor.Follow, wantMonitor.NodeStrategy, wantMonitor.RequiredMonitors = true, monitor.Consensus, 14
+	wantMonitor.WriteAcks = 2
 	wantMonitor.MaxFailovers, wantMonitor.FailoverPeriod, wantMonitor.FailbackDelay = 15, 16*time.Minute, 17*time.Second
 	if got := o.monitor(); !reflect.DeepEqual(got, wantMonitor) {
 		t.Errorf("monitor:\n%+v, want\n%+v", got, wantMonitor)

@@ -108,6 +108,9 @@ func serve(ctx context.Context, o *options, log *slog.Logger, ready func([]net.A
 	}
 
 	cfg := o.proxy()
+	if cfg.Users, err = readUsers(o.Users); err != nil {
+		return badUsage{err} // it has changed since the options were found valid
+	}
 	if err := fitDescriptors(&cfg, log); err != nil {
 		return err
 	}

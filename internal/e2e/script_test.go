@@ -48,6 +48,8 @@ func TestReadOnlyScriptsByDigestAreServedByReplicas(t *testing.T) {
 	s.do("SCRIPT", "LOAD", script)
 	must(t, s.cluster.WaitInSync(t.Context()))
 	reader := s.dial()
+	_, err := reader.Do("PROXY", "READ", "eventual")
+	must(t, err)
 	for range 50 {
 		if got, err := redis.String(reader.Do("EVALSHA_RO", digestOf(script), 1, "a")); got != "1" || err != nil {
 			t.Fatalf("it says %q (%v)", got, err)

@@ -112,6 +112,9 @@ func (s *Session) limit() {
 
 // unauthenticated reports whether the servers would have the client authenticate first.
 func (s *Session) unauthenticated() bool {
+	if s.ownUsers() {
+		return s.login == ""
+	}
 	return s.key.User == "" && s.key.Password == "" && s.env.Pool.AuthRequired()
 }
 
@@ -187,6 +190,9 @@ func (s *Session) takeBatch(buf []byte) int {
 
 // ordinary reports whether a request is simply forwarded.
 func (s *Session) ordinary(cmd *command.Command, class command.Class, args [][]byte) bool {
+	if s.ours(cmd) {
+		return false
+	}
 	switch class {
 	case command.Read, command.Write, command.MasterRead:
 		return true
@@ -336,8 +342,13 @@ func (s *Session) handle(cmd *command.Command, class command.Class, args [][]byt
 			break
 		}
 		return s.attachFor(cmd, args, request)
-	default:
+	case command.Refused:
+		if s.maySendDebug(cmd, args) {
+			return s.askMaster(request, request, s.emit)
+		}
 		s.emit(resp.AppendError(nil, cmd.Refusal()))
+	default:
+		s.whoAmI() // nothing else of these classes comes here
 	}
 	return true
 }

@@ -57,7 +57,9 @@ func (s *Session) Describe() Info {
 	i := s.info
 	now := s.env.Loop.Now()
 	i.ID, i.DB, i.Proto, i.Multi = s.id, s.key.DB, s.key.Proto, -1
-	i.User = s.key.User
+	if i.User = s.key.User; s.ownUsers() {
+		i.User = s.login
+	}
 	if i.User == "" {
 		i.User = "default"
 	}

@@ -56,6 +56,10 @@ func (s *Session) effectOf(cmd *command.Command, args [][]byte) *effect {
 			g.applyTo(key, &s.info.Name)
 			return withID(reply, s.id)
 		})
+	case "ACL|WHOAMI":
+		if s.ownUsers() {
+			return answer(func(*upstream.Key, []byte) []byte { return resp.AppendBulkString(nil, s.login) })
+		}
 	case "CLIENT|ID":
 		return answer(func(*upstream.Key, []byte) []byte { return resp.AppendInt(nil, int64(s.id)) })
 	case "CLIENT|GETNAME":

@@ -55,6 +55,8 @@ type Config struct {
 	CloseAmbiguous bool          // close the client instead of answering -UNKNOWNRESULT
 	OutputLimit    int           // bytes a client may leave unread before it is disconnected
 	Push           PushLimit     // the same of a client that has subscribed to something
+	Users          Users         // of the proxy's own; nil: clients are users of the servers
+	AllowDebug     bool          // let clients use what is harmless of DEBUG
 
 	// WriteAcks is how many replicas must have a write before it is answered; 0: it is answered when the master has it.
 	WriteAcks        int

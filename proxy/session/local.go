@@ -62,6 +62,7 @@ func (s *Session) reset() {
 	if s.silence != skipThis {
 		s.silence = audible
 	}
+	s.login = ""
 	s.regroup(upstream.Key{Proto: 2})
 	s.info.Name = ""
 	s.setPolicy(s.home)
@@ -86,6 +87,10 @@ func (s *Session) selectDB(args [][]byte, request []byte) bool {
 func (s *Session) auth(args [][]byte, request []byte) bool {
 	if len(args) > 3 {
 		s.emit(errorReply("ERR syntax error"))
+		return true
+	}
+	if s.ownUsers() {
+		s.authOurs(args)
 		return true
 	}
 	key := s.key
@@ -156,6 +161,12 @@ func (s *Session) hello(args [][]byte, request []byte) bool {
 	if refusal != "" {
 		s.emit(errorReply(refusal))
 		return true
+	}
+	if s.ownUsers() {
+		if refusal = s.greetOurs(&g); refusal != "" {
+			s.emit(errorReply(refusal))
+			return true
+		}
 	}
 	key, name := s.key, s.info.Name
 	g.applyTo(&key, &name)

@@ -17,13 +17,16 @@ import (
 
 // remembered takes note of the script that a request brings along.
 func (s *Session) remembered(cmd *command.Command, args [][]byte) {
+	if !cmd.Script() && cmd.Class != command.Scripts || s.unauthenticated() { // a stranger must not drive out others' scripts
+		return
+	}
 	switch {
 	case cmd.Name == "SCRIPT|FLUSH" && s.tx != nil: // EXEC comes to it later, but forgetting does no harm
 		s.env.Scripts.Flush()
 	case len(args) < 3:
 	case cmd.Name == "SCRIPT|LOAD":
 		s.env.Scripts.Remember(args[2])
-	case cmd.Script() && (cmd.Name == "EVAL" || cmd.Name == "EVAL_RO"):
+	case cmd.Name == "EVAL" || cmd.Name == "EVAL_RO":
 		s.env.Scripts.Remember(args[1])
 	}
 }

@@ -49,6 +49,7 @@ type Session struct {
 	planned []planned // scratch of one batch
 
 	key   upstream.Key
+	login string // the user of the proxy's own that the client is: see Users
 	group *upstream.Group
 
 	lane        *upstream.Conn // that the outstanding requests are on

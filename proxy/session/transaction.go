@@ -136,6 +136,9 @@ const execAborted = "EXECABORT Transaction discarded because of previous errors.
 func (s *Session) withoutServer(cmd *command.Command, class command.Class) bool {
 	switch class {
 	case command.Session:
+		if s.ownUsers() && (cmd.Name == "AUTH" || cmd.Name == "HELLO") {
+			return true
+		}
 		if s.tx.multi { // queued like any other, unless it concerns all clients of the proxy
 			return aboutAllClients[cmd.Name]
 		}
@@ -163,6 +166,8 @@ func (s *Session) besideTransaction(cmd *command.Command, class command.Class, a
 	switch {
 	case s.tx.multi && cmd.Known() && !cmd.Accepts(len(args)):
 		s.refuseQueued(cmd.ArityError())
+	case s.ownUsers() && (cmd.Name == "AUTH" || cmd.Name == "HELLO"):
+		s.refuseQueued("ERR " + cmd.Name + " " + noAuthInside)
 	case class == command.Refused && s.tx.multi:
 		s.refuseQueued(cmd.Refusal())
 	case s.tx.multi:
