@@ -102,8 +102,15 @@ func (i *image) with(env map[string]string) map[string]string {
 
 func TestTheImageRunsWhatTheProgramHas(t *testing.T) {
 	i := dockerfile(t)
-	if !slices.Equal(i.entrypoint, []string{"understudy"}) || len(i.health) < 2 || i.health[0] != "understudy" {
+	// There is no shell and no PATH to rely on in an image made from scratch.
+	const program = "/usr/local/bin/understudy"
+	if !slices.Equal(i.entrypoint, []string{program}) || len(i.health) < 2 || i.health[0] != program {
 		t.Fatalf("%+v", i)
+	}
+	for _, copied := range []string{"/out/understudy " + program, "/etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/"} {
+		if !strings.Contains(deployment(t, "Dockerfile"), "COPY --from=build "+copied) {
+			t.Errorf("the image has no %s", copied)
+		}
 	}
 	c := accepted(t, "CMD", i.with(map[string]string{"UNDERSTUDY_NODES": "redis-1:6379"}), i.command...)
 	if len(c.Run.Listen) != 1 || c.Run.State == "" {
