@@ -8,6 +8,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -210,6 +211,9 @@ func (d *discovery) refusals() error {
 		}
 	}
 	for _, addr := range slices.Sorted(maps.Keys(d.answers)) {
+		if v := d.answers[addr].Version; tooOld(v) {
+			return fmt.Errorf("%w: %s is redis-server %s; Understudy needs %d.0 or later", ErrRefused, addr, v, leastVersion)
+		}
 		switch d.answers[addr].Mode {
 		case "cluster":
 			return fmt.Errorf("%w: %s runs in cluster mode; Understudy fronts one master and its replicas", ErrRefused, addr)
@@ -218,6 +222,17 @@ func (d *discovery) refusals() error {
 		}
 	}
 	return nil
+}
+
+// leastVersion is the first version of redis-server that has all that Understudy cannot do without: REPLICAOF, CLIENT ID and
+// CLIENT UNBLOCK, and a history that outlives promotions (two replication ids, 4.0).
+const leastVersion = 5
+
+// tooOld reports whether a version of redis-server, as in 7.0.15, is before leastVersion. One that cannot be read is not.
+func tooOld(version string) bool {
+	major, _, _ := strings.Cut(version, ".")
+	n, err := strconv.Atoi(major)
+	return err == nil && n < leastVersion
 }
 
 // Reason says in a few words why a node in Discovery.Unreachable could not be asked.

@@ -177,3 +177,16 @@ func answering(t *testing.T, text string) string {
 	})
 	return l.Addr().String()
 }
+
+func TestServersThatAreTooOldAreRefusedWithTheirVersion(t *testing.T) {
+	for version, old := range map[string]bool{"2.8.24": true, "4.0.14": true, "5.0.0": false, "6.2.7": false, "7.0.15": false, "255.255.255": false, "": false, "unstable": false} {
+		d := discovery{answers: map[string]info{"10.0.0.1:6379": {Role: roleMaster, Version: version}}}
+		err := d.refusals()
+		if (err != nil) != old {
+			t.Errorf("version %q: %v", version, err)
+		}
+		if old && (!errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "10.0.0.1:6379 is redis-server "+version+"; Understudy needs 5.0 or later")) {
+			t.Errorf("version %q: %v", version, err)
+		}
+	}
+}
