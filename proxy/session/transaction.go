@@ -91,7 +91,7 @@ func (s *Session) begin(cmd *command.Command, request, ahead []byte) bool {
 func (s *Session) handleInTransaction(cmd *command.Command, class command.Class, args [][]byte, request []byte) bool {
 	tx := s.tx
 	foreign := foreign(s.pin, cmd, class, args)
-	if tx.turning != "" || s.outstanding > 0 && (tx.broken || tx.blocking || tx.turns(cmd) || foreign || s.withoutServer(cmd, class)) {
+	if tx.turning != "" || s.outstanding > 0 && (s.lane != s.pin || tx.broken || tx.blocking || tx.turns(cmd) || foreign || s.withoutServer(cmd, class)) {
 		s.draining = true
 		return false
 	}
@@ -146,7 +146,7 @@ func (s *Session) withoutServer(cmd *command.Command, class command.Class) bool 
 	case command.Info:
 		return !s.tx.multi
 	case command.Pinned:
-		return !s.tx.multi || !harmlessWhenPinned[cmd.Name]
+		return !harmlessWhenPinned[cmd.Name] || cmd.Name == "MONITOR" && !s.tx.multi
 	case command.Refused, command.Proxy, command.Failover, command.Subscribe:
 		return true
 	}
@@ -156,8 +156,8 @@ func (s *Session) withoutServer(cmd *command.Command, class command.Class) bool 
 var (
 	// aboutAllClients are commands that the server cannot carry out within EXEC: it knows nothing of the proxy's clients.
 	aboutAllClients = map[string]bool{"CLIENT|LIST": true, "CLIENT|KILL": true, "CLIENT|PAUSE": true, "CLIENT|UNPAUSE": true, "CLIENT|UNBLOCK": true}
-	// harmlessWhenPinned are commands that leave a connection as it is when EXEC comes to them: the server refuses them
-	// there, or they ask about tracking, of which a connection with a transaction has none.
+	// harmlessWhenPinned are commands that leave a connection as it is: they ask about tracking, of which a connection with
+	// a transaction has none, or the server refuses them. MONITOR it refuses within EXEC.
 	harmlessWhenPinned = map[string]bool{"MONITOR": true, "CLIENT|CACHING": true, "CLIENT|TRACKINGINFO": true, "CLIENT|GETREDIR": true}
 )
 
