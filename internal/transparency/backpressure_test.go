@@ -213,3 +213,42 @@ func TestAHalfClosedClientGetsAllItAskedFor(t *testing.T) {
 	}
 	c.closed()
 }
+
+func TestASlowReaderWithAWriteBehindItsReadsIsNotCutOffForTheWritesOfOthers(t *testing.T) {
+	for name, replicas := range map[string]int{"master alone": 0, "with a replica": 1} {
+		t.Run(name, func(t *testing.T) {
+			f := newFront(t, testcluster.New(t, replicas), func(c *proxy.Config) { c.OutputLimit = 32 << 20 })
+			value := strings.Repeat("v", 500_000)
+			other, c := f.dial(), f.dial()
+			other.expect("+OK", "SET", "large", value)
+			other.expect("+OK", "SET", "small", "x")
+			const small, large = 1500, 200 // 100 MB, more than a client may leave unread
+			c.send(bytes.Repeat(request("GET", "small"), small))
+			for range small { // they teach the proxy that replies are small
+				if got := c.reply(); got != "$1\r\nx\r\n" {
+					t.Fatalf("%q", got)
+				}
+			}
+			before := heap()
+			c.send(append(bytes.Repeat(request("GET", "large"), large), request("SET", "own", "1")...))
+			most := int64(0)
+			for i := range large {
+				for range 10 {
+					other.do("INCR", "n")
+				}
+				if i%20 == 0 {
+					most = max(most, int64(heap())-int64(before))
+				}
+				if got := c.reply(); got != "$500000\r\n"+value+"\r\n" {
+					t.Fatalf("reply %d: %.100q", i, got)
+				}
+			}
+			if got := c.reply(); got != "+OK\r\n" {
+				t.Fatalf("%q", got)
+			}
+			if most > 32<<20 {
+				t.Errorf("the heap has grown by up to %d MB", most>>20)
+			}
+		})
+	}
+}

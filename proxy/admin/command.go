@@ -91,11 +91,9 @@ func (a *Admin) Proxy(args [][]byte, proto int, by string, done func(reply []byt
 		done(a.events(proto, count))
 	case "MEMBERS":
 		a.background(func(ctx context.Context) {
-			ctx, cancel := context.WithTimeout(ctx, membersTimeout)
-			defer cancel()
 			list, err := a.cluster.Members(ctx)
 			if err != nil {
-				refuse("ERR the members cannot be listed: " + oneLine(err.Error()))
+				refuse("ERR " + oneLine(err.Error()))
 				return
 			}
 			done(a.members(proto, list))

@@ -3,15 +3,10 @@ package admin
 import (
 	"cmp"
 	"slices"
-	"time"
 
 	"github.com/understudy/understudy/resp"
 	"github.com/understudy/understudy/topology"
 )
-
-// membersTimeout is how long the list of members may take: less than the patience of who asks (client.Timeout), who learns
-// then that ZooKeeper is away, and not that this Understudy is.
-const membersTimeout = 2 * time.Second
 
 // members is the reply to PROXY MEMBERS: an array of maps, by id.
 func (a *Admin) members(proto int, list []topology.Member) []byte {

@@ -34,8 +34,8 @@ type expected struct {
 	selects  bool // to a SELECT of db
 	db       int
 	monitors bool
-	scan     bool   // the reply has a cursor in it
-	request  []byte // what to send again if the reply does not come; nil if that could do harm
+	scan     bool // the reply has a cursor in it
+	size     int  // of the request
 }
 
 // attachFor begins a life on a pin.
@@ -53,11 +53,15 @@ func (s *Session) attachFor(cmd *command.Command, args [][]byte, request []byte)
 
 // passOn sends a request on the attachment's pin.
 func (s *Session) passOn(cmd *command.Command, args [][]byte, request []byte) {
-	s.attach.note(cmd, args, request)
+	s.note(cmd, args)
 	if cmd.Class == command.Scan {
 		request = pinnedScan(cmd, args, request)
 	}
 	s.attach.wrote = s.attach.wrote || cmd.Class != command.Read && cmd.Class != command.MasterRead && cmd.Class != command.Subscribe
+	if a := s.attach; !a.opaque {
+		a.expected[len(a.expected)-1].size = len(request)
+		s.underway += len(request)
+	}
 	s.attach.pin.Raw(request)
 	s.env.Stats.Requests++
 }
@@ -139,13 +143,32 @@ func (s *Session) besideAttachment(cmd *command.Command, class command.Class, ar
 	return true
 }
 
+// room reports whether another request may be passed on. Session.underway bounds the bytes of those that are not answered.
+func (a *attachment) room() bool {
+	if a.opaque { // it is not known what has been answered
+		return a.pin.Unsent() < maxRequestBytes
+	}
+	return len(a.expected) < maxOutstanding
+}
+
 // note follows what a request makes of the attachment.
-func (a *attachment) note(cmd *command.Command, args [][]byte, request []byte) {
-	a.expected = append(a.expected, a.plain(cmd, args, request))
+func (s *Session) note(cmd *command.Command, args [][]byte) {
+	a := s.attach
+	if e := a.plain(cmd, args); !a.opaque {
+		a.expected = append(a.expected, e)
+	}
+}
+
+// expectNothing forgets what was expected on the attachment's pin.
+func (s *Session) expectNothing() {
+	for _, e := range s.attach.expected {
+		s.underway -= e.size
+	}
+	s.attach.expected = nil
 }
 
 // plain returns what is expected of a request, and follows what it makes of the attachment.
-func (a *attachment) plain(cmd *command.Command, args [][]byte, request []byte) (e expected) {
+func (a *attachment) plain(cmd *command.Command, args [][]byte) (e expected) {
 	switch cmd.Name {
 	case "SELECT":
 		e.selects, e.db = true, database(args, -1)
@@ -163,8 +186,6 @@ func (a *attachment) plain(cmd *command.Command, args [][]byte, request []byte) 
 	switch cmd.Class {
 	case command.Scan:
 		e.scan = true
-	case command.Session, command.Read, command.MasterRead: // asking twice does no harm
-		e.request = append(e.request, request...)
 	case command.Pinned, command.Transaction:
 		a.stateful = true
 	}
@@ -179,6 +200,7 @@ func (a *attachment) deliver(s *Session, frame []byte) {
 		return
 	}
 	push, answered := a.match(frame)
+	s.underway -= answered.size
 	if answered.selects && frame[0] == '+' {
 		a.spoiled = true
 		key := s.key
@@ -186,7 +208,8 @@ func (a *attachment) deliver(s *Session, frame []byte) {
 		s.regroup(key)
 	}
 	if answered.monitors && frame[0] == '+' {
-		a.opaque, a.expected = true, nil
+		a.opaque = true
+		s.expectNothing()
 	}
 	if answered.scan && !push {
 		frame = s.cursored(a.pin, frame)
@@ -221,6 +244,7 @@ func (a *attachment) deliverPart(s *Session, part []byte, last bool) {
 		a.large = &large{}
 		if !a.opaque {
 			push, answered := a.match(part)
+			s.underway -= answered.size
 			a.large.push = push
 			if answered.scan && !push {
 				a.large.scan = []byte{}
@@ -286,6 +310,7 @@ func (a *attachment) lost(s *Session) {
 // detach gives up the attachment, and with it what the server holds for the connection.
 func (s *Session) detach() {
 	if a := s.attach; a != nil {
+		s.expectNothing()
 		s.attach = nil
 		a.over(s)
 		if a.pin != nil {

@@ -129,13 +129,17 @@ func (s *Session) stranger(cmd *command.Command) bool {
 func (s *Session) takeBatch(buf []byte) int {
 	table := s.table()
 	dest, because, need := toAny, freshness.Reason(0), uint64(0)
-	size := 0
+	size, reads := 0, 0
 	s.planned = s.planned[:0]
 	room := s.allowance() - s.outstanding
+	mixing := s.outstanding > 0 && s.lane.MixesWrites()
+	if mixing {
+		reads = s.outstanding - s.writes
+	}
 	if s.gaveUp {
 		room = 1 // each is declined or served for itself
 	}
-	for len(s.planned) < room {
+	for len(s.planned) < room && (size == 0 || s.underway+size < maxRequestBytes) {
 		n, err := s.parser.Parse(buf[size:])
 		if n == 0 || err != nil {
 			if err != nil && size == 0 {
@@ -169,6 +173,22 @@ func (s *Session) takeBatch(buf []byte) int {
 		}
 		s.remembered(cmd, args)
 		class = s.byReplicas(cmd, class, args)
+		if class != command.Write {
+			if mixing && reads >= s.mixed() {
+				if size == 0 {
+					s.draining = true
+					s.parser.Reset()
+					return 0
+				}
+				break
+			}
+			reads++
+		} else if !mixing {
+			if reads > s.mixed() {
+				break // they go by themselves
+			}
+			mixing = true
+		}
 		if d, reason := route(class, s.policy); d > dest {
 			dest, because = d, reason
 		}
@@ -371,7 +391,13 @@ func (s *Session) malformed(err error) {
 // sample as of which a replica must be fresh for the sake of their keys. It returns false when they have to wait.
 func (s *Session) dispatch(dest destination, because freshness.Reason, need uint64, requests []byte, plan []planned) bool {
 	behind := s.writes > 0
-	lane := s.chooseFresh(dest, need)
+	writes := 0
+	for i := range plan {
+		if plan[i].kind != upstream.Repeatable {
+			writes++
+		}
+	}
+	lane := s.chooseFresh(dest, need, len(plan), writes)
 	if lane == nil {
 		if !s.gaveUp || s.outstanding > 0 {
 			return false
@@ -382,15 +408,12 @@ func (s *Session) dispatch(dest destination, because freshness.Reason, need uint
 		return true
 	}
 	lane.Append(requests)
-	writes := 0
 	for i := range plan {
 		p := &plan[i]
 		lane.Expect(upstream.Entry{Owner: s, Size: p.size, Replies: 1, Kind: p.kind, Tag: p.tag, Sight: p.sight, Mark: p.mark})
-		if p.kind != upstream.Repeatable {
-			writes++
-		}
 	}
 	s.writes += writes
+	s.underway += len(requests)
 	s.sentOn(lane, len(plan), writes)
 	if lane.Master() && writes < len(plan) {
 		switch {
@@ -420,14 +443,21 @@ func (s *Session) sentOn(c *upstream.Conn, n, writes int) {
 }
 
 // choose returns the lane for requests to dest, or nil: then the session drains, holds, or has given up holding.
-func (s *Session) choose(dest destination) *upstream.Conn { return s.chooseFresh(dest, 0) }
+func (s *Session) choose(dest destination) *upstream.Conn {
+	writes := 0
+	if dest == toMaster {
+		writes = 1
+	}
+	return s.chooseFresh(dest, 0, 1, writes)
+}
 
-// chooseFresh is choose for reads that need a replica which is fresh as of a sample, for the sake of their keys.
-func (s *Session) chooseFresh(dest destination, need uint64) *upstream.Conn {
+// chooseFresh is choose for a number of requests, some of them writes. The reads need a replica which is fresh as of a
+// sample, for the sake of their keys.
+func (s *Session) chooseFresh(dest destination, need uint64, requests, writes int) *upstream.Conn {
 	want := freshness.Want{Keys: need, Floor: s.floor, At: s.seenAt, Eventual: s.policy == Eventual}
 	if s.outstanding > 0 {
 		if s.lane.Master() {
-			if s.lane.Usable() && (s.group.Master() == s.lane || s.lane == s.apart && s.group.Writable()) {
+			if s.group.Takes(s.lane, writes > 0) && s.fits(s.lane, requests, writes) {
 				return s.lane
 			}
 		} else if dest != toMaster && s.lane.Usable() && s.lane.Fresh() != nil && want.Allows(s.lane.Fresh()) {
@@ -441,16 +471,20 @@ func (s *Session) chooseFresh(dest destination, need uint64) *upstream.Conn {
 		c, refusal := s.group.Replica(&want)
 		if c != nil {
 			s.catchUp.stuck = 0
-			return s.instead(c)
+			return s.instead(c, &want)
 		}
 		if refusal == freshness.BySession && s.awaitReplica() {
 			return nil
 		}
 		s.refusal = refusal
 	}
-	if c := s.group.Master(); c != nil {
+	lane := s.group.MasterReads
+	if writes > 0 {
+		lane = s.group.Master
+	}
+	if c := lane(); c != nil {
 		s.release()
-		return s.instead(c)
+		return s.instead(c, &want)
 	}
 	s.hold()
 	return nil

@@ -17,6 +17,7 @@ const maxBlock = 1024
 func (s *Session) wholeBlock(ahead []byte) (size, commands int) {
 	parser := resp.RequestParser{Limits: s.parser.Limits}
 	table := s.table()
+	reads := 0
 	for commands = 1; commands < maxBlock; commands++ {
 		n, err := parser.Parse(ahead[size:])
 		if n == 0 || err != nil || parser.Reencode || len(parser.Args) == 0 {
@@ -28,10 +29,13 @@ func (s *Session) wholeBlock(ahead []byte) (size, commands int) {
 			return 0, 0 // it is dealt with when it is queued
 		}
 		s.remembered(cmd, parser.Args)
+		if class != command.Write {
+			reads++
+		}
 		switch {
 		case cmd.Name == "EXEC" && len(parser.Args) == 1:
 			return size, commands + 1
-		case class == command.Blocking || class == command.Transaction || !cmd.Keyed() || size > largeRequest:
+		case class == command.Blocking || class == command.Transaction || !cmd.Keyed() || size > largeRequest || reads > maxMixed:
 			return 0, 0
 		}
 	}

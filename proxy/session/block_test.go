@@ -165,8 +165,7 @@ func TestWaitComesBehindAWriteWhereOnlyWritesCount(t *testing.T) {
 		lane.says(":2\r\n")
 		pin.getsRequests("SWAPDB 0 0", "WAIT 1 0")
 		pin.says("+OK\r\n:1\r\n")
-		lane.getsRequests("PING")
-		lane.says("+PONG\r\n")
+		w.accept("m").answers("+PONG\r\n", "PING") // on the lane for what only reads
 		user.gets(":1\r\n+PONG\r\n")
 		user.sends("WAIT 1 0")
 		lane.getsRequests("WAIT 0 0")

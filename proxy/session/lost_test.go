@@ -89,8 +89,7 @@ func TestAnErrorOfCodeThatOnlyReadsIsItsOwnAffair(t *testing.T) {
 	// Nobody else is kept from the nodes for it.
 	other := w.client()
 	other.sends("INCR a")
-	m.getsRequests("INCR a")
-	m.says(":1\r\n")
+	w.link("m").answers(":1\r\n", "INCR a")
 	other.gets(":1\r\n")
 	c.sends("WATCH a", "EVAL_RO x 0")
 	p := w.accept("m")
@@ -301,20 +300,19 @@ func TestAReadInFrontOfAWriteIsNotAskedAgainForASlowReader(t *testing.T) {
 	slow, quick := w.client(), w.client()
 	for range 300 { // teaches the session that replies are small
 		slow.sends("INCR s")
-		w.link("m").getsRequests("INCR s")
-		w.link("m").says(":1\r\n")
+		w.link("m").answers(":1\r\n", "INCR s")
 		slow.gets(":1\r\n")
 	}
 	slow.room = 0
-	value := fmt.Sprintf("$%d\r\n%s\r\n", 100_000, strings.Repeat("v", 100_000))
+	value := fmt.Sprintf("$%d\r\n%s\r\n", 500_000, strings.Repeat("v", 500_000))
 	want := ""
-	for range 100 {
+	for range maxMixed {
 		slow.sends("GET a", "SET a x")
 		want += value + "+OK\r\n"
 	}
 	quick.sends("INCR b")
 	m := w.link("m")
-	m.getsRequests(append(strings.Split(strings.Repeat("GET a,SET a x,", 100), ",")[:200], "INCR b")...)
+	m.getsRequests(append(strings.Split(strings.Repeat("GET a,SET a x,", maxMixed), ",")[:2*maxMixed], "INCR b")...)
 	m.says(want)
 	m.says(":1\r\n")
 	quick.gets(":1\r\n")

@@ -43,6 +43,9 @@ func (s *Session) Reply(c *upstream.Conn, e *upstream.Entry, frame []byte) {
 	}
 	s.settle(e)
 	s.measure(len(frame))
+	if len(frame) >= largeReply {
+		s.sawReply(c, len(frame))
+	}
 	if e.Tag == tagScan {
 		frame = s.cursored(c, frame)
 	}
@@ -95,6 +98,7 @@ func (s *Session) Reply(c *upstream.Conn, e *upstream.Entry, frame []byte) {
 // settle keeps the books when an ordinary request is over.
 func (s *Session) settle(e *upstream.Entry) {
 	s.outstanding--
+	s.underway -= e.Size
 	if e.Kind != upstream.Repeatable {
 		s.writes--
 	}
@@ -108,7 +112,7 @@ func (s *Session) mayAskAgain(e *upstream.Entry) bool {
 
 // relieve stops the replies on c from piling up in front of a client that does not read.
 func (s *Session) relieve(c *upstream.Conn) {
-	if s.out.Len() >= hardOutput && s.lanePaused == nil && c.Pause() {
+	if s.backlog() >= hardOutput && s.lanePaused == nil && c.Pause() {
 		s.lanePaused = c
 	}
 }
@@ -118,18 +122,26 @@ func (s *Session) relieve(c *upstream.Conn) {
 // is room: a client that reads slowly is not to be closed for the company it is in.
 func (s *Session) swamped(c *upstream.Conn) bool {
 	s.relieve(c)
-	return s.out.Len() >= hardOutput && s.lanePaused == nil
+	return s.backlog() >= hardOutput && s.lanePaused == nil
 }
 
 // Yields implements upstream.Owner.
 func (s *Session) Yields(e *upstream.Entry) bool {
-	return !s.closed && e.Tag != tagSpecial && e.Tag != tagQueued && s.writes == 0
+	return !s.closed && e.Tag != tagQueued && s.writes == 0
 }
 
 // Yield implements upstream.Owner.
-func (s *Session) Yield(_ *upstream.Conn, e *upstream.Entry, request []byte) {
+func (s *Session) Yield(c *upstream.Conn, e *upstream.Entry, request []byte) {
+	if len(s.recovered) == 0 {
+		if s.yielded++; s.yielded >= patience {
+			s.largeAt = s.env.Loop.Now()
+		}
+	}
+	if e.Tag == tagSpecial {
+		s.lostSpecial(c, e, request, false)
+		return
+	}
 	s.settle(e)
-	s.yielded++
 	s.again(request, nil)
 }
 
@@ -191,7 +203,7 @@ func (s *Session) again(request, otherwise []byte) {
 // recover adds to what will be done again once nothing is outstanding.
 func (s *Session) recover(item redo) {
 	s.recovered = append(s.recovered, item)
-	if s.due += len(item.reply) + len(item.otherwise); s.due+s.out.Len() > s.env.Config.OutputLimit {
+	if s.due += len(item.reply) + len(item.otherwise); s.due+s.backlog() > s.env.Config.OutputLimit {
 		s.close(ByOutputLimit)
 		return
 	}

@@ -14,6 +14,7 @@ import (
 // lostQueued answers a request of the transaction that was under way when the pin was lost.
 func (s *Session) lostQueued(e *upstream.Entry, request []byte, sent bool) {
 	s.outstanding--
+	s.underway -= e.Size
 	tx := s.tx
 	turning := tx.turning
 	tx.turning = ""

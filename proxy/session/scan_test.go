@@ -36,8 +36,7 @@ func TestAnIterationStaysOnTheNodeWhereItBegan(t *testing.T) {
 	for range 5 { // other clients of the same pool, too, and those that have written
 		other := w.client()
 		other.sends("SET a 1")
-		w.link("m").getsRequests("SET a 1")
-		w.link("m").says("+OK\r\n")
+		w.link("m").answers("+OK\r\n", "SET a 1")
 		other.gets("+OK\r\n")
 		other.sends(fmt.Sprintf("SCAN %d MATCH x", packed(5, r.addr)))
 		r.getsRequests("SCAN 5 MATCH x")
@@ -179,7 +178,8 @@ func TestAScanIsNotRepeatedOnAnotherNodeWithACursorOfTheFirst(t *testing.T) {
 	c.gets("+OK\r\n")
 	c.sends(fmt.Sprintf("SCAN %d", packed(9, "m")))
 	pin.dies()
-	w.link("m").getsRequests("SCAN 9") // asked again on a lane, of the same run
-	w.link("m").says(scanned(2))
+	m := w.link("m")
+	m.getsRequests("SCAN 9") // asked again on a lane, of the same run
+	m.says(scanned(2))
 	c.gets(scanned(packed(2, "m")))
 }

@@ -115,8 +115,9 @@ func TestReadOnlyScriptsGoToReplicasOnceAllHaveThem(t *testing.T) {
 	c, m := w.client(), w.link("m")
 	evalsha := "EVALSHA_RO " + hexOf("return_7") + " 0"
 	c.sends(evalsha)
-	m.getsRequests(evalsha)
-	m.says("-NOSCRIPT No matching script. Please use EVAL.\r\n")
+	reads := w.link("m")
+	reads.getsRequests(evalsha)
+	reads.says("-NOSCRIPT No matching script. Please use EVAL.\r\n")
 	c.gets("-NOSCRIPT No matching script. Please use EVAL.\r\n")
 	c.sends("SCRIPT LOAD return_7")
 	m.getsRequests("SCRIPT LOAD return_7")

@@ -19,10 +19,12 @@ const (
 	hardOutput = 4 << 20
 	// softInput is how much waiting input stops the reading from a client. A single request may be larger.
 	softInput = 256 << 10
-	// maxOutstanding and maxReplyBytes bound what a session has under way: requests, and the replies expected to them.
+	// maxOutstanding, maxRequestBytes and maxReplyBytes bound what a session has under way: requests, their bytes, and the
+	// replies expected to them. A single request may be larger.
 	// A new session begins with startOutstanding, because nothing is known of its replies yet.
 	startOutstanding = 64
 	maxOutstanding   = 1024
+	maxRequestBytes  = 1 << 20
 	maxReplyBytes    = 16 << 20
 	// roomForReading is what a loop reads at a time.
 	roomForReading = 128 << 10
@@ -54,11 +56,13 @@ type Session struct {
 
 	lane        *upstream.Conn // that the outstanding requests are on
 	outstanding int
-	writes      int            // of the ordinary ones outstanding, those that are not Repeatable
-	yielded     int            // requests given back since one was answered: see apart
-	apart       *upstream.Conn // a connection for this session alone, while its replies are large
-	replySize   int            // smoothed, bytes
-	window      int            // how many requests may be outstanding: grows as replies show their size
+	underway    int               // bytes of the requests outstanding
+	writes      int               // of the ordinary ones outstanding, those that are not Repeatable
+	yielded     int               // how often requests were given back since one was answered
+	largeAt     time.Time         // when a large reply was last seen; zero: not of late
+	apart       [2]*upstream.Conn // connections for this session alone while its replies are large: to a replica, to the master
+	replySize   int               // smoothed, bytes
+	window      int               // how many requests may be outstanding: grows as replies show their size
 
 	redo      []redo // requests to send again and replies that are due, before any input
 	recovered []redo // the same, still being gathered: becomes redo when nothing is outstanding
@@ -219,7 +223,8 @@ func (s *Session) blocked() bool {
 // mayTake reports whether another request may be taken from the input or the redo list.
 func (s *Session) mayTake() bool {
 	return !s.closed && !s.closeAfter && !s.held && s.pauseTimer == nil && !s.draining && !s.catchUp.waiting() && s.await == nil && len(s.recovered) == 0 && s.later == nil &&
-		s.out.Len()+len(s.withheld.bytes) < softOutput && len(s.withheld.items) < maxOutstanding && s.outstanding < s.allowance() && (s.silence != skipThis || len(s.redo) > 0)
+		s.backlog() < softOutput && len(s.withheld.items) < maxOutstanding && s.outstanding < s.allowance() && s.underway < maxRequestBytes &&
+		(s.attach == nil || s.attach.room()) && (s.silence != skipThis || len(s.redo) > 0)
 }
 
 // allowance is how many requests may be outstanding: fewer when the replies are large, or of unknown size.
@@ -252,6 +257,9 @@ func (s *Session) emit(p []byte) {
 	s.conn.Flush()
 }
 
+// backlog is how many bytes of replies the client has yet to take.
+func (s *Session) backlog() int { return s.out.Len() + len(s.withheld.bytes) }
+
 // Flush implements eventloop.Handler: it goes on with the input, then writes what there is to write.
 func (s *Session) Flush() {
 	s.proceed()
@@ -259,7 +267,7 @@ func (s *Session) Flush() {
 		return
 	}
 	s.pushKept()
-	wasFull := s.out.Len() >= softOutput
+	wasFull := s.backlog() >= softOutput
 	for s.out.Unsent() > 0 {
 		bufs := s.out.Next(s.bufs[:0], len(s.bufs))
 		want := 0
@@ -284,7 +292,7 @@ func (s *Session) Flush() {
 		s.close(s.closeReason)
 		return
 	}
-	if s.out.Len()+len(s.withheld.bytes) > s.env.Config.OutputLimit {
+	if s.backlog() > s.env.Config.OutputLimit {
 		s.close(ByOutputLimit)
 		return
 	}
@@ -292,11 +300,11 @@ func (s *Session) Flush() {
 		s.close(ByPushLimit)
 		return
 	}
-	if s.lanePaused != nil && s.out.Len() < softOutput {
+	if s.lanePaused != nil && s.backlog() < softOutput {
 		s.lanePaused.Resume()
 		s.lanePaused = nil
 	}
-	if wasFull && s.out.Len() < softOutput {
+	if wasFull && s.backlog() < softOutput {
 		s.conn.Flush() // it was the output that held the input back
 	}
 }
@@ -361,8 +369,10 @@ func (s *Session) close(r CloseReason) {
 	s.dropPin(false)
 	s.detach()
 	s.unsubscribe()
-	if c := s.apart; c != nil {
-		c.Close()
+	for _, c := range s.apart {
+		if c != nil {
+			c.Close()
+		}
 	}
 	if s.withheld.any() {
 		s.withheld.timer.Stop()

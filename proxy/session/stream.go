@@ -61,10 +61,13 @@ func (s *Session) Stream(c *upstream.Conn, e *upstream.Entry, part []byte, last 
 		if !s.emitPart(part, last) {
 			return
 		}
+		if !last && s.overtaxed(e) {
+			st.mode = skipped
+		}
 	case gathered:
 		st.kept = append(st.kept, part...)
 	}
-	if s.out.Len()+len(s.withheld.bytes)+len(st.kept) > s.env.Config.OutputLimit {
+	if s.backlog()+len(st.kept) > s.env.Config.OutputLimit {
 		s.close(ByOutputLimit)
 		return
 	}
@@ -74,6 +77,13 @@ func (s *Session) Stream(c *upstream.Conn, e *upstream.Entry, part []byte, last 
 		return
 	}
 	s.relieve(c)
+}
+
+// overtaxed reports whether a large reply that is being passed on had better be broken off: the client is slow, there is
+// no other way to stop, and the rest could go beyond the limit. It is asked for again when there is room, and goes on
+// where it was.
+func (s *Session) overtaxed(e *upstream.Entry) bool {
+	return s.backlog() > s.env.Config.OutputLimit/2 && s.lanePaused == nil && (e.Tag == tagPlain || e.Tag == tagOpaque) && s.mayAskAgain(e) && s.behind == nil
 }
 
 // streamMode decides at the beginning of a large reply.
@@ -123,16 +133,20 @@ func (s *Session) streamed(c *upstream.Conn, e *upstream.Entry, st *stream) {
 	case e.Tag == tagSpecial:
 		a := s.await
 		s.endAwait()
+		s.largeAt = s.env.Loop.Now()
 		s.answered()
 		s.clock.stop()
 		a.reply(c, nil)
 	case e.Tag == tagQueued:
 		s.measure(st.size)
+		s.largeAt = s.env.Loop.Now()
 		s.concludeQueued(e, []byte("*"))
 	default:
 		s.settle(e)
 		s.measure(st.size)
+		s.sawReply(c, st.size)
 		if st.mode == skipped {
+			s.goOn(st)
 			s.again(c.Request(nil), nil)
 			return
 		}
@@ -142,17 +156,25 @@ func (s *Session) streamed(c *upstream.Conn, e *upstream.Entry, st *stream) {
 	s.conn.Flush()
 }
 
+// goOn has the request that is sent again next go on behind what the client got of its reply.
+func (s *Session) goOn(st *stream) {
+	if st.sent.n > 0 && s.behind == nil { // or else the other node has died before it came to anything new
+		s.behind = &st.sent
+	}
+}
+
 // lostStream deals with a large reply that broke off. It returns false if nothing of it matters, so that the request
 // is to be treated as one without a reply.
 func (s *Session) lostStream(c *upstream.Conn, e *upstream.Entry, st *stream, request []byte) bool {
 	switch {
-	case st.mode == gathered, st.mode == skipped:
+	case st.mode == gathered:
+		return false
+	case st.mode == skipped:
+		s.goOn(st)
 		return false
 	case st.mode == passed && (e.Tag == tagPlain || e.Tag == tagOpaque) && e.Kind == upstream.Repeatable:
 		s.settle(e)
-		if s.behind == nil { // or else the other node has died before it came to anything new
-			s.behind = &st.sent
-		}
+		s.goOn(st)
 		s.again(request, nil)
 	case st.mode == passed:
 		s.close(ByBrokenReply)

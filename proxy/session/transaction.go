@@ -248,6 +248,7 @@ func (s *Session) sendQueued(cmd *command.Command, args [][]byte, request []byte
 	}
 	tx.blocking = !tx.multi && cmd.Class == command.Blocking
 	s.pin.Send(s, kind, tagQueued, request, 1)
+	s.underway += len(request)
 	s.sentOn(s.pin, 1, 0)
 }
 
@@ -307,6 +308,7 @@ func (s *Session) replyQueued(c *upstream.Conn, e *upstream.Entry, frame []byte)
 func (s *Session) concludeQueued(e *upstream.Entry, frame []byte) {
 	tx := s.tx
 	s.outstanding--
+	s.underway -= e.Size
 	s.answered()
 	turned := tx.turning
 	tx.turning = ""

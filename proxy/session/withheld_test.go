@@ -34,8 +34,7 @@ func unanswered(w *world, request, reply string) *fakeConn {
 	w.lagging = true
 	c := w.client()
 	c.sends(request)
-	w.link("m").getsRequests(request)
-	w.link("m").says(reply)
+	w.link("m").answers(reply, request)
 	c.gets("")
 	return c
 }
@@ -53,11 +52,9 @@ func TestRepliesBehindAWriteWaitForTheirTurn(t *testing.T) {
 	w := newDurableWorld(t, 1)
 	c := unanswered(w, "SET a 1", "+OK\r\n")
 	c.sends("GET a", "PING") // on the master's lane: no replica has it
-	w.link("m").getsRequests("GET a", "PING")
-	w.link("m").says("$1\r\n1\r\n+PONG\r\n")
+	w.link("m").answers("$1\r\n1\r\n+PONG\r\n", "GET a", "PING")
 	c.sends("SET b 2")
-	w.link("m").getsRequests("SET b 2")
-	w.link("m").says("+OK\r\n")
+	w.link("m").answers("+OK\r\n", "SET b 2")
 	c.gets("")
 	w.reaches(1)
 	c.gets("+OK\r\n$1\r\n1\r\n+PONG\r\n+OK\r\n")

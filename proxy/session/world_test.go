@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -223,8 +224,17 @@ func (w *world) wait(d time.Duration) {
 	}
 }
 
-// accept lets the oldest attempt to connect to a node succeed, and answers the handshake.
+// accept lets all attempts to connect to a node succeed, answers the handshakes, and returns the newest.
 func (w *world) accept(addr string) *fakeConn {
+	w.t.Helper()
+	c := w.acceptOne(addr)
+	for slices.ContainsFunc(w.dials, func(d dialling) bool { return d.addr == addr }) {
+		c = w.acceptOne(addr)
+	}
+	return c
+}
+
+func (w *world) acceptOne(addr string) *fakeConn {
 	w.t.Helper()
 	c := w.connect(addr)
 	if !strings.Contains(c.received, "INFO\r\n$6\r\nserver\r\n") {
@@ -254,9 +264,14 @@ func (w *world) connect(addr string) *fakeConn {
 	return nil
 }
 
-// link is the newest open connection to a node.
+// link is the newest open connection to a node, of those on which something has arrived if there are such.
 func (w *world) link(addr string) *fakeConn {
 	w.t.Helper()
+	for i := len(w.links) - 1; i >= 0; i-- {
+		if c := w.links[i]; c.addr == addr && !c.closed && c.received != "" {
+			return c
+		}
+	}
 	for i := len(w.links) - 1; i >= 0; i-- {
 		if c := w.links[i]; c.addr == addr && !c.closed {
 			return c
@@ -298,7 +313,8 @@ type fakeConn struct {
 	paused   bool
 	dirty    bool
 	closed   bool
-	multi    bool // a node's: in a transaction
+	multi    bool   // a node's: in a transaction
+	unsaid   string // a node's: what is left of the answer that it is giving
 }
 
 func (c *fakeConn) Write(p []byte) (int, error) {
@@ -369,6 +385,13 @@ func (c *fakeConn) gets(want string) {
 func (c *fakeConn) getsRequests(requests ...string) {
 	c.world.t.Helper()
 	c.gets(encoded(requests...))
+}
+
+// answers is getsRequests, and says what answers them.
+func (c *fakeConn) answers(text string, requests ...string) {
+	c.world.t.Helper()
+	c.getsRequests(requests...)
+	c.says(text)
 }
 
 // handshake answers what a new connection says first.

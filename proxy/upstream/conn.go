@@ -33,6 +33,8 @@ type Conn struct {
 	group *Group
 	node  *node
 	pin   bool
+	apart bool // a pin for the ordinary requests of a session with large replies
+	reads bool // a lane to the master on which there are no writes
 	// Listener, on a pin, takes pushed frames and hears of the pin's end. With Passthrough set, every frame is one.
 	Listener    Listener
 	Passthrough bool
@@ -160,6 +162,9 @@ func (c *Conn) Raw(request []byte) {
 	}
 }
 
+// Unsent returns how many bytes of requests the node has not taken yet.
+func (c *Conn) Unsent() int { return c.log.Unsent() }
+
 // Request appends to dst the bytes of the entry at the front: inside Reply, the request that is being answered.
 func (c *Conn) Request(dst []byte) []byte { return c.log.Front(dst, c.queue.front().Size) }
 
@@ -276,17 +281,14 @@ func (c *Conn) mustStream(more int) bool {
 	return c.ready && (c.queue.n > 0 || c.Passthrough) && len(c.partial)+more+c.scanner.Pending() > streamAt
 }
 
-// stream passes on a part of a reply. A lane that carries such a reply takes nothing new: strangers do not wait
-// behind it.
+// stream passes on a part of a reply. Strangers do not wait behind it.
 func (c *Conn) stream(part []byte, last bool) {
 	if !c.streaming {
 		c.streaming = true
 		if !c.Passthrough {
 			c.stamp(c.queue.front())
 		}
-		if !c.pin {
-			c.retire()
-		}
+		c.Isolate()
 		if len(c.partial) > 0 {
 			c.streamOn(c.partial, false)
 			c.partial = nil
@@ -411,6 +413,9 @@ func (c *Conn) Flush() {
 		n, err := c.net.Writev(bufs)
 		clear(bufs)
 		c.log.Sent(n)
+		if c.Passthrough && c.queue.n == 0 {
+			c.log.Release(c.log.Len() - c.log.Unsent()) // nothing of it can be sent again
+		}
 		if err != nil {
 			c.end(fmt.Errorf("writing: %w", err), true)
 			return
@@ -418,9 +423,6 @@ func (c *Conn) Flush() {
 		if n < want {
 			return
 		}
-	}
-	if c.Passthrough && c.queue.n == 0 {
-		c.log.Clear() // nothing of it can be sent again
 	}
 }
 
@@ -447,6 +449,9 @@ func (c *Conn) end(err error, failed bool) {
 	}
 	c.group.forget(c)
 	delete(pool.conns, c)
+	if c.apart {
+		pool.aparts--
+	}
 	busy := c.queue.n > 0 || !c.ready
 	switch lost := failed || c.net == nil && !errors.Is(err, errRetired) && !errors.Is(err, errFenced); {
 	case lost && c.own:

@@ -20,11 +20,14 @@ type Key struct {
 // anonymous reports whether clients with this key have not authenticated.
 func (k Key) anonymous() bool { return k.User == "" && k.Password == "" }
 
-// Group is the connections of one Key: a lane to each node and a stock of pins to the master.
+// Group is the connections of one Key: a lane to each node, another one to the master for what only reads, and a stock of
+// pins to the master. What only reads can always be asked again on another connection, so nobody has to wait behind it;
+// a write cannot.
 type Group struct {
 	pool     *Pool
 	key      Key
 	master   *Conn
+	reads    *Conn               // to the master
 	replicas []*Conn             // as pool.replicas; nil where none is open
 	idle     []*Conn             // pins that are clean and lent to nobody
 	refused  map[*node]time.Time // replicas that do not take this key, until when they are not asked again
@@ -66,7 +69,7 @@ func (g *Group) empty() {
 	if g.sessions > 0 {
 		return
 	}
-	for _, c := range append([]*Conn{g.master}, g.replicas...) {
+	for _, c := range append([]*Conn{g.master, g.reads}, g.replicas...) {
 		if c != nil {
 			c.Retire()
 		}
@@ -91,6 +94,23 @@ func (g *Group) Master() *Conn {
 	}
 	g.master = p.open(g, p.master, false)
 	return g.master
+}
+
+// MasterReads is Master for what only reads.
+func (g *Group) MasterReads() *Conn {
+	p := g.pool
+	if !p.writable() {
+		return nil
+	}
+	if c := g.reads; c != nil && c.Usable() {
+		return c
+	}
+	if !p.master.available(p.loop.Now()) {
+		return nil
+	}
+	g.reads = p.open(g, p.master, false)
+	g.reads.reads = true
+	return g.reads
 }
 
 // tooSlow is how long a replica may leave a request unanswered. After that the master is asked.
@@ -205,12 +225,11 @@ func (g *Group) replica(i int, now time.Time) *Conn {
 // Fresh returns what is known of how fresh the node of a lane is, or nil if it is the master.
 func (c *Conn) Fresh() *freshness.Replica { return c.node.fresh }
 
-// Writable reports whether a lane to the master may be used now.
-func (g *Group) Writable() bool { return g.pool.writable() }
-
-// Apart opens a connection to the node of a lane for one session alone, who closes it: its replies are so large that
-// strangers would wait behind them.
-func (g *Group) Apart(lane *Conn) *Conn { return g.pool.open(g, lane.node, true) }
+// Takes reports whether further requests may be sent behind those that a session has outstanding on a connection to the
+// master, be it a lane or one that it has apart. writes says that there are writes among them.
+func (g *Group) Takes(c *Conn, writes bool) bool {
+	return g.pool.writable() && c.Usable() && (c.apart || c == g.master || c == g.reads && !writes)
+}
 
 // Pin lends a connection of its own to the master, or returns nil as Master does. borrower hears of its end.
 func (g *Group) Pin(borrower Listener) *Conn {
@@ -258,6 +277,9 @@ func (g *Group) trim(now time.Time) {
 func (g *Group) forget(c *Conn) {
 	if g.master == c {
 		g.master = nil
+	}
+	if g.reads == c {
+		g.reads = nil
 	}
 	for i, r := range g.replicas {
 		if r == c {

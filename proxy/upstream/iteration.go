@@ -24,7 +24,7 @@ func (g *Group) Iteration(run uint32) (lane *Conn, gone bool) {
 		return nil, false
 	}
 	if p.master.run == run || p.authRequired && g.key.anonymous() { // the master tells strangers to authenticate
-		return g.Master(), false
+		return g.MasterReads(), false
 	}
 	now := p.loop.Now()
 	for i, n := range p.replicas {

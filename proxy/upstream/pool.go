@@ -65,6 +65,7 @@ type Pool struct {
 	groups    map[Key]*Group
 	unused    []*Group // those that no session uses, by the time when the last one left; some are used again
 	conns     map[*Conn]struct{}
+	aparts    int // of them that are apart
 	held      []Waiter
 	claimants []Claimant  // wait for writes to be durable
 	awaits    atomic.Bool // somebody waits for a replica to become fresher
@@ -314,13 +315,14 @@ func (p *Pool) apply(s topology.Snapshot) {
 
 // warm connects the lanes of clients that have not said who they are, so that the first of them does not wait.
 func (p *Pool) warm() {
+	g := p.Group(Key{Proto: 2})
+	g.Release()
+	g.MasterReads()
 	for _, key := range []Key{{Proto: 2}, p.ownKey()} {
 		g := p.Group(key)
 		g.Release()
 		g.Master()
 	}
-	g := p.Group(Key{Proto: 2})
-	g.Release()
 	for i := range p.replicas {
 		g.replica(i, p.loop.Now())
 	}

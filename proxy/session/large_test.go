@@ -1,0 +1,277 @@
+package session
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/understudy/understudy/topology"
+)
+
+// bulk is a value of that many bytes, as a server sends it.
+func bulk(size int) string { return fmt.Sprintf("$%d\r\n%s\r\n", size, strings.Repeat("v", size)) }
+
+// many are n times the same request.
+func many(n int, request string) []string { return slices.Repeat([]string{request}, n) }
+
+// taughtSmall is a client that has had n small replies.
+func taughtSmall(w *world, n int) *fakeConn {
+	w.t.Helper()
+	c := w.client()
+	for range n {
+		readsAt(c, "GET s")
+	}
+	return c
+}
+
+// has returns the open connection on which a request has arrived and is not looked at.
+func (w *world) has(request string) *fakeConn {
+	w.t.Helper()
+	for _, c := range w.links {
+		if !c.closed && strings.Contains(c.received, encoded(request)) {
+			return c
+		}
+	}
+	w.t.Fatalf("nobody was asked %q", request)
+	return nil
+}
+
+func TestAWriteDoesNotWaitBehindReadsOfOthers(t *testing.T) {
+	w := newWorld(t)
+	w.state(1, topology.Stable, "m") // which serves reads, too
+	reader, writer := taughtSmall(w, 1000), w.client()
+	reader.sends(many(400, "GET a")...)
+	writer.sends("INCR b")
+	if lane := w.has("INCR b"); lane == w.has("GET a") {
+		t.Error("it was sent behind them")
+	} else {
+		lane.answers(":1\r\n", "INCR b")
+	}
+	writer.gets(":1\r\n")
+}
+
+func TestAWriteBehindManyReadsOfItsOwnSessionDoesNotKeepTheirRepliesFromBeingPaused(t *testing.T) {
+	for _, name := range []string{"whole", "in parts"} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.env.Config.OutputLimit = 16 << 20
+			w.state(1, topology.Stable, "m")
+			slow, quick := taughtSmall(w, 1500), w.client()
+			value := bulk(map[string]int{"whole": 500_000, "in parts": 2_000_000}[name])
+			slow.room = 0
+			slow.sends(append(many(60, "GET a"), "SET own 2")...)
+			want := strings.Repeat(value, 60) + "+OK\r\n"
+			for i := 0; len(slow.received) < len(want); i++ {
+				if slow.closed || i > 1000 {
+					t.Fatalf("closed: %v, after %d bytes", slow.closed, len(slow.received))
+				}
+				quick.sends("INCR b")
+				for len(w.dials) > 0 {
+					w.accept(w.dials[0].addr)
+				}
+				w.has("INCR b").handleAll(map[string]string{"GET a": value, "INCR b": ":1\r\n", "SET own 2": "+OK\r\n"})
+				quick.gets(":1\r\n")
+				for _, link := range w.links {
+					link.handleAll(map[string]string{"GET a": value, "SET own 2": "+OK\r\n"})
+				}
+				if left := slow.session.out.Len(); left > hardOutput+len(value) {
+					t.Fatalf("%d bytes are kept for a client that does not read them", left)
+				}
+				slow.takes(len(value))
+			}
+			if slow.received != want {
+				t.Error("the replies are not those that were asked for")
+			}
+		})
+	}
+}
+
+// handleAll answers what has arrived on a connection, in parts, until it is paused or a request comes to which there is
+// no answer.
+func (c *fakeConn) handleAll(answers map[string]string) {
+	c.world.t.Helper()
+	for {
+		for c.unsaid != "" && !c.closed && !c.paused {
+			part := c.unsaid[:min(len(c.unsaid), 1<<20)]
+			c.unsaid = c.unsaid[len(part):]
+			c.says(part)
+		}
+		if c.closed || c.paused {
+			return
+		}
+		for request, answer := range answers {
+			if rest, ok := strings.CutPrefix(c.received, encoded(request)); ok {
+				c.received, c.unsaid = rest, answer
+				break
+			}
+		}
+		if c.unsaid == "" {
+			return
+		}
+	}
+}
+
+func TestReadsThatWaitBehindLargeRepliesAreAskedElsewhere(t *testing.T) {
+	w := newWorld(t)
+	w.state(1, topology.Stable, "m", "r1")
+	large, other := taughtSmall(w, 500), w.client()
+	large.sends(many(100, "GET a")...)
+	other.sends("GET b")
+	first := w.has("GET b")
+	if first != w.has("GET a") {
+		t.Fatal("they are on different lanes from the start")
+	}
+	first.received = strings.TrimPrefix(first.received, encoded("GET a"))
+	first.says(bulk(100_000)) // and its client reads it at once: nothing piles up
+	second := w.accept("r1")
+	second.answers("$1\r\nb\r\n", "GET b")
+	other.gets("$1\r\nb\r\n")
+	// From now on the session is by itself, for a while, whatever the size of its replies is.
+	large.received = ""
+	first.says(strings.Repeat("$1\r\ns\r\n", 99) + "$-1\r\n") // the last one is for nobody any more
+	if !first.closed {
+		t.Error("the lane has not ended")
+	}
+	large.received = ""
+	large.sends("GET c")
+	own := w.accept("r1")
+	own.answers("$1\r\nc\r\n", "GET c")
+	for range 100 {
+		large.received = ""
+		large.sends("GET c")
+		own.answers("$1\r\nc\r\n", "GET c")
+	}
+	w.wait(apartFor)
+	large.received = ""
+	large.sends("GET d")
+	second.answers("$1\r\nd\r\n", "GET d")
+	if !own.closed {
+		t.Error("the session's own connection remains")
+	}
+}
+
+func TestConnectionsForSessionsWithLargeRepliesAreBounded(t *testing.T) {
+	w := newWorld(t)
+	w.state(1, topology.Stable, "m", "r1")
+	const bound = 64
+	var clients []*fakeConn
+	for range 2 * bound {
+		c := w.client()
+		c.sends("GET a")
+		w.has("GET a").answers(bulk(loneReply), "GET a")
+		c.received = ""
+		clients = append(clients, c)
+	}
+	before := len(w.links)
+	for _, c := range clients { // all at once
+		c.sends("GET a")
+	}
+	for len(w.dials) > 0 {
+		w.accept(w.dials[0].addr)
+	}
+	if n := len(w.links) - before; n != bound {
+		t.Errorf("%d connections were opened", n)
+	}
+	for _, link := range w.links {
+		link.handleAll(map[string]string{"GET a": bulk(loneReply)})
+	}
+	for i, c := range clients {
+		if c.received != bulk(loneReply) {
+			t.Fatalf("client %d got %d bytes", i, len(c.received))
+		}
+	}
+	// One that rests makes room for another.
+	late := w.client()
+	late.sends("GET b")
+	w.has("GET b").answers(bulk(loneReply), "GET b")
+	late.received = ""
+	late.sends("GET c")
+	w.accept("r1").answers("$1\r\nc\r\n", "GET c")
+	late.gets("$1\r\nc\r\n")
+}
+
+func TestALargeReplyThatCannotBePausedIsBrokenOffAndGoesOnLater(t *testing.T) {
+	w := newWorld(t)
+	w.env.Config.OutputLimit = 16 << 20
+	slow, quick := w.client(), w.client()
+	slow.room = 0
+	slow.sends("SET own 1", "GET a") // the write keeps the read on the lane of the writes
+	quick.sends("INCR b")
+	m := w.has("INCR b")
+	m.getsRequests("SET own 1", "GET a", "INCR b")
+	value := bulk(40 << 20)
+	m.received = encoded("GET a")
+	m.says("+OK\r\n")
+	m.handleAll(map[string]string{"GET a": value})
+	m.says(":1\r\n")
+	quick.gets(":1\r\n")
+	for i := 0; len(slow.received) < len("+OK\r\n"+value); i++ {
+		if slow.closed || i > 100 {
+			t.Fatalf("closed: %v, after %d bytes", slow.closed, len(slow.received))
+		}
+		slow.takes(4 << 20)
+		for len(w.dials) > 0 {
+			w.accept(w.dials[0].addr)
+		}
+		for _, link := range w.links {
+			link.handleAll(map[string]string{"GET a": value})
+		}
+	}
+	slow.gets("+OK\r\n" + value)
+}
+
+func TestRequestsThatAreNotAnsweredAreBoundedByTheirBytes(t *testing.T) {
+	set := "SET a " + strings.Repeat("v", 100_000)
+	for name, first := range map[string]string{"ordinary": "", "transaction": "MULTI", "attached": "CLIENT TRACKING ON"} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			c := w.client()
+			if first != "" {
+				c.sends("HELLO 3")
+				w.serve()
+				c.received = ""
+				c.sends(first)
+				w.serve()
+				c.received = ""
+			}
+			c.room = 0
+			const n = 50
+			for range n {
+				c.handler.Data([]byte(encoded(set))) // whatever it has asked for
+			}
+			w.turn()
+			if size := len(w.has(set).received); size > maxRequestBytes+len(encoded(set)) {
+				t.Errorf("%d bytes were sent before any answer", size)
+			}
+			w.serve()
+			c.room = 1 << 30
+			c.handler.Flush()
+			w.serve()
+			if got := strings.Count(c.received, "\r\n"); got != n {
+				t.Errorf("%d answers", got)
+			}
+			if s := c.session; s.underway != 0 {
+				t.Errorf("%d bytes count as under way when nothing is", s.underway)
+			}
+		})
+	}
+}
+
+func TestAnAttachedSessionHasAsManyRequestsUnderWayAsAnyOther(t *testing.T) {
+	w := newWorld(t)
+	c := w.client()
+	c.sends("HELLO 3")
+	w.serve()
+	c.received = ""
+	c.sends("CLIENT TRACKING ON")
+	w.serve()
+	c.received = ""
+	c.handler.Data([]byte(encoded(many(3*maxOutstanding, "GET a")...)))
+	w.turn()
+	if n := strings.Count(w.has("GET a").received, "GET"); n > maxOutstanding {
+		t.Errorf("%d requests were sent before any answer", n)
+	}
+	w.serve()
+	c.gets(strings.Repeat("+GET\r\n", 3*maxOutstanding))
+}
