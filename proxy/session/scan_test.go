@@ -134,6 +134,28 @@ func TestAnIterationGoesOnAtANodeThatLags(t *testing.T) {
 	w.accept(r.addr).getsRequests("SCAN 5")
 }
 
+func TestAnIterationDoesNotGoOnAtANodeThatMayBeAnotherRun(t *testing.T) {
+	w := newWorld(t)
+	c := w.client()
+	r := w.begun(c)
+	s := w.snapshot.State.Clone()
+	for i := range s.Replicas {
+		s.Replicas[i].Health = topology.Syncing
+	}
+	w.snapshot = topology.Snapshot{State: s, Version: w.snapshot.Version + 1}
+	w.env.Pool.Refresh()
+	w.turn()
+	c.sends(fmt.Sprintf("SCAN %d", packed(5, r.addr)))
+	again := w.connect(r.addr)
+	again.received = ""
+	again.says("+OK\r\n+OK\r\n-NOPERM this user has no permissions to run the 'info' command\r\n")
+	again.gets("")
+	if !again.closed {
+		t.Error("a connection to who knows which run is used")
+	}
+	c.gets("")
+}
+
 func TestIterationsInTransactionsAreThoseOfTheMaster(t *testing.T) {
 	w := newWorld(t)
 	c := w.client()

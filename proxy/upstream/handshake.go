@@ -96,6 +96,12 @@ func (c *Conn) introduced(frame []byte) {
 	if s == stepIdentity && !failed {
 		c.node.lastCommand = countsCommands(frame)
 	}
+	if s == stepIdentity && failed && !c.node.master && !c.node.serves {
+		// Only iterations come here, and while a replica is not in sync State may still have the run before a restart. A
+		// user who may not ask which run this is could be given elements in another order.
+		c.end(errIdentity, true)
+		return
+	}
 	if c.shake.steps = c.shake.steps[1:]; len(c.shake.steps) == 0 {
 		c.shake.steps = nil
 		c.patience.Stop()
