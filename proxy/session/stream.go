@@ -83,7 +83,8 @@ func (s *Session) Stream(c *upstream.Conn, e *upstream.Entry, part []byte, last 
 // no other way to stop, and the rest could go beyond the limit. It is asked for again when there is room, and goes on
 // where it was.
 func (s *Session) overtaxed(e *upstream.Entry) bool {
-	return s.backlog() > s.env.Config.OutputLimit/2 && s.lanePaused == nil && (e.Tag == tagPlain || e.Tag == tagOpaque) && s.mayAskAgain(e) && s.behind == nil
+	plain := e.Tag == tagPlain || e.Tag == tagOpaque
+	return plain && s.mayAskAgain(e) && s.backlog() > s.env.Config.OutputLimit/2 && s.lanePaused == nil && s.behind == nil
 }
 
 // streamMode decides at the beginning of a large reply.

@@ -1,10 +1,19 @@
 package upstream
 
-import "github.com/understudy/understudy/proxy/freshness"
+import (
+	"time"
 
-// maxApart bounds the connections of a loop that are for one session alone because its replies are large. Servers have a
-// limit of clients, 10 000 by default, that all proxies share.
-const maxApart = 64
+	"github.com/understudy/understudy/proxy/freshness"
+)
+
+const (
+	// maxApart bounds the connections of a loop that are for one session alone because its replies are large. Servers have
+	// a limit of clients, 10 000 by default, that all proxies share.
+	maxApart = 64
+	// restTime is how long one of them has carried nothing when it is given up for another. Not sooner, or more sessions than
+	// there may be would open them anew for every request.
+	restTime = time.Second
+)
 
 // Apart opens a connection to the node of a lane for one session alone, who retires it: its replies are so large that
 // strangers would wait behind them. It returns nil when there are too many of them that are in use.
@@ -22,8 +31,9 @@ func (g *Group) Apart(lane *Conn) *Conn {
 // endIdleApart ends one of these connections that carries nothing now; the one that has rested longest.
 func (p *Pool) endIdleApart() bool {
 	var idle *Conn
+	now := p.loop.Now()
 	for c := range p.conns {
-		if c.apart && c.ready && c.queue.n == 0 && (idle == nil || c.lastUse.Before(idle.lastUse)) {
+		if c.apart && c.ready && c.queue.n == 0 && now.Sub(c.lastUse) >= restTime && (idle == nil || c.lastUse.Before(idle.lastUse)) {
 			idle = c
 		}
 	}

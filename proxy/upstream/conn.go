@@ -61,6 +61,7 @@ type Conn struct {
 	log       bytelog.Log
 	queue     entries
 	writes    int // entries in it that are not Repeatable
+	given     int // of a lane that is retired: entries in it that were given back; it ends when there are no others
 	scanner   resp.ReplyScanner
 	partial   []byte // of a reply that is not whole yet
 	streaming bool   // the reply at the front is being passed on in parts
@@ -196,12 +197,16 @@ func (c *Conn) evict() {
 		e := c.queue.at(i)
 		if e.Owner != front.Owner && e.Kind == Repeatable && e.Owner.Yields(e) {
 			taken := *e
-			e.Owner = discard{}
+			e.Owner, e.Tag = discard{}, tagGiven
+			c.given++
 			taken.Owner.Yield(c, &taken, c.log.Range(make([]byte, 0, e.Size), at, e.Size))
 		}
 		at += e.Size
 	}
 }
+
+// tagGiven marks an entry that was given back.
+const tagGiven = 255
 
 // Resume undoes Pause.
 func (c *Conn) Resume() {
@@ -351,8 +356,12 @@ func (c *Conn) afterReply(e *Entry) {
 // answer takes the front entry off.
 func (c *Conn) answer() {
 	c.log.Release(c.queue.front().Size)
-	if c.queue.front().Kind != Repeatable {
+	e := c.queue.front()
+	if e.Kind != Repeatable {
 		c.writes--
+	}
+	if e.Tag == tagGiven {
+		c.given--
 	}
 	c.queue.pop()
 	c.answered++
@@ -372,7 +381,7 @@ func (c *Conn) settle() {
 	if c.ended {
 		return
 	}
-	if c.queue.n > 0 {
+	if c.queue.n > c.given {
 		if c.writes == 0 {
 			c.group.pool.settled()
 		}
