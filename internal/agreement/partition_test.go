@@ -170,7 +170,7 @@ func lostWith(choose func(*system, truth) *member) func(*testing.T, *system, *hi
 		if last := l.lastWrite(victim); !last.Before(made.at) {
 			t.Errorf("a write through the member that is lost was acknowledged %v after the choice of a new master", last.Sub(made.at))
 		}
-		s.awaitHeld(victim)
+		s.awaitGrant("none", victim) // its clients wait: for the master, or for what they had asked a replica
 		heal()
 		l.progress(stage, s.members...)
 		if now := s.agree(); now.epoch != before.epoch+1 || now.master == before.master || now.leader == victim {
