@@ -19,7 +19,7 @@ dir "$DATA"
 appendonly yes
 requirepass $REDIS_PASSWORD
 masterauth $REDIS_PASSWORD
-user understudy on >$UNDERSTUDY_PASSWORD resetkeys resetchannels &understudy* +info +role +ping +command +client +config|rewrite +replicaof +failover +replconf +subscribe +pubsub +multi +exec +script|load +script|flush
+user understudy on >$UNDERSTUDY_PASSWORD resetkeys resetchannels &understudy* +info +role +time +ping +command +client +config|rewrite +replicaof +failover +replconf +subscribe +pubsub +multi +exec +script|load +script|flush
 replica-announce-ip $NAME
 replica-announce-port $PORT
 END

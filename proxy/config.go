@@ -43,6 +43,8 @@ type Config struct {
 	HoldTimeout    time.Duration     // how long a request waits for a master, 0 to 1 h
 	DrainTimeout   time.Duration     // how long a fence waits for a living master to answer, and SIGTERM for clients
 	Consistency    session.Policy    // of reads on listeners whose policy is Default
+	MaxStaleness   time.Duration     // how old what a Bounded read gets may be, 10 ms to 1 h
+	MaxClockSkew   time.Duration     // between a replica that serves reads and the master, 0 to 1 h; 0: any
 	MaxCatchUp     time.Duration     // how long a read may wait for a replica to have what its session has seen, 0 to 1 s
 	SampleInterval time.Duration     // time between two looks at how far replicas are, while that matters, 1 ms to 1 s
 	IdleTimeout    time.Duration     // after which a client without requests is closed; 0: never
@@ -69,6 +71,8 @@ func Defaults() Config {
 		HoldTimeout:    15 * time.Second,
 		DrainTimeout:   time.Second,
 		Consistency:    session.Causal,
+		MaxStaleness:   time.Second,
+		MaxClockSkew:   time.Second,
 		MaxCatchUp:     10 * time.Millisecond,
 		SampleInterval: 2 * time.Millisecond,
 		KeepAlive:      300 * time.Second,
@@ -110,6 +114,8 @@ func (c *Config) Validate() error {
 	duration("pubsub-soft-time", c.Push.Time, time.Second, time.Hour)
 	duration("hold-timeout", c.HoldTimeout, 0, time.Hour)
 	duration("drain-timeout", c.DrainTimeout, time.Millisecond, time.Hour)
+	duration("max-staleness", c.MaxStaleness, 10*time.Millisecond, time.Hour)
+	duration("max-clock-skew", c.MaxClockSkew, 0, time.Hour)
 	duration("max-catch-up", c.MaxCatchUp, 0, time.Second)
 	duration("sample-interval", c.SampleInterval, time.Millisecond, time.Second)
 	duration("timeout", c.IdleTimeout, 0, 365*24*time.Hour)

@@ -55,6 +55,7 @@ func newWorker(p *Proxy, index int) (*worker, error) {
 		Config: &session.Config{
 			HoldTimeout:    p.cfg.HoldTimeout,
 			Policy:         p.cfg.Consistency,
+			MaxStaleness:   p.cfg.MaxStaleness,
 			MaxCatchUp:     p.cfg.MaxCatchUp,
 			IdleTimeout:    p.cfg.IdleTimeout,
 			CloseAmbiguous: p.cfg.CloseAmbiguous,
@@ -76,7 +77,7 @@ func newWorker(p *Proxy, index int) (*worker, error) {
 		Closed:    func(s *session.Session, reason session.CloseReason) { p.closed(s, reason, loop.Now()) },
 	}
 	if index == 0 {
-		upstream.NewSampler(w.pool, p.cfg.SampleInterval)
+		upstream.NewSampler(w.pool, p.cfg.SampleInterval, p.cfg.MaxClockSkew)
 	}
 	return w, nil
 }

@@ -48,7 +48,7 @@ type options struct {
 	Failsafe      bool          `group:"coordination" default:"true" negatable:"" help:"While ZooKeeper is away, write as long as every member that may lead promises not to. With --no-failsafe writes end with the lease."`
 	FailsafeLimit time.Duration `group:"coordination" default:"${failsafe_limit}" help:"How long writes go on without ZooKeeper, at most."`
 
-	Listen          []listenOption `group:"clients" sep:";" default:"${listen}" placeholder:"ADDR[,policy=POLICY]" help:"Address for clients: host:port, :port or unix:/path. Repeat it for more (as a variable: separated by semicolons). POLICY says what its reads see: causal, eventual or strong as for --consistency, which counts where there is none (split)."`
+	Listen          []listenOption `group:"clients" sep:";" default:"${listen}" placeholder:"ADDR[,policy=POLICY]" help:"Address for clients: host:port, :port or unix:/path. Repeat it for more (as a variable: separated by semicolons). POLICY says what its reads see: causal, bounded, eventual or strong as for --consistency, which counts where there is none (split)."`
 	Users           string         `group:"clients" type:"path" placeholder:"FILE" help:"Users of Understudy's own (YAML): for each name the password's SHA-256, and as whom (as, as-password) its requests go to the nodes. Without it clients are users of the nodes."`
 	AllowDebug      bool           `group:"clients" help:"Let clients use those parts of DEBUG that only look at something (OBJECT, DIGEST, HTSTATS and the like), as far as the nodes allow DEBUG at all."`
 	Maxclients      int            `group:"clients" default:"${maxclients}" help:"Clients at a time; more are refused as Redis does."`
@@ -64,8 +64,10 @@ type options struct {
 	AdminPassword string `group:"operators" help:"What AUTH must say at the address of admin. Better given as the environment variable than as the flag."`
 	HTTP          string `group:"operators" name:"http" placeholder:"HOST:PORT" help:"Address for HTTP: /metrics (Prometheus), /livez, /readyz and a status page. Nothing can be changed there."`
 
-	Consistency    string        `group:"reads" enum:"causal,eventual,strong" default:"causal" help:"What reads see. causal: every write that was answered through this process before, whichever connection it came on, and all that their session can have learnt of; replicas answer that provably have it. eventual: whatever a healthy replica has. strong: the master's data; replicas answer nothing."`
+	Consistency    string        `group:"reads" enum:"causal,bounded,eventual,strong" default:"causal" help:"What reads see. causal: every write that was answered through this process before, whichever connection it came on, and all that their session can have learnt of; replicas answer that provably have it. bounded: what the master had at most max-staleness ago, or later. eventual: whatever a healthy replica has. strong: the master's data; replicas answer nothing."`
 	SampleInterval time.Duration `group:"reads" default:"${sample_interval}" help:"Time between two looks at how far the replicas are, while there are writes. The shorter, the sooner replicas answer reads of what was written."`
+	MaxStaleness   time.Duration `group:"reads" default:"${max_staleness}" help:"How old what bounded reads get may be."`
+	MaxClockSkew   time.Duration `group:"reads" default:"${max_clock_skew}" help:"How much the clock of a replica may differ from the master's; beyond that keys expire there at other times, and it serves no reads. 0s is any."`
 	MaxCatchUp     time.Duration `group:"reads" default:"${max_catch_up}" help:"How long a read may now and then wait for a replica to have what its session has seen, where the session would else read from the master again and again. 0s is never."`
 
 	HoldTimeout       time.Duration `group:"failover" default:"${hold_timeout}" help:"How long a request waits for a master before it is answered with an error."`
@@ -127,6 +129,8 @@ func defaults() map[string]string {
 		"hold_timeout":       p.HoldTimeout.String(),
 		"write_acks":         strconv.Itoa(p.WriteAcks),
 		"write_acks_timeout": p.WriteAcksTimeout.String(),
+		"max_staleness":      p.MaxStaleness.String(),
+		"max_clock_skew":     p.MaxClockSkew.String(),
 		"max_catch_up":       p.MaxCatchUp.String(),
 		"sample_interval":    p.SampleInterval.String(),
 		"drain_timeout":      p.DrainTimeout.String(),
@@ -191,7 +195,8 @@ func (o *options) proxy() proxy.Config {
 	c.HoldTimeout, c.DrainTimeout = o.HoldTimeout, o.DrainTimeout
 	c.WriteAcks, c.WriteAcksTimeout = o.WriteAcks, o.WriteAcksTimeout
 	c.Consistency, _ = session.ParsePolicy(o.Consistency) // the parser admits known ones only
-	c.SampleInterval, c.MaxCatchUp = o.SampleInterval, o.MaxCatchUp
+	c.SampleInterval, c.MaxCatchUp, c.MaxStaleness = o.SampleInterval, o.MaxCatchUp, o.MaxStaleness
+	c.MaxClockSkew = o.MaxClockSkew
 	c.AllowDebug = o.AllowDebug
 	c.CloseAmbiguous = o.AmbiguousWrites == "close"
 	return c

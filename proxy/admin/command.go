@@ -23,7 +23,7 @@ var help = []string{
 	"    Return the Understudy processes of this cluster and who leads.",
 	"EVENTS [count]",
 	"    Return what happened lately, the latest last (100 unless told).",
-	"READ [split|causal|eventual|strong]",
+	"READ [split|causal|bounded|eventual|strong]",
 	"    Say what the reads of this connection see, or return it: replica is eventual, master is strong, and split",
 	"    is what the configuration says.",
 	"FAILOVER [host:port] [FORCE]",

@@ -18,6 +18,7 @@ type Reign struct {
 // Replica is how fresh one run of a replica is, under one reign. It is shared by all loops.
 type Replica struct {
 	asOf  atomic.Uint64 // the newest sample that it has reached; 0: none, or what it had is void
+	begun atomic.Int64  // when that sample was begun, ns as Tracker.Age
 	apart atomic.Bool   // its clock differs too much from the master's
 	lag   atomic.Int64  // smoothed, ns; see Lag
 }

@@ -65,6 +65,7 @@ func (s *Samples) Reached(r *Replica, offset int64, now time.Time) bool {
 			if a.n <= r.asOf.Load() {
 				return false
 			}
+			r.begun.Store(int64(s.tracker.Age(a.begun)))
 			r.asOf.Store(a.n)
 			lag := r.lag.Load()
 			r.lag.Store(lag + (int64(now.Sub(a.begun))-lag)/4)

@@ -4,6 +4,7 @@ import (
 	"hash/maphash"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // slots is the size of the table of stamps, a power of two. Keys that share a slot share their stamps: some reads of the
@@ -22,6 +23,7 @@ type Tracker struct {
 	wake    atomic.Pointer[func()]
 	told    []func() // of progress
 
+	began  time.Time
 	seed   maphash.Seed
 	stamps []atomic.Uint64
 
@@ -39,7 +41,7 @@ const beginning = 1
 // NewTracker returns a Tracker under which no replica may serve anything before it has reached a first sample: what was
 // written before this process began was answered, too.
 func NewTracker() *Tracker {
-	t := &Tracker{seed: maphash.MakeSeed(), stamps: make([]atomic.Uint64, slots), replicas: map[Node]*Replica{}}
+	t := &Tracker{began: time.Now(), seed: maphash.MakeSeed(), stamps: make([]atomic.Uint64, slots), replicas: map[Node]*Replica{}}
 	t.sent.Store(beginning)
 	t.floor.Store(beginning)
 	t.needed.Store(beginning + 1)
@@ -49,6 +51,9 @@ func NewTracker() *Tracker {
 // Next returns the number of the next sample. What was answered or observed before the call is in the data of a replica
 // that is fresh as of it.
 func (t *Tracker) Next() uint64 { return t.sent.Load() + 1 }
+
+// Age returns a moment as the time since the Tracker was made.
+func (t *Tracker) Age(now time.Time) time.Duration { return now.Sub(t.began) }
 
 // Stamp notes that a write of a key was answered.
 func (t *Tracker) Stamp(m Mark) {

@@ -1,5 +1,7 @@
 package freshness
 
+import "time"
+
 // Want is what a session demands of the replica that is to answer a read.
 type Want struct {
 	// Keys is the sample as of which it must be fresh for the sake of the keys to be read: see [Loop.Needs].
@@ -10,6 +12,10 @@ type Want struct {
 	At    *Replica
 	// Eventual says that any replica will do.
 	Eventual bool
+	// Bounded says that any will do that had, at the moment Since or later, all that the master had. Since is a time of
+	// Tracker.Age.
+	Bounded bool
+	Since   time.Duration
 }
 
 // Allows reports whether a replica may answer the read.
@@ -17,8 +23,11 @@ func (w *Want) Allows(r *Replica) bool {
 	if r.apart.Load() {
 		return false
 	}
-	if w.Eventual {
+	switch {
+	case w.Eventual:
 		return true
+	case w.Bounded:
+		return r.asOf.Load() > 0 && time.Duration(r.begun.Load()) >= w.Since
 	}
 	asOf := r.asOf.Load()
 	return asOf >= w.Keys && (asOf >= w.Floor || r == w.At && asOf > 0)
@@ -34,11 +43,12 @@ const (
 	ByKeys                    // no replica had the last write of a key that it reads
 	ByFloor                   // no replica had a write that may have changed any key, or was new enough for anybody
 	BySession                 // no replica had what the session has already seen
+	ByAge                     // no replica was known to be within the bound of the session's policy
 	NoReplica                 // there was none to be had: none is healthy, connects, or takes the client's user
 	Reasons
 )
 
-var reasonNames = [Reasons]string{"command", "policy", "behind_write", "written_key", "floor", "session", "no_replica"}
+var reasonNames = [Reasons]string{"command", "policy", "behind_write", "written_key", "floor", "session", "age", "no_replica"}
 
 func (r Reason) String() string { return reasonNames[r] }
 
@@ -46,6 +56,8 @@ func (r Reason) String() string { return reasonNames[r] }
 // sample that any of them has reached.
 func (t *Tracker) Refusal(w *Want, best uint64) Reason {
 	switch {
+	case w.Bounded:
+		return ByAge
 	case best < t.Floor():
 		return ByFloor
 	case best < w.Keys:

@@ -454,7 +454,7 @@ func (s *Session) choose(dest destination) *upstream.Conn {
 // chooseFresh is choose for a number of requests, some of them writes. The reads need a replica which is fresh as of a
 // sample, for the sake of their keys.
 func (s *Session) chooseFresh(dest destination, need uint64, requests, writes int) *upstream.Conn {
-	want := freshness.Want{Keys: need, Floor: s.floor, At: s.seenAt, Eventual: s.policy == Eventual}
+	want := s.want(need)
 	if s.outstanding > 0 {
 		if s.lane.Master() {
 			if s.group.Takes(s.lane, writes > 0) && s.fits(s.lane, requests, writes) {

@@ -23,6 +23,9 @@ const (
 	// Causal reads see every write that was answered through this process before, and all that their session can have
 	// learnt of: by a replica that provably has it, else by the master.
 	Causal
+	// Bounded reads are answered by a replica that had all that the master had, no longer ago than a bound, else by the
+	// master.
+	Bounded
 	// Eventual reads are answered by any healthy replica, and by the master if there is none.
 	Eventual
 	// Strong reads are answered by the master.
@@ -30,7 +33,7 @@ const (
 )
 
 var policyNames = map[string]Policy{
-	"split": Default, "causal": Causal, "eventual": Eventual, "replica": Eventual, "strong": Strong, "master": Strong,
+	"split": Default, "causal": Causal, "bounded": Bounded, "eventual": Eventual, "replica": Eventual, "strong": Strong, "master": Strong,
 }
 
 // ParsePolicy returns the policy of a name; ok is false if there is none.
@@ -43,12 +46,13 @@ func ParsePolicy(name string) (p Policy, ok bool) {
 func PolicyNames() []string { return slices.Sorted(maps.Keys(policyNames)) }
 
 func (p Policy) String() string {
-	return [...]string{"split", "causal", "eventual", "strong"}[p]
+	return [...]string{"split", "causal", "bounded", "eventual", "strong"}[p]
 }
 
 // Config is what sessions need to know. It is not changed while sessions use it.
 type Config struct {
 	Policy         Policy        // of sessions whose listener names none; not Default
+	MaxStaleness   time.Duration // the bound of Bounded
 	MaxCatchUp     time.Duration // how long a read waits for a replica; 0: it does not
 	HoldTimeout    time.Duration // how long a request waits for a master
 	IdleTimeout    time.Duration // of a client without requests; 0: none
@@ -112,6 +116,7 @@ type Env struct {
 	Sessions  map[*Session]struct{} // those that are open
 	Hubs      *pubsub.Hubs
 	Stats     Stats
+	bounded   time.Time // when a sample was last asked for because of a session with a bound
 
 	// Pause is shared by all loops of the process.
 	Pause *Pause

@@ -292,3 +292,26 @@ func TestPROXYREADChangesWhatASessionsReadsSee(t *testing.T) {
 	c.sends("PROXY READ nothing", "PROXY READ eventual", "RESET", "PROXY READ")
 	c.gets("-ERR unknown policy for reads. It must be one of " + strings.Join(PolicyNames(), ", ") + "\r\n+OK\r\n+RESET\r\n$6\r\ncausal\r\n")
 }
+
+func TestABoundedReadGoesToAReplicaOfKnownAge(t *testing.T) {
+	w := newWorld(t)
+	w.env.Config.MaxStaleness = time.Second
+	wrote(w, "SET a 1", "+OK\r\n")
+	c := w.client()
+	c.sends("PROXY READ bounded")
+	c.gets("+OK\r\n")
+	if at := readsAt(c, "GET a"); at == "m" {
+		t.Error("a replica that is a little behind is not asked")
+	}
+	w.wait(1100 * time.Millisecond)
+	if at := readsAt(c, "GET a"); at != "m" {
+		t.Errorf("%s is asked, of which nothing is known for more than a second", at)
+	}
+	if w.tracker.Needed() < w.tracker.Next() {
+		t.Error("no sample is asked for")
+	}
+	w.replicate()
+	if at := readsAt(c, "GET a"); at == "m" {
+		t.Error("a replica that has come up is not asked")
+	}
+}

@@ -38,6 +38,24 @@ func (s *Session) needs(cmd *command.Command, class command.Class, args [][]byte
 	return s.env.Freshness.Needs(cmd, args)
 }
 
+// want returns what a read demands of the replica that is to answer it; need is for the sake of its keys. A session with a
+// bound has another sample taken in time before the last one is too old.
+func (s *Session) want(need uint64) freshness.Want {
+	w := freshness.Want{Keys: need, Floor: s.floor, At: s.seenAt}
+	switch s.policy {
+	case Eventual:
+		w.Eventual = true
+	case Bounded:
+		f, now := s.env.Freshness, s.env.Loop.Now()
+		w.Bounded, w.Since = true, f.Age(now)-s.env.Config.MaxStaleness
+		if now.Sub(s.env.bounded) > s.env.Config.MaxStaleness/4 {
+			s.env.bounded = now
+			f.Need(f.Next())
+		}
+	}
+	return w
+}
+
 // observed notes that the client is about to get something from c: from now on it may know what had been written there
 // by now, by whomever.
 func (s *Session) observed(c *upstream.Conn) {

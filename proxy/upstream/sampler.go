@@ -43,6 +43,7 @@ type Sampler struct {
 	pool     *Pool
 	tracker  *freshness.Tracker
 	interval time.Duration
+	maxSkew  time.Duration // between the clocks of a replica that serves and the master; 0: any
 
 	reign    freshness.Reign
 	since    time.Time // the reign began
@@ -54,8 +55,8 @@ type Sampler struct {
 }
 
 // NewSampler begins to take samples whenever they are needed, for as long as the loop runs. The loop need not run yet.
-func NewSampler(p *Pool, interval time.Duration) *Sampler {
-	s := &Sampler{pool: p, tracker: p.cfg.Freshness.Tracker, interval: interval}
+func NewSampler(p *Pool, interval, maxSkew time.Duration) *Sampler {
+	s := &Sampler{pool: p, tracker: p.cfg.Freshness.Tracker, interval: interval, maxSkew: maxSkew}
 	s.samples = s.tracker.NewSamples()
 	s.look = func() {
 		s.timer = nil
@@ -198,6 +199,7 @@ type probe struct {
 	history  []byte // master_replid
 	follows  []byte // whom a replica follows, as ROLE tells it; empty: not known yet
 	offset   int64  // a replica's, processed
+	clock    clock
 }
 
 var (
@@ -208,6 +210,7 @@ var (
 const (
 	tagRole uint8 = iota
 	tagInfo
+	tagTime
 )
 
 // hurriedInterval is the time between two looks while somebody waits for a replica.
@@ -239,6 +242,9 @@ func (p *probe) ask(now time.Time) bool {
 	p.asked = true
 	if !p.verified {
 		p.conn.Send(p, Repeatable, tagInfo, askInfo, 1)
+		return true
+	}
+	if p.askClock(now) {
 		return true
 	}
 	if p.fresh == nil {
@@ -276,6 +282,8 @@ func (p *probe) Reply(c *Conn, e *Entry, frame []byte) {
 	}
 	p.asked = false
 	switch {
+	case e.Tag == tagTime:
+		p.told(frame)
 	case e.Tag == tagInfo && p.fresh == nil:
 		p.masterInformed(frame)
 	case e.Tag == tagInfo:
