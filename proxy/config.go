@@ -44,6 +44,9 @@ type Config struct {
 	DrainTimeout   time.Duration     // how long a fence waits for a living master to answer, and SIGTERM for clients
 	Consistency    session.Policy    // of reads on listeners whose policy is Default
 	MaxStaleness   time.Duration     // how old what a Bounded read gets may be, 10 ms to 1 h
+	Zone           string            // where this process is; "": nowhere in particular
+	NodeZones      map[string]string // by address as in State, where nodes are
+	Weights        map[string]int    // by address as in State: how many reads a replica gets, 0 to 1000; 100 where none is given
 	MaxClockSkew   time.Duration     // between a replica that serves reads and the master, 0 to 1 h; 0: any
 	MaxCatchUp     time.Duration     // how long a read may wait for a replica to have what its session has seen, 0 to 1 s
 	SampleInterval time.Duration     // time between two looks at how far replicas are, while that matters, 1 ms to 1 s
@@ -83,6 +86,20 @@ func Defaults() Config {
 	}
 }
 
+// near returns the nodes in this process's own zone, nil if zones play no part.
+func (c *Config) near() map[string]bool {
+	if c.Zone == "" {
+		return nil
+	}
+	near := make(map[string]bool)
+	for addr, zone := range c.NodeZones {
+		if zone == c.Zone {
+			near[addr] = true
+		}
+	}
+	return near
+}
+
 // Validate returns an error that names every setting that is out of its range, with its value and the range.
 func (c *Config) Validate() error {
 	var errs []error
@@ -115,6 +132,12 @@ func (c *Config) Validate() error {
 	duration("hold-timeout", c.HoldTimeout, 0, time.Hour)
 	duration("drain-timeout", c.DrainTimeout, time.Millisecond, time.Hour)
 	duration("max-staleness", c.MaxStaleness, 10*time.Millisecond, time.Hour)
+	for addr, w := range c.Weights {
+		number("replica-weights of "+addr, w, 0, 1000)
+	}
+	if len(c.NodeZones) > 0 && c.Zone == "" {
+		errs = append(errs, errors.New("zone is empty: node-zones are of no use without it"))
+	}
 	duration("max-clock-skew", c.MaxClockSkew, 0, time.Hour)
 	duration("max-catch-up", c.MaxCatchUp, 0, time.Second)
 	duration("sample-interval", c.SampleInterval, time.Millisecond, time.Second)

@@ -43,6 +43,8 @@ func newWorker(p *Proxy, index int) (*worker, error) {
 		Password:     p.cfg.Password,
 		DrainTimeout: p.cfg.DrainTimeout,
 		Freshness:    fresh,
+		Weights:      p.cfg.Weights,
+		Near:         p.cfg.near(),
 		WriteAcks:    p.cfg.WriteAcks,
 		Suspect:      p.coord.Suspect,
 		Lease:        p.coord.Lease,

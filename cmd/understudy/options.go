@@ -64,11 +64,14 @@ type options struct {
 	AdminPassword string `group:"operators" help:"What AUTH must say at the address of admin. Better given as the environment variable than as the flag."`
 	HTTP          string `group:"operators" name:"http" placeholder:"HOST:PORT" help:"Address for HTTP: /metrics (Prometheus), /livez, /readyz and a status page. Nothing can be changed there."`
 
-	Consistency    string        `group:"reads" enum:"causal,bounded,eventual,strong" default:"causal" help:"What reads see. causal: every write that was answered through this process before, whichever connection it came on, and all that their session can have learnt of; replicas answer that provably have it. bounded: what the master had at most max-staleness ago, or later. eventual: whatever a healthy replica has. strong: the master's data; replicas answer nothing."`
-	SampleInterval time.Duration `group:"reads" default:"${sample_interval}" help:"Time between two looks at how far the replicas are, while there are writes. The shorter, the sooner replicas answer reads of what was written."`
-	MaxStaleness   time.Duration `group:"reads" default:"${max_staleness}" help:"How old what bounded reads get may be."`
-	MaxClockSkew   time.Duration `group:"reads" default:"${max_clock_skew}" help:"How much the clock of a replica may differ from the master's; beyond that keys expire there at other times, and it serves no reads. 0s is any."`
-	MaxCatchUp     time.Duration `group:"reads" default:"${max_catch_up}" help:"How long a read may now and then wait for a replica to have what its session has seen, where the session would else read from the master again and again. 0s is never."`
+	Consistency    string            `group:"reads" enum:"causal,bounded,eventual,strong" default:"causal" help:"What reads see. causal: every write that was answered through this process before, whichever connection it came on, and all that their session can have learnt of; replicas answer that provably have it. bounded: what the master had at most max-staleness ago, or later. eventual: whatever a healthy replica has. strong: the master's data; replicas answer nothing."`
+	SampleInterval time.Duration     `group:"reads" default:"${sample_interval}" help:"Time between two looks at how far the replicas are, while there are writes. The shorter, the sooner replicas answer reads of what was written."`
+	MaxStaleness   time.Duration     `group:"reads" default:"${max_staleness}" help:"How old what bounded reads get may be."`
+	MaxClockSkew   time.Duration     `group:"reads" default:"${max_clock_skew}" help:"How much the clock of a replica may differ from the master's; beyond that keys expire there at other times, and it serves no reads. 0s is any."`
+	Zone           string            `group:"reads" placeholder:"NAME" help:"Where this process runs, as in node-zones. Its reads go to replicas there as long as one may answer."`
+	NodeZones      map[string]string `group:"reads" mapsep:"," placeholder:"HOST:PORT=ZONE" help:"Where the nodes are."`
+	ReplicaWeights map[string]int    `group:"reads" mapsep:"," placeholder:"HOST:PORT=WEIGHT" help:"How many of the reads replicas get, in comparison with others, whose weight is 100. 0 is none: such a replica is for backups, or for a failover."`
+	MaxCatchUp     time.Duration     `group:"reads" default:"${max_catch_up}" help:"How long a read may now and then wait for a replica to have what its session has seen, where the session would else read from the master again and again. 0s is never."`
 
 	HoldTimeout       time.Duration `group:"failover" default:"${hold_timeout}" help:"How long a request waits for a master before it is answered with an error."`
 	AmbiguousWrites   string        `group:"failover" enum:"error,close" default:"error" help:"What a client gets whose write was sent and not answered when its master was lost: error (-UNKNOWNRESULT) or close (of its connection)."`
@@ -196,7 +199,7 @@ func (o *options) proxy() proxy.Config {
 	c.WriteAcks, c.WriteAcksTimeout = o.WriteAcks, o.WriteAcksTimeout
 	c.Consistency, _ = session.ParsePolicy(o.Consistency) // the parser admits known ones only
 	c.SampleInterval, c.MaxCatchUp, c.MaxStaleness = o.SampleInterval, o.MaxCatchUp, o.MaxStaleness
-	c.MaxClockSkew = o.MaxClockSkew
+	c.MaxClockSkew, c.Zone, c.NodeZones, c.Weights = o.MaxClockSkew, o.Zone, maps.Clone(o.NodeZones), maps.Clone(o.ReplicaWeights)
 	c.AllowDebug = o.AllowDebug
 	c.CloseAmbiguous = o.AmbiguousWrites == "close"
 	return c

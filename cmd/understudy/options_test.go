@@ -72,6 +72,11 @@ sample-interval: 4ms
 max-catch-up: 5ms
 max-staleness: 60ms
 max-clock-skew: 70ms
+zone: a
+node-zones:
+  "a:1": a
+replica-weights:
+  "b:2": 0
 drain-timeout: 5s
 max-failures: 6
 down-after: 7s
@@ -102,7 +107,8 @@ write-acks-timeout: 19s
 			{Network: "unix", Addr: "/run/u.sock", Policy: session.Strong},
 		},
 		Loops: 2, MaxClients: 7, ClientName: "understudy:shop:web-1", Username: "user", Password: "secret", HoldTimeout: 3 * time.Second,
-		DrainTimeout: 5 * time.Second, Consistency: session.Strong, SampleInterval: 4 * time.Millisecond, MaxCatchUp: 5 * time.Millisecond, MaxStaleness: 60 * time.Millisecond, MaxClockSkew: 70 * time.Millisecond, IdleTimeout: time.Minute, CloseAmbiguous: true, AllowDebug: true, OutputLimit: 2 << 20,
+		DrainTimeout: 5 * time.Second, Consistency: session.Strong, SampleInterval: 4 * time.Millisecond, MaxCatchUp: 5 * time.Millisecond, MaxStaleness: 60 * time.Millisecond, MaxClockSkew: 70 * time.Millisecond,
+		Zone: "a", NodeZones: map[string]string{"a:1": "a"}, Weights: map[string]int{"b:2": 0}, IdleTimeout: time.Minute, CloseAmbiguous: true, AllowDebug: true, OutputLimit: 2 << 20,
 		Push: session.PushLimit{Hard: 3 << 20, Soft: 1 << 20, Time: 18 * time.Second}, WriteAcks: 2, WriteAcksTimeout: 19 * time.Second,
 	}
 	if got := o.proxy(); !reflect.DeepEqual(got, wantProxy) {

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/understudy/understudy/proxy/upstream"
 )
 
 // wrote has a client write a key, which no replica gets.
@@ -313,5 +315,31 @@ func TestABoundedReadGoesToAReplicaOfKnownAge(t *testing.T) {
 	w.replicate()
 	if at := readsAt(c, "GET a"); at == "m" {
 		t.Error("a replica that has come up is not asked")
+	}
+}
+
+func TestReadsGoToReplicasOfTheOwnZoneAsLongAsOneMayAnswer(t *testing.T) {
+	w := newWorldWith(t, 0, func(c *upstream.Config) { c.Near = map[string]bool{"r2": true} })
+	for range 20 {
+		if at := readsAt(w.client(), "GET a"); at != "r2" {
+			t.Fatalf("a read goes to %s", at)
+		}
+	}
+	w.state(1, "stable", "m", "r1")
+	if at := readsAt(w.client(), "GET a"); at != "r1" {
+		t.Errorf("without a replica in the zone a read goes to %s", at)
+	}
+}
+
+func TestAReplicaWithoutWeightAnswersNothing(t *testing.T) {
+	w := newWorldWith(t, 0, func(c *upstream.Config) { c.Weights = map[string]int{"r1": 0} })
+	for range 20 {
+		if at := readsAt(w.client(), "GET a"); at != "r2" {
+			t.Fatalf("a read goes to %s", at)
+		}
+	}
+	w.state(1, "stable", "m", "r1")
+	if at := readsAt(w.client(), "GET a"); at != "m" {
+		t.Errorf("with no other replica a read goes to %s", at)
 	}
 }

@@ -67,15 +67,22 @@ func newWorld(t *testing.T) *world { return newDurableWorld(t, 0) }
 
 // newDurableWorld is one in which a write is answered when acks replicas have it; 0: when the master has.
 func newDurableWorld(t *testing.T, acks int) *world {
+	return newWorldWith(t, acks, func(*upstream.Config) {})
+}
+
+// newWorldWith is newDurableWorld with a change of the pool's configuration.
+func newWorldWith(t *testing.T, acks int, change func(*upstream.Config)) *world {
 	w := &world{t: t, now: time.Unix(1000, 0), acks: acks, version: "7.0.15"}
 	w.grant = topology.Grant{Epoch: 1}
 	w.state(1, topology.Stable, "m", "r1", "r2")
 	pool := &bytelog.Pool{}
 	w.tracker = freshness.NewTracker()
 	fresh := w.tracker.NewLoop(command.Builtin)
+	cfg := w.poolConfig(fresh)
+	change(&cfg)
 	w.env = &Env{
 		Loop:      w,
-		Pool:      upstream.NewPool(w.poolConfig(fresh), w, w, pool, slog.New(slog.NewTextHandler(io.Discard, nil))),
+		Pool:      upstream.NewPool(cfg, w, w, pool, slog.New(slog.NewTextHandler(io.Discard, nil))),
 		Bytes:     pool,
 		Config:    &Config{HoldTimeout: 10 * time.Second, Policy: Causal, OutputLimit: 64 << 20, WriteAcks: acks, WriteAcksTimeout: time.Second},
 		Freshness: fresh,

@@ -116,41 +116,82 @@ func (g *Group) MasterReads() *Conn {
 // tooSlow is how long a replica may leave a request unanswered. After that the master is asked.
 const tooSlow = 50 * time.Millisecond
 
-// Replica returns a lane to a replica that is allowed to answer a read, or nil and the reason why there is none. Of two
-// the one is taken that promises to answer sooner: the one where the session was last, if there is such, and another.
+// Replica returns a lane to a replica that is allowed to answer a read, or nil and the reason why there is none. Replicas
+// of the own zone come first. Of two of them the one is taken that promises to answer sooner: the one where the session was
+// last, if there is such, and another, by weight.
 func (g *Group) Replica(w *freshness.Want) (*Conn, freshness.Reason) {
 	p := g.pool
 	p.refresh()
-	now := p.loop.Now()
-	n := len(p.replicas)
-	if n == 0 || p.authRequired && g.key.anonymous() {
+	if len(p.replicas) == 0 || p.authRequired && g.key.anonymous() {
 		return nil, freshness.NoReplica // the master tells them so, even if a replica would let them in
 	}
-	first := -1
-	for i, r := range p.replicas {
-		if w.At != nil && r.fresh == w.At {
-			first = i
-		}
+	now := p.loop.Now()
+	c := g.best(w, now, true)
+	if c == nil && p.near < len(p.replicas) {
+		c = g.best(w, now, false)
+	}
+	return g.quick(w, c, now)
+}
+
+// best returns a lane to one of the replicas that are near, or of those that are not; nil if none may answer.
+func (g *Group) best(w *freshness.Want, now time.Time, near bool) *Conn {
+	first := g.last(w, near)
+	if first < 0 {
+		first = g.draw(near, -1)
 	}
 	if first < 0 {
-		first = int(p.random() % uint64(n))
+		return nil
 	}
 	a := g.allowed(w, first, now)
-	if n == 1 {
-		return g.quick(w, a, now)
-	}
-	second := int(p.random() % uint64(n-1))
-	if second >= first {
-		second++
+	second := g.draw(near, first)
+	if second < 0 {
+		return a
 	}
 	b := g.allowed(w, second, now)
-	for i := 0; a == nil && b == nil && i < n; i++ {
-		a = g.allowed(w, i, now)
+	for i, r := range g.pool.replicas {
+		if a == nil && b == nil && r.near == near && r.weight > 0 {
+			a = g.allowed(w, i, now)
+		}
 	}
 	if a == nil || b != nil && b.cost() < a.cost() {
-		a = b
+		return b
 	}
-	return g.quick(w, a, now)
+	return a
+}
+
+// last returns where the session was last, -1 if that is none of these replicas.
+func (g *Group) last(w *freshness.Want, near bool) int {
+	if w.At != nil {
+		for i, r := range g.pool.replicas {
+			if r.fresh == w.At && r.near == near && r.weight > 0 {
+				return i
+			}
+		}
+	}
+	return -1
+}
+
+// draw returns a random replica other than one, by weight; -1 if there is none.
+func (g *Group) draw(near bool, other int) int {
+	p := g.pool
+	total := 0
+	for i, r := range p.replicas {
+		if r.near == near && i != other {
+			total += r.weight
+		}
+	}
+	if total == 0 {
+		return -1
+	}
+	at := int(p.random() % uint64(total))
+	for i, r := range p.replicas {
+		if r.near == near && i != other {
+			if at -= r.weight; at < 0 {
+				return i
+			}
+		}
+	}
+	return -1
 }
 
 // allowed returns the lane to a replica if it may answer.
@@ -171,7 +212,7 @@ func (g *Group) quick(w *freshness.Want, c *Conn, now time.Time) (*Conn, freshne
 	}
 	best, any := uint64(0), false
 	for i, r := range g.pool.replicas {
-		if r.fresh != nil && !r.fresh.Apart() && g.replica(i, now) != nil {
+		if r.fresh != nil && r.weight > 0 && !r.fresh.Apart() && g.replica(i, now) != nil {
 			best, any = max(best, r.fresh.AsOf()), true
 		}
 	}
@@ -183,7 +224,8 @@ func (g *Group) quick(w *freshness.Want, c *Conn, now time.Time) (*Conn, freshne
 	return nil, f.Refusal(w, best)
 }
 
-// cost is what a further request is expected to wait. A lane that is still connecting costs so much that reads go
+// cost is what a further request is expected to wait, by weight: a replica with twice the weight may take half as long for
+// the same cost. A lane that is still connecting costs so much that reads go
 // to another as long as there is one, and so does one whose node has stopped answering.
 func (c *Conn) cost() time.Duration {
 	if !c.ready {
@@ -194,7 +236,7 @@ func (c *Conn) cost() time.Duration {
 	if c.sample != 0 {
 		each = max(each, now.Sub(c.sentAt))
 	}
-	return time.Duration(c.queue.n+1) * each
+	return time.Duration(c.queue.n+1) * each * DefaultWeight / time.Duration(max(c.node.weight, 1))
 }
 
 // refusedBy remembers that a replica refuses credentials or a database that the master accepts: it is passed over.

@@ -32,12 +32,17 @@ type node struct {
 	// doubtedUntil is set when a replica has answered that it cannot serve (-LOADING, -MASTERDOWN).
 	doubtedUntil time.Time
 	left         bool               // no longer part of the State
+	near         bool               // of the own zone
+	weight       int                // for reads, in DefaultWeight; 0: none
 	fresh        *freshness.Replica // of a replica that serves
 	// scripts are those that this loop has loaded; with a time, one that the node has not taken, until when.
 	scripts map[SHA]time.Time
 
 	stats NodeStats
 }
+
+// DefaultWeight is the weight of a replica that has none of its own.
+const DefaultWeight = 100
 
 // NodeStats is what INFO understudy tells of a node.
 type NodeStats struct {

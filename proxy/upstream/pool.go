@@ -31,6 +31,10 @@ type Config struct {
 	DrainTimeout time.Duration
 	// Freshness is told of every write that was answered, and of every State. The replicas serve reads by it.
 	Freshness *freshness.Loop
+	// Weights, by address, is how many of the reads replicas get, in comparison with DefaultWeight; 0 is none.
+	Weights map[string]int
+	// Near are the addresses of the nodes in this process's own zone, whose replicas come first; nil: all of them.
+	Near map[string]bool
 	// WriteAcks is how many replicas must have a write for it to be durable; 0: nobody asks.
 	WriteAcks int
 	// Suspect is told of addresses whose connection died. It must not block.
@@ -60,6 +64,7 @@ type Pool struct {
 	state    *topology.State
 	master   *node // nil before the first State
 	replicas []*node
+	near     int              // how many of them are
 	nodes    map[string]*node // by address
 
 	groups    map[Key]*Group
@@ -369,6 +374,16 @@ func (p *Pool) enroll(s *topology.State) {
 		maps.DeleteFunc(g.refused, func(n *node, _ time.Time) bool { return next[n.addr] != n })
 	}
 	p.nodes, p.replicas = next, replicas
+	p.near = 0
+	for _, n := range replicas {
+		n.weight = DefaultWeight
+		if w, ok := p.cfg.Weights[n.addr]; ok {
+			n.weight = w
+		}
+		if n.near = p.cfg.Near == nil || p.cfg.Near[n.addr]; n.near {
+			p.near++
+		}
+	}
 	for c := range p.conns {
 		if c.node.left || !c.node.master && !c.node.serves {
 			c.end(errRetired, false)

@@ -24,7 +24,8 @@ func replicaRole(frame []byte) (follows, state []byte, offset int64, ok bool) {
 	}
 	offset, ok = integer(frame[last+3:])
 	at := bytes.LastIndex(rest[:last], []byte("\r\n")) + 2
-	return frame[:at], rest[at:last], offset, ok
+	size := bytes.LastIndex(rest[:at-2], []byte("\r\n")) + 2 // of the state
+	return frame[:size], rest[at:last], offset, ok
 }
 
 // integer reads a decimal number up to CRLF.

@@ -19,8 +19,8 @@ func TestTheAnswersToROLEAreRead(t *testing.T) {
 		offset                int64
 		ok                    bool
 	}{
-		{"*5\r\n$5\r\nslave\r\n$9\r\n127.0.0.1\r\n:9000\r\n$9\r\nconnected\r\n:3167038\r\n", "*5\r\n$5\r\nslave\r\n$9\r\n127.0.0.1\r\n:9000\r\n$9\r\n", "connected", 3167038, true},
-		{"*5\r\n$5\r\nslave\r\n$1\r\nh\r\n:1\r\n$4\r\nsync\r\n:-1\r\n", "*5\r\n$5\r\nslave\r\n$1\r\nh\r\n:1\r\n$4\r\n", "sync", -1, true},
+		{"*5\r\n$5\r\nslave\r\n$9\r\n127.0.0.1\r\n:9000\r\n$9\r\nconnected\r\n:3167038\r\n", "*5\r\n$5\r\nslave\r\n$9\r\n127.0.0.1\r\n:9000\r\n", "connected", 3167038, true},
+		{"*5\r\n$5\r\nslave\r\n$1\r\nh\r\n:1\r\n$4\r\nsync\r\n:-1\r\n", "*5\r\n$5\r\nslave\r\n$1\r\nh\r\n:1\r\n", "sync", -1, true},
 		{"*3\r\n$6\r\nmaster\r\n:1\r\n*0\r\n", "", "", 0, false},
 		{"-LOADING x\r\n", "", "", 0, false},
 	} {

@@ -195,10 +195,11 @@ type probe struct {
 	notBefore time.Time // the next question
 	sample    uint64    // that the master is asked for
 
-	verified bool   // a replica's: it has the history of the master. The master's: its history is known
-	history  []byte // master_replid
-	follows  []byte // whom a replica follows, as ROLE tells it; empty: not known yet
-	offset   int64  // a replica's, processed
+	verified bool      // a replica's: it has the history of the master. The master's: its history is known
+	history  []byte    // master_replid
+	informed time.Time // when the master told it
+	follows  []byte    // whom a replica follows, as ROLE tells it; empty: not known yet
+	offset   int64     // a replica's, processed
 	clock    clock
 }
 
@@ -212,6 +213,9 @@ const (
 	tagInfo
 	tagTime
 )
+
+// historyInterval is how often the master is asked again whose history it writes, while a replica has another.
+const historyInterval = time.Second
 
 // hurriedInterval is the time between two looks while somebody waits for a replica.
 const hurriedInterval = time.Millisecond
@@ -306,9 +310,10 @@ func (p *probe) masterInformed(frame []byte) {
 		p.fails(frame)
 		return
 	}
+	now := p.sampler.pool.loop.Now()
 	p.history = append(p.history[:0], id...)
-	p.verified = true
-	p.ask(p.sampler.pool.loop.Now())
+	p.verified, p.informed = true, now
+	p.ask(now)
 }
 
 // replicaInformed takes in a replica's.
@@ -321,7 +326,7 @@ func (p *probe) replicaInformed(frame []byte) {
 		p.verified, p.follows, p.offset = true, p.follows[:0], -1
 		p.ask(p.sampler.pool.loop.Now())
 		return
-	case !bytes.Equal(id, master.history):
+	case !bytes.Equal(id, master.history) && p.sampler.pool.loop.Now().Sub(master.informed) > historyInterval:
 		master.verified = false // it may have begun another history
 	}
 	p.fails(frame)
