@@ -87,6 +87,7 @@ func (m *metrics) requests(s *session.Stats) {
 	m.counter("requests_total", "Requests taken from clients.", s.Requests)
 	m.counter("replica_reads_total", "Reads sent to replicas.", s.Reads)
 	m.counter("master_reads_total", "Reads sent to the master.", s.MasterReads)
+	m.counter("waited_reads_total", "Reads that waited for a replica to have what their session had seen.", s.CaughtUp)
 	m.counter("writes_total", "Writes sent to the master.", s.Writes)
 	m.counter("held_total", "Requests that had to wait for a master.", s.Held)
 	m.counter("hold_timeouts_total", "Of them answered -MASTERDOWN.", s.HoldTimeouts)
