@@ -371,13 +371,3 @@ func TestSubscribingWhileConnectionsAreCutGivesEveryConfirmationOnce(t *testing.
 		c.expect("+PONG", "PING")
 	}
 }
-
-func TestAClientWithTrackingIsClosedWhenItsConnectionIsLost(t *testing.T) {
-	f := newFront(t, testcluster.New(t, 1), nil)
-	c := f.dial()
-	c.do("HELLO", "3")
-	c.expect("+OK", "CLIENT", "TRACKING", "ON")
-	c.expect("_", "GET", "a")
-	cut(t, f.master())
-	c.closed()
-}

@@ -245,7 +245,7 @@ func (w *world) hear() bool {
 }
 
 func TestEveryClientIsToldWhatItWouldBeToldOnAConnectionOfItsOwn(t *testing.T) {
-	for seed := range uint64(2000) {
+	for seed := range uint64(500) {
 		w := newWorld(t, seed)
 		for i := range 300 {
 			w.step(i)
@@ -301,7 +301,7 @@ func (w *world) checkServer(seed uint64) {
 }
 
 func TestWhatWasListenedToIsListenedToOnTheNextConnection(t *testing.T) {
-	for seed := range uint64(2000) {
+	for seed := range uint64(500) {
 		w := newWorld(t, seed)
 		for i := range 200 {
 			w.step(i)

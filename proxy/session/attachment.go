@@ -7,7 +7,7 @@ import (
 	"github.com/understudy/understudy/proxy/upstream"
 )
 
-// attachment is a pin that a session keeps because the server holds state for its connection: client tracking, MONITOR.
+// attachment is a pin that a session keeps because the server holds state for its connection: MONITOR, CLIENT NO-TOUCH.
 // Requests pass as they are. Replies are told from pushed messages by their first byte, so that the session knows when
 // it may leave the pin, and when it may answer something itself without overtaking a reply.
 //
@@ -15,8 +15,7 @@ import (
 type attachment struct {
 	pin      *upstream.Conn
 	expected []expected
-	tracking bool   // CLIENT TRACKING ON
-	stateful bool   // there is something else to it than tracking
+	stateful bool   // the server holds something for it
 	spoiled  bool   // the pin is no longer as it was lent, even without all that
 	opaque   bool   // replies cannot be told from what the server sends by itself: MONITOR
 	large    *large // the frame that is arriving in parts
@@ -106,7 +105,7 @@ func (s *Session) handleAttached(cmd *command.Command, class command.Class, args
 
 // lasting reports whether the session will stay attached when all that is expected has come.
 func (a *attachment) lasting() bool {
-	return a.tracking || a.stateful || a.opaque
+	return a.stateful || a.opaque
 }
 
 // beside reports whether a request of an attached session is not passed on.
@@ -138,7 +137,7 @@ func (s *Session) besideAttachment(cmd *command.Command, class command.Class, ar
 	case class == command.Proxy:
 		return s.operate(args, request)
 	default:
-		s.emit(errorReply("ERR " + cmd.Name + " is not supported on a connection with tracking or MONITOR through Understudy"))
+		s.emit(errorReply("ERR " + cmd.Name + " is not supported on this connection through Understudy"))
 	}
 	return true
 }
@@ -175,12 +174,6 @@ func (a *attachment) plain(cmd *command.Command, args [][]byte) (e expected) {
 		return e
 	case "MONITOR":
 		e.monitors = true
-		return e
-	case "CLIENT|TRACKING":
-		a.tracking = len(args) > 2 && strings.EqualFold(string(args[2]), "ON")
-		a.spoiled = true
-		return e
-	case "CLIENT|TRACKINGINFO", "CLIENT|GETREDIR":
 		return e
 	}
 	switch cmd.Class {

@@ -361,6 +361,13 @@ func (s *Session) handle(cmd *command.Command, class command.Class, args [][]byt
 			s.clientReply(args)
 			break
 		}
+		if tracksClients(cmd) {
+			return s.trackClient(cmd, args, request)
+		}
+		if s.track != nil && cmd.Name != "MONITOR" {
+			s.emit(errorReply("ERR " + cmd.Name + " is not supported on a connection with tracking through Understudy"))
+			break
+		}
 		return s.attachFor(cmd, args, request)
 	case command.Refused:
 		if s.maySendDebug(cmd, args) {
@@ -454,6 +461,9 @@ func (s *Session) choose(dest destination) *upstream.Conn {
 // chooseFresh is choose for a number of requests, some of them writes. The reads need a replica which is fresh as of a
 // sample, for the sake of their keys.
 func (s *Session) chooseFresh(dest destination, need uint64, requests, writes int) *upstream.Conn {
+	if s.track != nil {
+		return s.chooseTracked()
+	}
 	want := s.want(need)
 	if s.outstanding > 0 {
 		if s.lane.Master() {

@@ -55,6 +55,7 @@ func (s *Session) local(cmd *command.Command, args [][]byte, request []byte) boo
 
 // reset brings the session back to where it began, as RESET does.
 func (s *Session) reset() {
+	s.endTracking()
 	s.dropPin(false)
 	s.detach()
 	s.unsubscribe()
@@ -75,12 +76,16 @@ func (s *Session) selectDB(args [][]byte, request []byte) bool {
 	if db, err := strconv.Atoi(string(args[1])); err == nil && db >= 0 {
 		key.DB = db
 	} // else the server refuses it, on whatever lane
-	return s.tryKey(key, false, request, request, func(frame []byte) {
+	reply := func(frame []byte) {
 		if frame[0] == '+' {
 			s.regroup(key)
 		}
 		s.emit(frame)
-	})
+	}
+	if s.track != nil { // whose connection goes with it
+		return s.askMaster(request, request, reply)
+	}
+	return s.tryKey(key, false, request, request, reply)
 }
 
 // auth has the master verify credentials, on a connection that nobody has authenticated yet.

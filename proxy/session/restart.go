@@ -95,7 +95,7 @@ func (s *Session) execWithoutPin(cmd *command.Command, args [][]byte, request []
 	case s.loadFirstOf(tx.kept):
 		return false
 	default:
-		c := s.choosePin()
+		c := s.chooseTransactionPin()
 		if c != nil {
 			s.restart(c, cmd, request)
 			return true

@@ -81,7 +81,8 @@ type Session struct {
 	behind   *delivery       // what the client got of the next reply before its node died
 	repeated *delivery       // of which this much has come again
 	tx       *transaction
-	attach   *attachment // the pin for life: tracking, MONITOR
+	attach   *attachment // the pin for life: MONITOR
+	track    *tracking
 	sub      *subscription
 	pushes   []byte // what must not be put into the middle of a reply
 
@@ -369,6 +370,7 @@ func (s *Session) close(r CloseReason) {
 	s.dropPin(false)
 	s.detach()
 	s.unsubscribe()
+	s.endTracking()
 	for _, c := range s.apart {
 		if c != nil {
 			c.Close()
@@ -388,6 +390,9 @@ func (s *Session) close(r CloseReason) {
 
 // regroup moves the session to the lanes of another key.
 func (s *Session) regroup(key upstream.Key) {
+	here := key
+	here.DB = s.key.DB
+	moved := here != s.key
 	if key != s.key {
 		s.group.Release()
 		s.key = key
@@ -395,13 +400,21 @@ func (s *Session) regroup(key upstream.Key) {
 		s.together()
 	}
 	s.lane = nil
+	if moved && s.track != nil && s.track.pin != nil {
+		s.track.pin.Close() // and tracking begins anew
+	}
 }
 
 // dropPin gives the pin back; clean as in Group.Unpin.
 func (s *Session) dropPin(clean bool) {
-	if c := s.pin; c != nil {
-		s.pin = nil
+	c := s.pin
+	s.pin = nil
+	switch {
+	case c == nil:
+	case s.track == nil || s.track.pin != c:
 		s.pinGroup.Unpin(c, clean)
+	case !clean:
+		c.Close() // and tracking begins anew
 	}
 }
 

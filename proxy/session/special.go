@@ -170,8 +170,15 @@ func (s *Session) lostSpecial(c *upstream.Conn, e *upstream.Entry, request []byt
 }
 
 // Push implements upstream.Listener.
-func (s *Session) Push(_ *upstream.Conn, frame []byte) {
-	if s.closed || s.attach == nil {
+func (s *Session) Push(c *upstream.Conn, frame []byte) {
+	if s.closed {
+		return
+	}
+	if s.track != nil && s.track.pin == c {
+		s.track.pushed(frame)
+		return
+	}
+	if s.attach == nil {
 		return
 	}
 	s.attach.deliver(s, frame)
@@ -211,6 +218,9 @@ func (s *Session) PinLost(c *upstream.Conn) {
 		if s.tx != nil {
 			s.tx.broken = true
 		}
+	}
+	if s.track != nil && s.track.pin == c {
+		s.track.lost()
 	}
 	if s.attach != nil && s.attach.pin == c {
 		s.attach.lost(s)

@@ -77,7 +77,7 @@ func (s *Session) begin(cmd *command.Command, request, ahead []byte) bool {
 			return true
 		}
 	}
-	c := s.choosePin()
+	c := s.chooseTransactionPin()
 	if c == nil {
 		return s.declined()
 	}
@@ -85,6 +85,18 @@ func (s *Session) begin(cmd *command.Command, request, ahead []byte) bool {
 	s.tx = &transaction{keeping: true}
 	s.sendQueued(cmd, nil, request)
 	return true
+}
+
+// chooseTransactionPin is choosePin for what is read in a transaction: where tracking is on, it is tracked.
+func (s *Session) chooseTransactionPin() *upstream.Conn {
+	if s.track == nil {
+		return s.choosePin()
+	}
+	c := s.choose(toMaster)
+	if c != nil {
+		s.pinGroup = s.track.group
+	}
+	return c
 }
 
 // handleInTransaction deals with one request while a transaction is under way.
@@ -172,7 +184,7 @@ func (s *Session) besideTransaction(cmd *command.Command, class command.Class, a
 		s.refuseQueued(cmd.Refusal())
 	case s.tx.multi:
 		s.refuseQueued("ERR " + cmd.Name + " is not supported inside a transaction through Understudy")
-	case class == command.Pinned && cmd.Name != "CLIENT|REPLY" && cmd.Accepts(len(args)):
+	case class == command.Pinned && cmd.Name != "CLIENT|REPLY" && !tracksClients(cmd) && cmd.Accepts(len(args)):
 		return s.attachWatching(cmd, args, request)
 	default:
 		return s.handle(cmd, class, args, request, nil)
@@ -217,7 +229,7 @@ func (s *Session) declineQueued(cmd *command.Command) {
 
 // endTransaction leaves the transaction behind. It is called with nothing outstanding on the pin.
 func (s *Session) endTransaction(clean bool) {
-	clean = clean && !s.tx.moved
+	clean = clean && (!s.tx.moved || s.track != nil && s.track.pin == s.pin)
 	s.tx = nil
 	s.dropPin(clean)
 }

@@ -274,16 +274,25 @@ func (c *Conn) Data(p []byte) {
 		return
 	}
 	rest := p[start:]
-	if c.streaming || c.mustStream(len(rest)) {
+	if c.streaming || c.mustStream(rest) {
 		c.stream(rest, false)
 		return
 	}
 	c.partial = append(c.partial, rest...)
 }
 
-// mustStream reports whether the reply at the front is to be passed on in parts from now on.
-func (c *Conn) mustStream(more int) bool {
-	return c.ready && (c.queue.n > 0 || c.Passthrough) && len(c.partial)+more+c.scanner.Pending() > streamAt
+// mustStream reports whether the reply at the front, which goes on with more, is to be passed on in parts from now on.
+// What is pushed between replies is not.
+func (c *Conn) mustStream(more []byte) bool {
+	return c.ready && (c.queue.n > 0 && c.begins(more) != '>' || c.Passthrough) && len(c.partial)+len(more)+c.scanner.Pending() > streamAt
+}
+
+// begins returns the first byte of the frame that is arriving.
+func (c *Conn) begins(more []byte) byte {
+	if len(c.partial) > 0 {
+		return c.partial[0]
+	}
+	return more[0]
 }
 
 // stream passes on a part of a reply. Strangers do not wait behind it.

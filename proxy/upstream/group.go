@@ -267,6 +267,9 @@ func (g *Group) replica(i int, now time.Time) *Conn {
 // Fresh returns what is known of how fresh the node of a lane is, or nil if it is the master.
 func (c *Conn) Fresh() *freshness.Replica { return c.node.fresh }
 
+// Writable reports whether requests may be sent to the master now.
+func (g *Group) Writable() bool { return g.pool.writable() }
+
 // Takes reports whether further requests may be sent behind those that a session has outstanding on a connection to the
 // master, be it a lane or one that it has apart. writes says that there are writes among them.
 func (g *Group) Takes(c *Conn, writes bool) bool {

@@ -1,0 +1,210 @@
+package transparency
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/rueidis"
+
+	"github.com/understudy/understudy/internal/testcluster"
+)
+
+const invalidateAll = ">2\r\n$10\r\ninvalidate\r\n_"
+
+// invalidated is what a client with tracking is told of a key.
+func invalidated(key string) string {
+	return fmt.Sprintf(">2\r\n$10\r\ninvalidate\r\n*1\r\n$%d\r\n%s\r\n", len(key), key)
+}
+
+// receives reads one more frame and compares it.
+func (c *client) receives(want string) {
+	c.t.Helper()
+	if got := c.reply(); got != want {
+		c.t.Fatalf("%q instead of %q", got, want)
+	}
+}
+
+func TestAClientWithTrackingDropsItsCacheAndIsTrackedAgainWhenItsConnectionIsLost(t *testing.T) {
+	f := newFront(t, testcluster.New(t, 1), nil)
+	other := f.dial()
+	for name, begin := range map[string][][]string{
+		"by default": {{"CLIENT", "TRACKING", "ON"}},
+		"OPTIN":      {{"CLIENT", "TRACKING", "ON", "OPTIN"}},
+		"OPTOUT":     {{"CLIENT", "TRACKING", "ON", "OPTOUT", "NOLOOP"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := f.dial()
+			c.do("HELLO", "3")
+			for _, request := range begin {
+				c.expect("+OK", request...)
+			}
+			for i := range 3 {
+				other.do("SET", "k", fmt.Sprint("a", i))
+				if name == "OPTIN" {
+					c.expect("+OK", "CLIENT", "CACHING", "YES")
+				}
+				c.expect(fmt.Sprint("$2\r\na", i), "GET", "k")
+				other.do("SET", "k", fmt.Sprint("b", i))
+				c.receives(invalidated("k"))
+				cut(t, f.master())
+				c.receives(invalidateAll + "\r\n")
+			}
+			info := c.do("CLIENT", "TRACKINGINFO")
+			if name != "by default" && !strings.Contains(info, strings.ToLower(name)) || strings.Contains(info, "$3\r\noff") {
+				t.Errorf("%q", info)
+			}
+			c.expect("+OK", "CLIENT", "TRACKING", "OFF")
+			c.do("GET", "k")
+			other.do("SET", "k", "c")
+			cut(t, f.master())
+			c.expect("+PONG", "PING") // and nothing before
+		})
+	}
+}
+
+func TestTrackingOfPrefixesIsTurnedOnAgainWithoutARequest(t *testing.T) {
+	f := newFront(t, testcluster.New(t, 1), nil)
+	c, other := f.dial(), f.dial()
+	c.do("HELLO", "3")
+	c.expect("+OK", "CLIENT", "TRACKING", "ON", "BCAST", "PREFIX", "user:")
+	c.expect("+OK", "CLIENT", "TRACKING", "ON", "BCAST", "PREFIX", "job:")
+	other.do("SET", "user:1", "x")
+	c.receives(invalidated("user:1"))
+	cut(t, f.master())
+	c.receives(invalidateAll + "\r\n") // at once
+	c.receives(invalidateAll + "\r\n") // of what others have read for this client before it was tracked again
+	for _, key := range []string{"user:1", "job:1"} {
+		other.do("SET", key, "y")
+		c.receives(invalidated(key))
+	}
+}
+
+func TestTrackingHoldsInTransactionsAndOtherDatabases(t *testing.T) {
+	f := newFront(t, testcluster.New(t, 1), nil)
+	c, other := f.dial(), f.dial()
+	c.do("HELLO", "3")
+	c.expect("+OK", "CLIENT", "TRACKING", "ON", "OPTIN")
+	for _, pipelined := range []bool{true, false} {
+		other.do("SET", "k", "v")
+		requests := [][]string{{"CLIENT", "CACHING", "YES"}, {"MULTI"}, {"PTTL", "k"}, {"GET", "k"}, {"EXEC"}}
+		replies := []string{"+OK", "+OK", "+QUEUED", "+QUEUED", "*2\r\n:-1\r\n$1\r\nv"}
+		if pipelined {
+			var all []byte
+			for _, r := range requests {
+				all = append(all, request(r...)...)
+			}
+			c.send(all)
+			for _, want := range replies {
+				c.receives(want + "\r\n")
+			}
+		} else {
+			for i, r := range requests {
+				c.expect(replies[i], r...)
+			}
+		}
+		other.do("SET", "k", "w")
+		c.receives(invalidated("k"))
+	}
+	c.expect("+OK", "SELECT", "3")
+	c.expect("+OK", "CLIENT", "CACHING", "YES")
+	c.expect("_", "GET", "three")
+	other.do("SELECT", "3")
+	other.do("SET", "three", "x")
+	c.receives(invalidated("three"))
+	cut(t, f.master())
+	c.receives(invalidateAll + "\r\n")
+	c.expect("$1\r\nx", "GET", "three") // it is in that database still
+	c.expect("+RESET", "RESET")
+	c.expect("$-1", "GET", "three")
+}
+
+func TestAWriteOfATrackedClientThatWasSentAndNotAnsweredIsNotSentTwice(t *testing.T) {
+	f := newFront(t, testcluster.New(t, 1), nil)
+	stop := keepCutting(t, 3*time.Millisecond, f.master())
+	c := f.dial()
+	c.do("HELLO", "3")
+	c.expect("+OK", "CLIENT", "TRACKING", "ON")
+	answered, unknown := 0, 0
+	for range 500 {
+		c.send(request("INCR", "n"))
+		for got := c.reply(); ; got = c.reply() {
+			if strings.HasPrefix(got, ">") {
+				continue
+			}
+			if got[0] == ':' {
+				answered++
+			} else if strings.HasPrefix(got, "-UNKNOWNRESULT") {
+				unknown++
+			} else {
+				t.Fatalf("%q", got)
+			}
+			break
+		}
+	}
+	stop()
+	var n int
+	if _, err := fmt.Sscanf(strings.ReplaceAll(f.dial().do("GET", "n"), "\r\n", " "), "$%d %d", new(int), &n); err != nil {
+		t.Fatal(err)
+	}
+	if n < answered || n > answered+unknown {
+		t.Errorf("%d answered, %d unknown, %d counted", answered, unknown, n)
+	}
+}
+
+func TestRueidisCachesOnItsSideAcrossAFailover(t *testing.T) {
+	s := newSystem(t, 2)
+	for _, prefixes := range [][]string{nil, {"k"}} {
+		option := rueidis.ClientOption{InitAddress: []string{s.addr}, ForceSingleClient: true, DisableRetry: true}
+		if prefixes != nil {
+			option.ClientTrackingOptions = []string{"PREFIX", "k", "BCAST"}
+		}
+		db, err := rueidis.NewClient(option)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer db.Close()
+		other, err := rueidis.NewClient(rueidis.ClientOption{InitAddress: []string{s.addr}, ForceSingleClient: true, DisableCache: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer other.Close()
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		defer cancel()
+		set := func(value string) {
+			t.Helper()
+			if err := other.Do(ctx, other.B().Set().Key("k").Value(value).Build()).Error(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		get := func() (value string, cached bool) {
+			t.Helper()
+			r := db.DoCache(ctx, db.B().Get().Key("k").Cache(), time.Hour)
+			value, err := r.ToString()
+			if err != nil {
+				t.Fatal(err)
+			}
+			return value, r.IsCacheHit()
+		}
+		see := func(value string) {
+			t.Helper()
+			testcluster.WaitFor(t, "the cache to have "+value, func() bool { got, _ := get(); return got == value })
+			testcluster.WaitFor(t, "an answer from the cache", func() bool { got, cached := get(); return got == value && cached })
+		}
+		set("1")
+		see("1")
+		set("2")
+		see("2")
+		if prefixes == nil {
+			s.killMaster()
+		} else {
+			cut(t, s.cluster.Node(s.coord.Snapshot().State.Master.Addr))
+		}
+		set("3")
+		see("3")
+		set("4")
+		see("4")
+	}
+}

@@ -1,0 +1,223 @@
+package session
+
+import (
+	"bytes"
+	"slices"
+	"strings"
+
+	"github.com/understudy/understudy/proxy/command"
+	"github.com/understudy/understudy/proxy/upstream"
+)
+
+// tracking is what CLIENT TRACKING makes of a session: it has a lane of its own to the master, which is the connection
+// whose reads the server remembers. Everything that would go to a lane goes there, reads as well: what a replica was
+// asked, nobody would tell the client the end of.
+//
+// When the pin is lost, the client is told at once that all it has cached may have changed, as a client tells itself
+// that has to connect anew, and tracking is turned on again on the next master before anything is read there.
+type tracking struct {
+	s     *Session
+	pin   *upstream.Conn  // nil between two masters
+	group *upstream.Group // that the pin belongs to
+	said  [][]byte        // what has turned tracking on: to be said again
+	wide  bool            // BCAST: it is about keys that others may have read for this client
+	// caching is the CLIENT CACHING YES that the next request needs, or that the last one had, which is then spent.
+	caching []byte
+	spent   bool
+	held    bool // it waits for a master
+}
+
+// tracksClients reports whether a command is about client tracking.
+func tracksClients(cmd *command.Command) bool {
+	switch cmd.Name {
+	case "CLIENT|TRACKING", "CLIENT|CACHING", "CLIENT|TRACKINGINFO", "CLIENT|GETREDIR":
+		return true
+	}
+	return false
+}
+
+// trackClient handles CLIENT TRACKING and its kin. Nothing is outstanding.
+func (s *Session) trackClient(cmd *command.Command, args [][]byte, request []byte) bool {
+	on := cmd.Name == "CLIENT|TRACKING" && strings.EqualFold(string(args[2]), "ON")
+	if s.track == nil && !on { // a connection without tracking is as good as any other
+		return s.askMaster(request, request, s.emit)
+	}
+	if s.track == nil && !s.beginTracking() || s.choose(toMaster) == nil {
+		return s.declined()
+	}
+	t, kept := s.track, bytes.Clone(request)
+	said := keep(args)
+	s.ask(t.pin, upstream.Repeatable, request, 1, &await{
+		again: kept,
+		reply: func(_ *upstream.Conn, frame []byte) {
+			t.answered(said, on, kept, frame)
+			s.emit(frame)
+		},
+	})
+	return true
+}
+
+// beginTracking takes a pin for tracking: that of the transaction under way, if keys are watched on it.
+func (s *Session) beginTracking() bool {
+	c := s.pin
+	if s.tx == nil || c == nil {
+		if c = s.choosePin(); c == nil {
+			return false
+		}
+	}
+	s.track = &tracking{s: s, pin: c, group: s.pinGroup}
+	return true
+}
+
+// answered follows what a command about tracking has become.
+func (t *tracking) answered(args [][]byte, on bool, request, frame []byte) {
+	ok := frame[0] == '+'
+	has := func(word string) bool {
+		return slices.ContainsFunc(args[2:], func(a []byte) bool { return strings.EqualFold(string(a), word) })
+	}
+	switch name := strings.ToUpper(string(args[1])); {
+	case on && ok:
+		if !slices.ContainsFunc(t.said, func(said []byte) bool { return bytes.Equal(said, request) }) {
+			t.said = append(t.said, request)
+		}
+		t.wide = t.wide || has("BCAST")
+	case on && len(t.said) == 0, name == "TRACKING" && !on && ok:
+		t.s.later = t.s.endTracking
+	case name == "CACHING" && ok && has("YES"):
+		t.caching, t.spent = request, false
+	}
+}
+
+// chooseTracked returns the connection for requests of a session with tracking, as choose does.
+func (s *Session) chooseTracked() *upstream.Conn {
+	t := s.track
+	if s.outstanding > 0 {
+		if s.lane == t.pin && t.pin != nil && s.group.Writable() {
+			return t.pin
+		}
+		s.draining = true
+		return nil
+	}
+	if !s.group.Writable() || !t.connect() {
+		s.hold()
+		return nil
+	}
+	s.release()
+	if t.spent {
+		t.caching = nil
+	}
+	t.spent = true
+	return t.pin
+}
+
+// connect takes another pin if there is none, and has tracking turned on there.
+func (t *tracking) connect() bool {
+	if t.pin != nil {
+		return true
+	}
+	c := t.s.group.Pin(t.s)
+	if c == nil {
+		return false
+	}
+	t.pin, t.group = c, t.s.group
+	for i, request := range t.said {
+		c.Send(renewal{Session: t.s, tracking: t, last: i == len(t.said)-1}, upstream.Repeatable, tagPlain, request, 1)
+	}
+	if t.caching != nil {
+		c.Send(renewal{Session: t.s, tracking: t}, upstream.Repeatable, tagPlain, t.caching, 1)
+	}
+	return true
+}
+
+// lost is called when the pin has ended.
+func (t *tracking) lost() {
+	t.pin = nil
+	if len(t.said) == 0 { // it was not on yet
+		t.s.track = nil
+		return
+	}
+	t.flush()
+	t.renew()
+}
+
+// renew turns tracking on again as soon as there is a master: with BCAST it must not wait for the next request.
+func (t *tracking) renew() {
+	if !t.held && !t.connect() {
+		t.held = true
+		t.s.env.Pool.Hold(t)
+	}
+}
+
+// Resume implements upstream.Waiter.
+func (t *tracking) Resume() {
+	t.held = false
+	if t.s.track == t && !t.s.closed {
+		t.renew()
+	}
+}
+
+var invalidateAll = []byte("2\r\n$10\r\ninvalidate\r\n_\r\n")
+
+// flush tells the client that everything it has cached may have changed.
+func (t *tracking) flush() {
+	if t.s.key.Proto == 3 {
+		t.s.push(invalidateAll, false)
+	}
+}
+
+// pushed passes on what the server pushes. An invalidation tells of a write, by whomever.
+func (t *tracking) pushed(frame []byte) {
+	s := t.s
+	if s.policy == Causal {
+		s.env.Freshness.RaiseFloor()
+	}
+	s.observed(t.pin)
+	s.push(frame[1:], false)
+	s.relieve(t.pin)
+}
+
+// endTracking makes of the session one without tracking.
+func (s *Session) endTracking() {
+	t := s.track
+	if t == nil {
+		return
+	}
+	s.track = nil
+	switch {
+	case t.pin == nil:
+	case t.pin == s.pin: // a transaction goes on there
+		s.tx.moved = true
+	default:
+		t.group.Unpin(t.pin, false)
+	}
+}
+
+// renewal is the owner of what turns tracking on again. What it cannot renew, the client must not rely on.
+type renewal struct {
+	*Session
+	tracking *tracking
+	last     bool
+}
+
+// Reply implements upstream.Owner.
+func (r renewal) Reply(_ *upstream.Conn, _ *upstream.Entry, frame []byte) {
+	switch {
+	case r.closed || r.track != r.tracking:
+	case frame[0] == '-':
+		r.close(ByLostPin)
+	case r.last && r.tracking.wide: // what others have read for it in between
+		r.tracking.flush()
+	}
+}
+
+// Lost implements upstream.Owner: PinLost follows.
+func (renewal) Lost(*upstream.Conn, *upstream.Entry, []byte, bool, bool) {}
+
+// Stream implements upstream.Owner: there are no large replies.
+func (renewal) Stream(*upstream.Conn, *upstream.Entry, []byte, bool) {}
+
+// Yields implements upstream.Owner.
+func (renewal) Yields(*upstream.Entry) bool { return false }
+
+// Yield implements upstream.Owner.
+func (renewal) Yield(*upstream.Conn, *upstream.Entry, []byte) {}
