@@ -121,7 +121,7 @@ func parseGreeting(args [][]byte) (g greeting, refusal string) {
 	if len(args) > 1 {
 		v, err := strconv.ParseInt(string(args[1]), 10, 64)
 		switch {
-		case err != nil:
+		case err != nil || strconv.FormatInt(v, 10) != string(args[1]): // no "+3" and no "03"
 			return g, "ERR Protocol version is not an integer or out of range"
 		case v != 2 && v != 3:
 			return g, "NOPROTO unsupported protocol version"
