@@ -16,6 +16,9 @@ var (
 	errDeposed = errors.New("this member no longer leads, or the State has moved on")
 	// errWrongRole is the error of a promotion or demotion after which the node does not have the role.
 	errWrongRole = errors.New("the node has not taken the role")
+	// errOtherProcess is the error of a promotion of a node that was started again since it was judged fit: it may have
+	// lost everything.
+	errOtherProcess = errors.New("the node was started again since it was chosen")
 )
 
 // commander carries out actions on one node. Before every command it makes sure that the action is still wanted; it
@@ -33,9 +36,24 @@ type result struct {
 	rewrite error // why the node could not save its role in its configuration file; nil if it could
 }
 
-// promote makes the node a master and sees that it is one.
-func (c *commander) promote(ctx context.Context) (result, error) {
-	return c.command(ctx, roleMaster, func(l *link) (rewrite error, err error) {
+// promote makes the node a master, if it is the process runID ("": whichever it is), and sees that it is one. It looks at
+// the run on the connection that carries the command, which ends with the process: what a node was when it was last heard
+// says nothing of who answers now. If it is another one, the result says what that one is.
+func (c *commander) promote(ctx context.Context, runID string) (result, error) {
+	var other result
+	r, err := c.command(ctx, roleMaster, func(l *link) (rewrite error, err error) {
+		if runID != "" {
+			n, err := readInfo(l, true)
+			switch {
+			case err != nil:
+				return nil, err
+			case n.RunID != runID:
+				other = result{info: n, at: time.Now()}
+				return nil, errOtherProcess
+			case !c.wanted():
+				return nil, errDeposed
+			}
+		}
 		if _, err := redis.DoWithTimeout(l.Conn, c.limit, "REPLICAOF", "NO", "ONE"); err != nil {
 			return nil, fmt.Errorf("REPLICAOF NO ONE: %w", err)
 		}
@@ -45,6 +63,10 @@ func (c *commander) promote(ctx context.Context) (result, error) {
 		_, rewrite = redis.DoWithTimeout(l.Conn, c.limit, "CONFIG", "REWRITE")
 		return rewrite, c.broken(rewrite)
 	})
+	if errors.Is(err, errOtherProcess) {
+		return other, err
+	}
+	return r, err
 }
 
 // replicate makes the node a replica of the one that nodes reach at host. With cut, its clients are disconnected in

@@ -23,7 +23,7 @@ func always() bool { return true }
 func TestPromotionIsVerifiedAndSaved(t *testing.T) {
 	c := testcluster.New(t, 1)
 	replica := c.Nodes[1]
-	res, err := commanding(t, replica, testConfig(replica.Addr), always).promote(context.Background())
+	res, err := commanding(t, replica, testConfig(replica.Addr), always).promote(context.Background(), "")
 	must(t, err)
 	if res.rewrite != nil || res.info.Role != roleMaster || res.info.RunID == "" || res.at.IsZero() {
 		t.Errorf("result %+v", res)
@@ -31,6 +31,35 @@ func TestPromotionIsVerifiedAndSaved(t *testing.T) {
 	must(t, replica.Restart(context.Background()))
 	if got := roleOf(replica); got != "master" {
 		t.Errorf("after a restart it is a %s", got)
+	}
+}
+
+func TestAnotherProcessThanTheOneThatWasChosenIsNotPromoted(t *testing.T) {
+	c := testcluster.New(t, 1)
+	replica := c.Nodes[1]
+	cmd := commanding(t, replica, testConfig(replica.Addr), always)
+	chosen, _, err := cmd.look(context.Background())
+	must(t, err)
+	must(t, replica.Restart(context.Background()))
+	var res result
+	for wait := time.Now().Add(5 * time.Second); ; { // the connection to the last process may have to break first
+		if res, err = cmd.promote(context.Background(), chosen.RunID); errors.Is(err, errOtherProcess) || time.Now().After(wait) {
+			break
+		}
+	}
+	if !errors.Is(err, errOtherProcess) {
+		t.Fatalf("error %v", err)
+	}
+	if res.info.RunID == "" || res.info.RunID == chosen.RunID || res.at.IsZero() {
+		t.Errorf("it does not say what runs now: %+v", res)
+	}
+	if got := roleOf(replica); got != "slave" {
+		t.Errorf("it is a %s", got)
+	}
+	res, err = cmd.promote(context.Background(), res.info.RunID)
+	must(t, err)
+	if res.info.Role != roleMaster {
+		t.Errorf("the process that was meant is a %s", res.info.Role)
 	}
 }
 
@@ -73,7 +102,7 @@ func TestWithoutConfigTheRoleIsTakenAllTheSame(t *testing.T) {
 	if res.info.Role != roleReplica || res.rewrite == nil || !strings.Contains(res.rewrite.Error(), "EXECABORT") {
 		t.Errorf("result %+v", res)
 	}
-	res, err = c.promote(context.Background())
+	res, err = c.promote(context.Background(), "")
 	must(t, err)
 	if res.info.Role != roleMaster || res.rewrite == nil || !strings.Contains(res.rewrite.Error(), "NOPERM") {
 		t.Errorf("result %+v", res)
@@ -85,7 +114,7 @@ func TestNothingIsCommandedWithoutLeadership(t *testing.T) {
 	never := func() bool { return false }
 	for _, r := range c.Nodes {
 		cmd := commanding(t, r, testConfig(r.Addr), never)
-		if _, err := cmd.promote(context.Background()); !errors.Is(err, errDeposed) {
+		if _, err := cmd.promote(context.Background(), ""); !errors.Is(err, errDeposed) {
 			t.Errorf("promote: %v", err)
 		}
 		if _, err := cmd.replicate(context.Background(), "127.0.0.1:1", true); !errors.Is(err, errDeposed) {
@@ -104,7 +133,7 @@ func TestLeadershipIsCheckedAgainBeforeEveryCommand(t *testing.T) {
 	ctl := newControl(context.Background(), newDialer(&cfg), "node:1")
 	checks := 0
 	once := func() bool { checks++; return checks == 1 }
-	_, err := (&commander{control: ctl, limit: time.Second, wanted: once}).promote(context.Background())
+	_, err := (&commander{control: ctl, limit: time.Second, wanted: once}).promote(context.Background(), "")
 	if !errors.Is(err, errDeposed) {
 		t.Errorf("error %v", err)
 	}
@@ -121,7 +150,7 @@ func TestANodeThatDoesNotTakeItsRoleIsAnError(t *testing.T) {
 	cfg := testConfig("node:1")
 	cfg.Dial = f.dial
 	ctl := newControl(context.Background(), newDialer(&cfg), "node:1")
-	_, err := (&commander{control: ctl, limit: time.Second, wanted: always}).promote(context.Background())
+	_, err := (&commander{control: ctl, limit: time.Second, wanted: always}).promote(context.Background(), "")
 	if !errors.Is(err, errWrongRole) || !strings.Contains(err.Error(), "replica") {
 		t.Errorf("error %v", err)
 	}

@@ -262,8 +262,9 @@ func (s *situation) promoting() []action {
 	switch {
 	case s.verdicts[choice].down:
 		return s.chooseAgain(choice + " failed as well: " + s.verdicts[choice].reason)
-	case ok && choice != s.state.Master.Addr && restarted(known, n.info) && n.Role == roleReplica:
-		return s.chooseAgain(choice + " was restarted before it was promoted")
+	// Also one that is a master by now: it may have been promoted, have saved that, and have lost all else.
+	case ok && choice != s.state.Master.Addr && restarted(known, n.info):
+		return s.chooseAgain(choice + " was restarted before it was master")
 	case a.epoch == s.state.Epoch && a.failures >= promoteAttempts:
 		return s.chooseAgain(choice + " could not be promoted")
 	case s.done(deedPromote, choice) && ok && n.Role == roleMaster:

@@ -237,16 +237,16 @@ func (l *loop) read(a action) {
 			}
 		}
 		took := time.Since(began)
-		return func() { l.haveRead(a.epoch, answers, took) }
+		return func() { l.haveRead(a.epoch, answers, took, time.Now()) }
 	})
 }
 
-// haveRead takes in a reading.
-func (l *loop) haveRead(epoch uint64, answers []*answer, took time.Duration) {
+// haveRead takes in a reading that is complete at now.
+func (l *loop) haveRead(epoch uint64, answers []*answer, took time.Duration, now time.Time) {
 	if s := l.snapshot.State; s.Epoch != epoch || s.Phase != topology.Fencing {
 		return
 	}
-	found := &reading{epoch: epoch, at: time.Now(), nodes: make(map[string]node)}
+	found := &reading{epoch: epoch, at: now, nodes: make(map[string]node)}
 	log := l.log.With("epoch", epoch, "took", took)
 	for _, n := range answers {
 		if r := l.records[n.addr]; r != nil {
@@ -291,6 +291,7 @@ func (l *loop) command(a action) {
 		l.swap(a, c)
 		return
 	}
+	judged := judgedRun(l.snapshot.State, a.addr)
 	if a.force {
 		r.cutAt = time.Now()
 	}
@@ -300,25 +301,34 @@ func (l *loop) command(a action) {
 		var err error
 		switch a.deed {
 		case deedPromote:
-			res, err = c.promote(ctx)
+			res, err = c.promote(ctx, judged)
 		case deedAbort:
 			res, err = c.abort(ctx)
 		default:
 			res, err = c.replicate(ctx, a.host, a.force)
 		}
 		took := time.Since(began)
-		return func() { l.commanded(a, res, err, took) }
+		return func() { l.commanded(a, res, err, took, time.Now()) }
 	})
 }
 
-// commanded takes in how an action on a node ended.
-func (l *loop) commanded(a action, res result, err error, took time.Duration) {
+// judgedRun returns the process that was judged fit to be promoted at an address, as it is recorded with the choice. That
+// of the master itself is not: what is recorded there is the one that was master before.
+func judgedRun(s *topology.State, addr string) string {
+	if known, ok := s.Node(addr); ok && addr != s.Master.Addr {
+		return known.RunID
+	}
+	return ""
+}
+
+// commanded takes in how an action on a node ended at now.
+func (l *loop) commanded(a action, res result, err error, took time.Duration, now time.Time) {
 	if errors.Is(err, errDeposed) {
 		l.log.Info(string(a.deed)+" was given up", "epoch", a.epoch, "node", a.addr, "reason", err)
 		return
 	}
 	key := step{a.deed, a.addr}
-	tried := attempt{epoch: a.epoch, at: time.Now(), failed: err != nil}
+	tried := attempt{epoch: a.epoch, at: now, failed: err != nil}
 	before := l.tried[key]
 	if err != nil {
 		tried.failures, tried.why = 1, brief(err)

@@ -370,14 +370,19 @@ func (l *loop) listMembers() {
 				l.warn("the members could not be listed", err)
 				return
 			}
-			l.members, l.listed = members, began
-			if s := l.snapshot.State; s != nil {
-				l.absent = absentees(l.absent, s.Electors, members, began)
-			}
+			l.haveListed(members, began)
 		}
 	})
 	if begun { // or else what is under way may have read before the change, and the next turn asks again
 		l.membersChanged = false
+	}
+}
+
+// haveListed takes in a list of members that was asked for at a time.
+func (l *loop) haveListed(members []topology.Member, asked time.Time) {
+	l.members, l.listed = members, asked
+	if s := l.snapshot.State; s != nil {
+		l.absent = absentees(l.absent, s.Electors, members, asked)
 	}
 }
 

@@ -259,17 +259,17 @@ func (l *loop) swap(a action, c *commander) {
 		began := time.Now()
 		r, err := c.swap(ctx, runID, control, a.host, a.limit)
 		took := time.Since(began)
-		return func() { l.swapped(a, r, err, took) }
+		return func() { l.swapped(a, r, err, took, time.Now()) }
 	})
 }
 
-// swapped takes in how a swap ended.
-func (l *loop) swapped(a action, r swapResult, err error, took time.Duration) {
+// swapped takes in how a swap ended at now.
+func (l *loop) swapped(a action, r swapResult, err error, took time.Duration, now time.Time) {
 	if errors.Is(err, errDeposed) {
 		l.log.Info("the swap was given up", "epoch", a.epoch, "node", a.addr, "reason", err)
 		return
 	}
-	tried := attempt{epoch: a.epoch, at: time.Now(), failed: err != nil, caughtUp: err == nil && r.caughtUp}
+	tried := attempt{epoch: a.epoch, at: now, failed: err != nil, caughtUp: err == nil && r.caughtUp}
 	if err != nil {
 		tried.why = fmt.Sprintf("%s did not take over from %s: %s", a.from, a.addr, brief(err))
 	}

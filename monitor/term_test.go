@@ -65,7 +65,7 @@ func TestALeaderThatIsStoppedBetweenCheckAndCommandCommandsNothingAfterTheNextOn
 	}
 	ended := make(chan error, 1)
 	go func() {
-		_, err := (&commander{control: old.orders(replica.Addr), limit: time.Second, wanted: stopped}).promote(context.Background())
+		_, err := (&commander{control: old.orders(replica.Addr), limit: time.Second, wanted: stopped}).promote(context.Background(), "")
 		ended <- err
 	}()
 	<-checked
@@ -89,7 +89,7 @@ func TestACommandThatIsHeldUpInTheNetworkIsNotCarriedOutAfterTheNextLeaderCame(t
 	orders := old.orders(replica.Addr)
 	must(t, orders.do(context.Background(), time.Second, func(*link) error { return nil }))
 	relay.Freeze(testcluster.BothWays)
-	_, err := (&commander{control: orders, limit: 200 * time.Millisecond, wanted: old.lasts}).promote(context.Background())
+	_, err := (&commander{control: orders, limit: 200 * time.Millisecond, wanted: old.lasts}).promote(context.Background(), "")
 	if diagnose(err) != silent {
 		t.Errorf("its command ended with %v", err)
 	}
