@@ -181,7 +181,7 @@ func (s *situation) fencing() []action {
 	}
 	next := s.state.Clone()
 	next.Phase = topology.Promoting
-	next.Failover.Choice = best.addr
+	next.Failover.Choice, next.Failover.Position = best.addr, max(best.position, 0)
 	recordRun(next, best.addr, s.reading.nodes[best.addr].RunID)
 	chosen := s.write(next, s.preference(fit, unfit))
 	if chosen.doubt = s.untold(best, s.reading.nodes); chosen.doubt == "" {
@@ -265,6 +265,8 @@ func (s *situation) promoting() []action {
 	// Also one that is a master by now: it may have been promoted, have saved that, and have lost all else.
 	case ok && choice != s.state.Master.Addr && restarted(known, n.info):
 		return s.chooseAgain(choice + " was restarted before it was master")
+	case ok && s.emptied(choice, n):
+		return s.chooseAgain(choice + " lost the master's data before it was master")
 	case a.epoch == s.state.Epoch && a.failures >= promoteAttempts:
 		return s.chooseAgain(choice + " could not be promoted")
 	case s.done(deedPromote, choice) && ok && n.Role == roleMaster:
@@ -285,12 +287,30 @@ func (s *situation) promoting() []action {
 	return []action{{deed: deedPromote, epoch: s.state.Epoch, addr: choice}}
 }
 
+// emptied reports whether the choice has lost what it was chosen for, while another node has the master's history still.
+// The old master may have been started again without its data, and its replicas, the choice among them, follow that at
+// once. So this is looked at after the promotion, too. A node knows no more than two histories, so that one that does not
+// name the master's may have it all the same; but what it has cannot have become less.
+func (s *situation) emptied(choice string, n node) bool {
+	position, has := s.position(n)
+	if !has {
+		if position = n.Offset; n.Role == roleMaster && n.ReplID2 != "" {
+			position = min(position, n.SecondAt-1)
+		}
+	}
+	if choice == s.state.Master.Addr || position >= s.state.Failover.Position {
+		return false
+	}
+	fit, _ := s.candidates(s.nodes)
+	return len(fit) > 0 && fit[0].addr != choice && fit[0].class == classHistory && fit[0].position > position
+}
+
 // chooseAgain fences anew, because the choice cannot be promoted.
 func (s *situation) chooseAgain(why string) []action {
 	next := s.state.Clone()
 	next.Epoch++
 	next.Phase = topology.Fencing
-	next.Failover.Choice = ""
+	next.Failover.Choice, next.Failover.Position = "", 0
 	if f := next.Failover; f.Planned && f.Aborted == "" {
 		f.Aborted = why
 	}

@@ -16,7 +16,7 @@ import (
 // TestDecidingFollowsTheScenarios runs testdata/*.txt. Each tells a story in commands:
 //
 //	cluster master=m replicas=r1,r2 members=a,b,c leader=a   a stable State, everybody alive and in sync at offset 1000
-//	state phase=fencing|promoting [epoch=N] [choice=r1] ...  the State that a leader finds
+//	state phase=fencing|promoting [epoch=N] [choice=r1 position=1000] ...  the State that a leader finds
 //	node r1 offset=900 priority=10 down seen-by=a ...        something changes at a node (see change)
 //	fenced a b                                               members acknowledge the fence of the current epoch
 //	fail promote r1 times=3                                  the next attempts at an action fail
@@ -264,6 +264,8 @@ func (w *world) recall(t *testing.T, d *datadriven.TestData) {
 			w.state.Epoch = uint64(atoi(t, arg.Vals[0]))
 		case "choice":
 			w.state.Failover.Choice = arg.Vals[0]
+		case "position":
+			w.state.Failover.Position = int64(atoi(t, arg.Vals[0]))
 		case "planned":
 			f := w.state.Failover
 			f.Planned, f.MasterDown, f.Target, f.Request = true, false, f.Choice, "1"

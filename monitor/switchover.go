@@ -175,7 +175,7 @@ func (s *situation) giveUp(why string) []action {
 		return []action{s.write(s.roster(next), why)}
 	}
 	next.Phase = topology.Fencing
-	next.Failover.Choice, next.Failover.Aborted = "", why
+	next.Failover.Choice, next.Failover.Position, next.Failover.Aborted = "", 0, why
 	return []action{s.write(next, why)}
 }
 
@@ -185,7 +185,7 @@ func (s *situation) becomeUnplanned(cause string) []action {
 	next.Epoch++
 	next.Phase = topology.Fencing
 	f := next.Failover
-	f.Cause, f.MasterDown, f.Planned, f.Choice = cause, true, false, ""
+	f.Cause, f.MasterDown, f.Planned, f.Choice, f.Position = cause, true, false, "", 0
 	if f.Aborted == "" {
 		f.Aborted = cause
 	}

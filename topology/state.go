@@ -65,6 +65,10 @@ type Failover struct {
 	Candidates []string `json:"candidates,omitempty"` // addresses that may be chosen, recorded with the fence
 	Choice     string   `json:"choice,omitempty"`     // the address being promoted, recorded before the first command to it
 
+	// Position is how much of the master's history the choice had when it was chosen, as an offset in it. It must not have
+	// less when it is promoted. 0: not known.
+	Position int64 `json:"position,omitempty"`
+
 	// Of a switchover:
 	Request string        `json:"request,omitempty"` // the Request that it meets
 	Target  string        `json:"target,omitempty"`  // the address that is to become master
