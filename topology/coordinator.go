@@ -23,16 +23,18 @@ type Snapshot struct {
 	Version int64
 }
 
-// Grant is the permission to send writes to the master: it holds for one epoch and until a moment of the monotonic
-// clock. The zero Grant permits nothing.
+// Grant is the permission to send writes to the master: it holds for one epoch and until a moment. The zero Grant permits
+// nothing.
 type Grant struct {
 	Epoch uint64
 	Until time.Time // zero with a non-zero Epoch: without end (a coordinator that is alone)
 }
 
-// Permits reports whether a write may be sent at now under a State of that epoch.
+// Permits reports whether a write may be sent, or a reply to one believed, at now under a State of that epoch. The grant
+// ends by the monotonic clock and by the wall clock, whichever is first: the monotonic one stands still while a machine is
+// suspended, and a grant may be kept, for the replies to what was sent under it, beyond the State that gave it.
 func (g Grant) Permits(epoch uint64, now time.Time) bool {
-	return g.Epoch != 0 && g.Epoch == epoch && (g.Until.IsZero() || now.Before(g.Until))
+	return g.Epoch != 0 && g.Epoch == epoch && (g.Until.IsZero() || now.Before(g.Until) && now.Round(0).Before(g.Until.Round(0)))
 }
 
 // NodeView is what one member thinks of one node.
