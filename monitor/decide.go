@@ -259,14 +259,20 @@ func (s *situation) promoting() []action {
 	known, _ := s.state.Node(choice)
 	n, ok := s.heard(choice)
 	a := s.tried[step{deedPromote, choice}]
+	if ok && !restarted(known, n.info) && s.lessThanChosen(choice, n) {
+		if s.unheard() {
+			return nil // who has just begun to look, or was stopped for a while, does not know what the others have
+		}
+		if fit, _ := s.candidates(s.nodes); len(fit) > 0 && fit[0].addr != choice && fit[0].class == classHistory {
+			return s.chooseAgain(choice + " lost the master's data before it was master")
+		}
+	}
 	switch {
 	case s.verdicts[choice].down:
 		return s.chooseAgain(choice + " failed as well: " + s.verdicts[choice].reason)
 	// Also one that is a master by now: it may have been promoted, have saved that, and have lost all else.
 	case ok && choice != s.state.Master.Addr && restarted(known, n.info):
 		return s.chooseAgain(choice + " was restarted before it was master")
-	case ok && s.emptied(choice, n):
-		return s.chooseAgain(choice + " lost the master's data before it was master")
 	case a.epoch == s.state.Epoch && a.failures >= promoteAttempts:
 		return s.chooseAgain(choice + " could not be promoted")
 	case s.done(deedPromote, choice) && ok && n.Role == roleMaster:
@@ -287,22 +293,18 @@ func (s *situation) promoting() []action {
 	return []action{{deed: deedPromote, epoch: s.state.Epoch, addr: choice}}
 }
 
-// emptied reports whether the choice has lost what it was chosen for, while another node has the master's history still.
-// The old master may have been started again without its data, and its replicas, the choice among them, follow that at
-// once. So this is looked at after the promotion, too. A node knows no more than two histories, so that one that does not
-// name the master's may have it all the same; but what it has cannot have become less.
-func (s *situation) emptied(choice string, n node) bool {
+// lessThanChosen reports whether the choice has lost what it was chosen for. The old master may have been started again
+// without its data, and its replicas, the choice among them, follow that at once. So this is looked at after the
+// promotion, too. A node knows no more than two histories, so that one that does not name the master's may have it all
+// the same; but what it has cannot have become less.
+func (s *situation) lessThanChosen(choice string, n node) bool {
 	position, has := s.position(n)
 	if !has {
 		if position = n.Offset; n.Role == roleMaster && n.ReplID2 != "" {
 			position = min(position, n.SecondAt-1)
 		}
 	}
-	if choice == s.state.Master.Addr || position >= s.state.Failover.Position {
-		return false
-	}
-	fit, _ := s.candidates(s.nodes)
-	return len(fit) > 0 && fit[0].addr != choice && fit[0].class == classHistory && fit[0].position > position
+	return choice != s.state.Master.Addr && position < s.state.Failover.Position
 }
 
 // chooseAgain fences anew, because the choice cannot be promoted.
