@@ -58,7 +58,8 @@ type touches struct {
 // add records a success and returns the gap to use for its lease: to the newest earlier success of which the servers'
 // leader must have been told when this one was sent. Of heartbeats that follow one another closely it may know none,
 // if their server is cut off from it just now: so the one directly before would not do. The beginning of the
-// connection counts as one, because the leader itself is asked whether the session lives.
+// connection counts as one, because the leader itself is asked whether the session lives. The gap is measured by the clock
+// that says longer: while a machine is suspended its monotonic clock stands still, and the session's time does not.
 func (t *touches) add(sent, connected time.Time) (gap time.Duration) {
 	known := connected
 	old := 0 // how many are no use any more
@@ -75,7 +76,7 @@ func (t *touches) add(sent, connected time.Time) (gap time.Duration) {
 	if n := len(t.at); n == 0 || sent.Sub(t.at[n-1]) >= t.tick/16 {
 		t.at = append(t.at, sent)
 	}
-	return sent.Sub(known)
+	return age(sent, known)
 }
 
 // lease is the proof that this member's session lived and that the State had an epoch, at the moment sent.

@@ -97,3 +97,27 @@ func TestALeaseEndsByEitherClock(t *testing.T) {
 		t.Error("no lease holds")
 	}
 }
+
+// The first heartbeat after a suspension may find the session alive, in the last moment of its time, and the servers'
+// leader may end it before it is told of that heartbeat.
+func TestThereIsNoLeaseForAHeartbeatAfterALongSuspension(t *testing.T) {
+	cfg := ZooKeeperConfig{SessionTimeout: 10 * time.Second, Heartbeat: time.Second, Tick: 2 * time.Second}
+	agreed, err := newTerms(&cfg, cfg.SessionTimeout)
+	if err != nil {
+		t.Fatal(err)
+	}
+	begin := time.Now()
+	touched := touches{tick: cfg.Tick}
+	for beat := range 5 {
+		touched.add(begin.Add(time.Duration(beat)*cfg.Heartbeat), begin)
+	}
+	awake := begin.Add(5 * cfg.Heartbeat)
+	if until := agreed.until(awake, touched.add(awake, begin)); !until.After(awake) {
+		t.Fatal("there is no lease although nothing has happened")
+	}
+	again := suspended(awake, 9500*time.Millisecond)
+	l := lease{sent: again, wall: again.Round(0), until: agreed.until(again, touched.add(again, begin))}
+	if l.holds(again) {
+		t.Errorf("a lease of %v, and the session may be over", l.until.Sub(l.sent))
+	}
+}
