@@ -259,20 +259,14 @@ func (s *situation) promoting() []action {
 	known, _ := s.state.Node(choice)
 	n, ok := s.heard(choice)
 	a := s.tried[step{deedPromote, choice}]
-	if ok && !restarted(known, n.info) && s.lessThanChosen(choice, n) {
-		if s.unheard() {
-			return nil // who has just begun to look, or was stopped for a while, does not know what the others have
-		}
-		if fit, _ := s.candidates(s.nodes); len(fit) > 0 && fit[0].addr != choice && fit[0].class == classHistory {
-			return s.chooseAgain(choice + " lost the master's data before it was master")
-		}
-	}
 	switch {
 	case s.verdicts[choice].down:
 		return s.chooseAgain(choice + " failed as well: " + s.verdicts[choice].reason)
 	// Also one that is a master by now: it may have been promoted, have saved that, and have lost all else.
 	case ok && choice != s.state.Master.Addr && restarted(known, n.info):
 		return s.chooseAgain(choice + " was restarted before it was master")
+	case ok && s.lessThanChosen(choice, n):
+		return s.chooseAgain(choice + " lost the master's data before it was master")
 	case a.epoch == s.state.Epoch && a.failures >= promoteAttempts:
 		return s.chooseAgain(choice + " could not be promoted")
 	case s.done(deedPromote, choice) && ok && n.Role == roleMaster:
@@ -304,7 +298,8 @@ func (s *situation) lessThanChosen(choice string, n node) bool {
 			position = min(position, n.SecondAt-1)
 		}
 	}
-	return choice != s.state.Master.Addr && position < s.state.Failover.Position
+	// What was heard before the choice is older than what the choice was made by, perhaps by another leader.
+	return choice != s.state.Master.Addr && position < s.state.Failover.Position && !n.heard.Before(s.phaseSince)
 }
 
 // chooseAgain fences anew, because the choice cannot be promoted.
