@@ -1,6 +1,7 @@
 # make demo    a proxied master with two replicas on this machine; ARGS=--chaos kills the master now and then,
 #              ARGS=--zookeeper puts two Understudys in front of them, which agree through ZooKeeper
-# make test    vet, staticcheck and all tests with the race detector, against real servers
+# make test    vet, staticcheck, SCHEDULES (100000) schedules of the simulated system, and all tests with the race
+#              detector, against real servers
 # make bench   CPU, throughput and latency against direct Redis, HAProxy and twemproxy
 # make fuzz    every fuzz target for FUZZTIME (30s)
 #
@@ -9,6 +10,7 @@
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 FUZZTIME ?= 30s
 ARGS     ?=
+SCHEDULES ?= 100000
 
 # The version comes from VERSION: a clone that git does not trust, or none at all, must build, too.
 export GOFLAGS := $(GOFLAGS) -buildvcs=false
@@ -29,6 +31,7 @@ demo:
 test:
 	@.ci/deps test
 	@$(MAKE) --no-print-directory lint
+	go test -timeout 15m -run '^TestTheWholeSystem|^TestTheSimulationFinds' ./monitor -schedules $(SCHEDULES)
 	CGO_ENABLED=1 go test -race -timeout 15m ./...
 
 lint:

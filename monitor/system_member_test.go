@@ -1,0 +1,243 @@
+package monitor
+
+import (
+	"errors"
+	"time"
+
+	"github.com/understudy/understudy/topology"
+)
+
+// simMember is one life of an Understudy process: its session with the store, its lease, the clients' way through it
+// (simFlow), and what it knows of the nodes and does while it leads (simMind).
+type simMember struct {
+	*simSystem
+	id   string
+	proc *simProcess
+
+	sess   *simSess // nil while it has none
+	wire   *simWire // to the store
+	agreed simAgreed
+	lease  simLeaseHeld
+	last   time.Time // when the newest heartbeat that was confirmed was sent
+	entry  topology.Member
+
+	joining, beating, beatAgain bool
+	elected                     bool
+	requests                    []topology.Request
+
+	flow simFlow
+	mind simMind
+}
+
+// simLeaseHeld is the lease of a heartbeat, by both clocks: the times that hold it have both.
+type simLeaseHeld struct {
+	epoch uint64
+	until time.Time
+}
+
+func (y *simSystem) newMember(id string, party int) *simMember {
+	m := &simMember{simSystem: y, id: id, proc: y.newProcess(id, party)}
+	m.entry = topology.Member{ID: id, Addr: id + ":6380", Lease: simLease}
+	m.flow = simFlow{simMember: m}
+	m.mind.begin(m)
+	m.after(m.proc, y.between(0, 20*time.Millisecond), m.tick)
+	return m
+}
+
+func (m *simMember) String() string { return m.id }
+
+func (m *simMember) clock() time.Time { return m.simSystem.clock(m.proc) }
+
+// call has the store carry out a request, and then one of the others: answered with what came of it, or unknown when no
+// answer came in time. What is still on its way then, on the old connection, may yet be carried out.
+func (m *simMember) call(carryOut func(w *simWire) error, answered func(error), unknown func()) {
+	if m.wire == nil || !m.wire.open(m.proc) {
+		m.wire = newWire(m.proc, m.store.proc, func() {})
+	}
+	w, done := m.wire, false
+	m.send(m.proc, m.store.proc, w, func() {
+		if m.store.away {
+			return
+		}
+		err := carryOut(w)
+		m.send(m.store.proc, m.proc, w, func() {
+			if !done {
+				done = true
+				answered(err)
+			}
+		})
+	})
+	m.after(m.proc, simCallLimit, func() {
+		if !done {
+			done = true
+			w.close(m.proc)
+			unknown()
+		}
+	})
+}
+
+// tick renews the lease, or joins.
+func (m *simMember) tick() {
+	m.after(m.proc, simHeartbeat, m.tick)
+	m.beat()
+}
+
+func (m *simMember) beat() {
+	switch {
+	case m.sess == nil:
+		m.join()
+	case m.beating:
+		m.beatAgain = true
+	default:
+		m.heartbeat()
+	}
+}
+
+// join begins a session. It knows nothing but the State that there is.
+func (m *simMember) join() {
+	if m.joining {
+		return
+	}
+	m.joining = true
+	var sess *simSess
+	var found simAgreed
+	m.call(func(w *simWire) (err error) {
+		sess, err = m.store.join(m, w)
+		found = m.store.lagging()
+		return err
+	}, func(err error) {
+		if m.joining = false; err == nil {
+			m.sess = sess
+			m.learn(found)
+			m.beat()
+		}
+	}, func() { m.joining = false })
+}
+
+// lose is the end of the session: with it goes all authority.
+func (m *simMember) lose() {
+	m.tell("%s learns that its session is over", m)
+	m.sess, m.lease, m.beating = nil, simLeaseHeld{}, false
+	m.elected = m.elected && m.rule == simLeadsInAnotherSession
+	m.mind.turnSoon()
+}
+
+// heartbeat is the quorum write that renews the lease.
+func (m *simMember) heartbeat() {
+	m.beating, m.beatAgain = true, false
+	s, known, entry, sent := m.sess, m.agreed, m.entry, m.clock()
+	entry.Applied = known.State.Epoch
+	var lowest bool
+	var requests []topology.Request
+	m.call(func(w *simWire) error {
+		lowest, requests = m.store.leads(s), m.store.requests // which it looks at now and then
+		return m.store.heartbeat(s, w, known.Version, entry)
+	}, func(err error) {
+		if m.sess != s {
+			return
+		}
+		m.beating = false
+		switch {
+		case errors.Is(err, errSimExpired):
+			m.lose()
+		case errors.Is(err, topology.ErrStale):
+			m.refresh(m.beat)
+		case err == nil:
+			m.renew(known.State.Epoch, sent)
+			m.elect(lowest)
+			m.requests = requests
+			if m.beatAgain {
+				m.heartbeat()
+			}
+		}
+	}, func() { m.beating = false })
+}
+
+// renew puts the lease in place that a heartbeat has confirmed.
+func (m *simMember) renew(epoch uint64, sent time.Time) {
+	gap := simHeartbeat
+	if !m.last.IsZero() {
+		gap = max(sent.Sub(m.last), sent.Round(0).Sub(m.last.Round(0))) // by the clock that says longer
+	}
+	m.last = sent
+	until := sent.Add(min(simLease, simSession-gap-simTick-simSession/20))
+	if m.lease.epoch != epoch || m.lease.until.Before(until) {
+		m.lease = simLeaseHeld{epoch, until}
+	}
+	m.flow.proceed()
+}
+
+// elect takes in that the store names this member's candidate the lowest, which it stays as long as it exists.
+func (m *simMember) elect(lowest bool) {
+	if lowest && !m.elected {
+		m.elected = true
+		m.tell("%s leads", m)
+		m.mind.turnSoon()
+	}
+}
+
+// refresh reads the State.
+func (m *simMember) refresh(then func()) {
+	var found simAgreed
+	m.call(func(*simWire) error { found = m.store.agreed; return nil }, func(error) {
+		m.learn(found)
+		then()
+	}, func() {})
+}
+
+// pushed is a watch that fired.
+func (m *simMember) pushed(s *simSess, found simAgreed, requests []topology.Request, lowest, members bool) {
+	if m.sess != s {
+		return
+	}
+	m.requests = requests
+	m.learn(found)
+	m.elect(lowest)
+	m.mind.membersChanged = m.mind.membersChanged || members
+	m.mind.turnSoon()
+}
+
+// learn takes in a version of the State. A server that lags may give an older one than is known.
+func (m *simMember) learn(found simAgreed) {
+	if found.Version <= m.agreed.Version {
+		return
+	}
+	if was := m.agreed.State; was != nil && found.State.Epoch < was.Epoch {
+		m.violate("%s has applied epoch %d and then epoch %d", m, was.Epoch, found.State.Epoch)
+	}
+	m.agreed = found
+	m.after(m.proc, m.between(0, time.Millisecond), m.flow.refresh)
+	if m.sess != nil && (m.lease.epoch != found.State.Epoch || found.durability.leaving != "") {
+		m.beat()
+	}
+	m.mind.turnSoon()
+}
+
+// Grant is topology.ZooKeeper.Grant: for the epoch of a stable State, as long as the lease lasts by both clocks.
+func (m *simMember) Grant() topology.Grant {
+	s := m.agreed.State
+	switch {
+	case s == nil || s.Phase != topology.Stable:
+		return topology.Grant{}
+	case m.lease.epoch == s.Epoch && m.leaseHolds():
+		g := topology.Grant{Epoch: s.Epoch, Until: m.lease.until}
+		if m.rule == simOneClock {
+			g.Until = suspendedFor(g.Until, time.Hour)
+		}
+		return g
+	case m.rule == simNoLease:
+		return topology.Grant{Epoch: s.Epoch}
+	}
+	return topology.Grant{}
+}
+
+// leaseHolds reports whether the lease, whatever its epoch, lasts by the monotonic clock and by the wall clock.
+func (m *simMember) leaseHolds() bool {
+	now := m.clock()
+	return now.Before(m.lease.until) && (now.Round(0).Before(m.lease.until.Round(0)) || m.rule == simOneClock)
+}
+
+// Leading is topology.ZooKeeper.Leading.
+func (m *simMember) Leading() bool {
+	return m.sess != nil && m.elected && (m.leaseHolds() || m.rule == simLeadsWithoutLease)
+}

@@ -1,0 +1,236 @@
+package monitor
+
+import (
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/understudy/understudy/topology"
+)
+
+const (
+	simSession   = 2 * time.Second // session timeout
+	simHeartbeat = 200 * time.Millisecond
+	simTick      = 100 * time.Millisecond // of the store's servers
+	simLease     = time.Second
+	simCallLimit = 400 * time.Millisecond // how long a member waits for the store's answer
+)
+
+// simAgreed is a version of what all members agree on. Whose acknowledgements count for durable writes is to become a
+// part of the State; see simDurability.
+type simAgreed struct {
+	topology.Snapshot
+	durability simDurability
+}
+
+// simStore is the store in which members agree, as one linearizable thing: a request takes effect in the moment in which
+// it is carried out, in the order of those moments. Sessions, ephemerals, candidates, versions and watches are those of
+// ZooKeeper as topology uses them.
+type simStore struct {
+	*simSystem
+	proc       *simProcess
+	away       bool // no majority: nothing is carried out, and no session ends
+	agreed     simAgreed
+	history    []simAgreed
+	sessions   []*simSess // those that live
+	candidates []*simSess // in the order in which they stood
+	requests   []topology.Request
+	terms      int // how often somebody stood for election
+}
+
+// simSess is a session with the store.
+type simSess struct {
+	owner     *simMember
+	number    int // its candidate's
+	alive     bool
+	wire      *simWire
+	touched   time.Duration // when it was last heard, as far as the store's leader was told
+	heard     time.Duration
+	patience  time.Duration // how long it may be silent
+	member    topology.Member
+	candidate bool
+	version   int64 // of the State, which its member has applied
+}
+
+var (
+	errSimExpired = errors.New("the session has expired")
+	errSimTaken   = errors.New("another session is registered under this id")
+)
+
+func (y *simSystem) newStore(first simAgreed) *simStore {
+	st := &simStore{simSystem: y, proc: y.newProcess("store", 0), agreed: first}
+	st.history = append(st.history, first)
+	y.after(st.proc, simTick, st.tick)
+	return st
+}
+
+// tick ends the sessions that were silent for too long.
+func (st *simStore) tick() {
+	st.after(st.proc, simTick, st.tick)
+	if st.away {
+		return
+	}
+	for _, s := range slices.Clone(st.sessions) {
+		if st.now-s.touched > s.patience {
+			st.tell("the store ends the session of %s", s.owner)
+			st.end(s)
+		}
+	}
+}
+
+// end ends a session and takes its ephemerals away.
+func (st *simStore) end(s *simSess) {
+	s.alive, s.candidate = false, false
+	st.sessions = slices.DeleteFunc(st.sessions, func(o *simSess) bool { return o == s })
+	st.candidates = slices.DeleteFunc(st.candidates, func(o *simSess) bool { return o == s })
+	st.notify()
+}
+
+// touch takes note that a session was heard. Its own server tells the store's leader only now and then, so what counts
+// may be no more than the time before. ZooKeeper rounds the end of sessions to its ticks.
+func (st *simStore) touch(s *simSess, w *simWire) error {
+	if !s.alive {
+		return errSimExpired
+	}
+	s.wire = w
+	if s.touched = st.now; st.chance(30) {
+		s.touched = s.heard
+	}
+	s.heard = st.now
+	s.patience = st.between(simSession-simTick, simSession*13/10)
+	return nil
+}
+
+// join begins a session of a member. Where another process of the same id has one still, it has to wait.
+func (st *simStore) join(m *simMember, w *simWire) (*simSess, error) {
+	if slices.ContainsFunc(st.sessions, func(s *simSess) bool { return s.member.ID == m.id }) {
+		return nil, errSimTaken
+	}
+	st.terms++
+	s := &simSess{owner: m, number: st.terms, alive: true, wire: w, candidate: true, touched: st.now, heard: st.now, patience: simSession,
+		member: topology.Member{ID: m.id, Addr: m.id + ":6380", Lease: simLease}}
+	st.sessions = append(st.sessions, s)
+	st.candidates = append(st.candidates, s)
+	slices.SortFunc(st.sessions, func(a, b *simSess) int { return int(a.member.ID[0]) - int(b.member.ID[0]) })
+	st.tell("%s joins", m)
+	st.notify()
+	return s, nil
+}
+
+// heartbeat checks in one step that a session lives and that the State has a version, and writes what others read.
+func (st *simStore) heartbeat(s *simSess, w *simWire, version int64, member topology.Member) error {
+	if err := st.touch(s, w); err != nil {
+		return err
+	}
+	if version != st.agreed.Version && st.rule != simLeaseOfAnyVersion {
+		return topology.ErrStale
+	}
+	if news := member.Fenced != s.member.Fenced || !slices.Equal(member.View, s.member.View) || s.version != version; news {
+		s.member, s.version = member, version
+		if len(st.candidates) > 0 {
+			st.push(st.candidates[0], true)
+		}
+	}
+	return nil
+}
+
+func (st *simStore) leads(s *simSess) bool { return len(st.candidates) > 0 && st.candidates[0] == s }
+
+// update replaces the State, if it has that version still and the session's candidate exists.
+func (st *simStore) update(s *simSess, w *simWire, version int64, next simAgreed) error {
+	if st.rule != simUnversionedWrite {
+		if err := st.touch(s, w); err != nil {
+			return topology.ErrNotLeader
+		}
+		if !s.candidate {
+			return topology.ErrNotLeader
+		}
+		if version != st.agreed.Version {
+			return topology.ErrStale
+		}
+	}
+	was := st.agreed
+	next.Version = was.Version + 1
+	st.agreed = next
+	st.history = append(st.history, next)
+	st.tell("the State of %s: version %d, %s", s.owner, next.Version, describe(next.State))
+	st.checkState(s.owner, was.State, next.State)
+	st.notify()
+	return nil
+}
+
+// lagging is the State as one of the store's servers has it, which may lag behind the others.
+func (st *simStore) lagging() simAgreed {
+	behind := 0
+	if st.chance(20) {
+		behind = st.rng.IntN(min(4, len(st.history)))
+	}
+	return st.history[len(st.history)-1-behind]
+}
+
+// members lists who has a session.
+func (st *simStore) members() []topology.Member {
+	list := make([]topology.Member, 0, len(st.sessions))
+	for _, s := range st.sessions {
+		list = append(list, s.member)
+	}
+	return list
+}
+
+// notify tells all sessions that there is something new.
+func (st *simStore) notify() {
+	for _, s := range st.sessions {
+		st.push(s, false)
+	}
+}
+
+// push is a watch that fires, and what its owner reads then.
+func (st *simStore) push(s *simSess, members bool) {
+	if s.wire == nil || st.away {
+		return
+	}
+	agreed, requests, lowest := st.agreed, st.requests, st.leads(s)
+	st.send(st.proc, s.owner.proc, s.wire, func() { s.owner.pushed(s, agreed, requests, lowest, members) })
+}
+
+// ask leaves a request with the leader.
+func (st *simStore) ask(r topology.Request) {
+	st.requests = append(slices.Clone(st.requests), r)
+	st.notify()
+}
+
+// answer answers a request in place.
+func (st *simStore) answer(s *simSess, id string, answer topology.Answer, text string) {
+	if !s.alive || !s.candidate {
+		return
+	}
+	st.requests = slices.Clone(st.requests)
+	for i := range st.requests {
+		if r := &st.requests[i]; r.ID == id && r.Answer == "" {
+			r.Answer, r.Text = answer, text
+		}
+	}
+	st.notify()
+}
+
+// lose has the store lose its majority for a while. When it is back, all sessions that live are given their time anew.
+func (st *simStore) lose(d time.Duration) {
+	if st.away {
+		return
+	}
+	st.away = true
+	st.tell("the store has no majority for %v", d.Round(time.Millisecond))
+	st.at(st.now+d, st.regain)
+}
+
+func (st *simStore) regain() {
+	if !st.away {
+		return
+	}
+	st.away = false
+	st.tell("the store has a majority again")
+	for _, s := range st.sessions {
+		s.touched, s.heard = st.now, st.now
+	}
+	st.notify()
+}
