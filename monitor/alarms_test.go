@@ -66,7 +66,7 @@ func TestOffsetsThatAreReadAgainAndAreTheSameAreLoggedOnce(t *testing.T) {
 		lines  int
 	}{{100, 1}, {100, 0}, {100, 0}, {200, 1}, {200, 0}} {
 		out.Reset()
-		l.haveRead(2, []*answer{{addr: "r1", info: info{Role: roleReplica, Offset: step.offset}, at: time.Now()}}, 0)
+		l.haveRead(2, []*answer{{addr: "r1", info: info{Role: roleReplica, Offset: step.offset}, at: time.Now()}}, 0, time.Now())
 		if got := strings.Count(out.String(), "offsets read"); got != step.lines {
 			t.Errorf("offset %d: %d lines, want %d: %s", step.offset, got, step.lines, &out)
 		}
