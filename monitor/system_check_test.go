@@ -51,7 +51,7 @@ func (y *simSystem) checkSending(m *simMember, l *simLane) {
 
 // checkAnswer: nothing that was carried out on a deposed master is acknowledged, and a read sees what was acknowledged
 // under the same master before.
-func (y *simSystem) checkAnswer(m *simMember, l *simLane, r *simRequest, reply simReply, holders []string) {
+func (y *simSystem) checkAnswer(m *simMember, l *simLane, r *simRequest, reply simReply, have []topology.Holder) {
 	what := fmt.Sprintf("write %d", r.id)
 	if r.id == 0 {
 		what = "a read"
@@ -73,6 +73,10 @@ func (y *simSystem) checkAnswer(m *simMember, l *simLane, r *simRequest, reply s
 	y.ledger.acked = append(y.ledger.acked, r.id)
 	y.ledger.newest[reply.history] = max(y.ledger.newest[reply.history], reply.offset)
 	if r.acks > 0 {
+		var holders []string
+		for _, h := range have {
+			holders = append(holders, h.Addr)
+		}
 		y.ledger.durable = append(y.ledger.durable, simDurableWrite{r.id, append([]string{l.server.addr}, holders...)})
 		y.tell("%s acknowledges write %d of %s at offset %d, which %s have too", m, r.id, l.server, reply.offset, strings.Join(holders, ", "))
 		return

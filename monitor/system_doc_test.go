@@ -12,7 +12,7 @@ package monitor
 //
 //   - Real: everything of this package that judges and decides. Each member has a loop, which is fed with observations and
 //     asked for actions as Monitor does it (vitality, record, trail, combine, decide, what was tried, noticeGap, term);
-//     topology's State with its rules of validity, and Grant.
+//     topology's State with its rules of validity, what durable writes rest on (topology.Durable, counting), and Grant.
 //   - Modelled, in the words of the code that it stands for: what has sockets and goroutines. The store (simStore) is
 //     linearizable, and has ZooKeeper's sessions, ephemerals, candidates, versions and watches. A member's session and
 //     lease (simMember) follow topology.ZooKeeper; the way of requests through it (simFlow) follows upstream.Pool; the
@@ -20,7 +20,6 @@ package monitor
 //   - Modelled from Redis: servers with histories, offsets, partial and full synchronisation, saved roles and FAILOVER
 //     (simServer, simFeed, simHandover). Data is a log of the numbers of all writes; a counter would be the length of it, and
 //     a write that is applied twice a number that is in it twice.
-//   - A rule that is to be built yet: durable writes, whole in system_durable_test.go.
 //
 // Promises between members, while the store is away, have a simulation of their own in package topology. Members have
 // none here: writes stop when the lease ends. What that one shows is what this one would need: as long as somebody writes

@@ -175,19 +175,9 @@ func (f *simFlow) sendTo(l *simLane, r *simRequest) {
 	})
 }
 
-// awaitAcks asks the master which replicas have a durable write, once enough of them do.
-func (f *simFlow) awaitAcks(l *simLane, r *simRequest, reply simReply) {
-	server, durability := l.server, f.agreed.durability
-	f.send(f.proc, server.proc, l.wire, func() {
-		server.await(l.wire, reply.offset, r.acks, durability, func(holders []string) {
-			f.send(server.proc, f.proc, l.wire, func() { f.reply(l, r, reply, holders) })
-		})
-	})
-}
-
 // reply takes in a server's answer.
-func (f *simFlow) reply(l *simLane, r *simRequest, reply simReply, holders []string) {
-	if reply.refusal == "" && r.acks > 0 && f.agreed.durability.counts(holders) < r.acks && f.rule != simNoAcks {
+func (f *simFlow) reply(l *simLane, r *simRequest, reply simReply, have []topology.Holder) {
+	if reply.refusal == "" && r.acks > 0 && counted(f.agreed.State.Durable, have) < r.acks && f.rule != simNoAcks {
 		f.awaitAcks(l, r, reply)
 		return
 	}
@@ -199,7 +189,7 @@ func (f *simFlow) reply(l *simLane, r *simRequest, reply simReply, holders []str
 		f.suspect(l.server)
 		f.retry(simDoubt)
 	case f.answerable():
-		f.checkAnswer(f.simMember, l, r, reply, holders)
+		f.checkAnswer(f.simMember, l, r, reply, have)
 		r.by.answered(r, true)
 	default:
 		f.tell("%s does not know what has become of write %d: its grant is over", f, r.id)

@@ -16,7 +16,7 @@ type simMember struct {
 
 	sess   *simSess // nil while it has none
 	wire   *simWire // to the store
-	agreed simAgreed
+	agreed topology.Snapshot
 	lease  simLeaseHeld
 	last   time.Time // when the newest heartbeat that was confirmed was sent
 	entry  topology.Member
@@ -100,7 +100,7 @@ func (m *simMember) join() {
 	}
 	m.joining = true
 	var sess *simSess
-	var found simAgreed
+	var found topology.Snapshot
 	m.call(func(w *simWire) (err error) {
 		sess, err = m.store.join(m, w)
 		found = m.store.lagging()
@@ -126,7 +126,7 @@ func (m *simMember) lose() {
 func (m *simMember) heartbeat() {
 	m.beating, m.beatAgain = true, false
 	s, known, entry, sent := m.sess, m.agreed, m.entry, m.clock()
-	entry.Applied = known.State.Epoch
+	entry.Applied, entry.Version = known.State.Epoch, known.Version
 	var lowest bool
 	var requests []topology.Request
 	m.call(func(w *simWire) error {
@@ -178,7 +178,7 @@ func (m *simMember) elect(lowest bool) {
 
 // refresh reads the State.
 func (m *simMember) refresh(then func()) {
-	var found simAgreed
+	var found topology.Snapshot
 	m.call(func(*simWire) error { found = m.store.agreed; return nil }, func(error) {
 		m.learn(found)
 		then()
@@ -186,7 +186,7 @@ func (m *simMember) refresh(then func()) {
 }
 
 // pushed is a watch that fired.
-func (m *simMember) pushed(s *simSess, found simAgreed, requests []topology.Request, lowest, members bool) {
+func (m *simMember) pushed(s *simSess, found topology.Snapshot, requests []topology.Request, lowest, members bool) {
 	if m.sess != s {
 		return
 	}
@@ -198,7 +198,7 @@ func (m *simMember) pushed(s *simSess, found simAgreed, requests []topology.Requ
 }
 
 // learn takes in a version of the State. A server that lags may give an older one than is known.
-func (m *simMember) learn(found simAgreed) {
+func (m *simMember) learn(found topology.Snapshot) {
 	if found.Version <= m.agreed.Version {
 		return
 	}
@@ -207,7 +207,7 @@ func (m *simMember) learn(found simAgreed) {
 	}
 	m.agreed = found
 	m.after(m.proc, m.between(0, time.Millisecond), m.flow.refresh)
-	if m.sess != nil && (m.lease.epoch != found.State.Epoch || found.durability.leaving != "") {
+	if m.sess != nil && (m.lease.epoch != found.State.Epoch || found.State.Durable != nil && !found.State.Durable.Settled()) {
 		m.beat()
 	}
 	m.mind.turnSoon()

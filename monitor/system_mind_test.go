@@ -35,11 +35,6 @@ type simMind struct {
 	number         int   // of the leader's candidate in it
 	orders         map[string]*simOrders
 	told           string
-
-	// While a replica leaves the eligible ones: under which version, since when, and the offset to be reached.
-	leftVersion int64
-	leftAt      time.Time
-	leftOffset  int64
 }
 
 // simSettings are those of every member.
@@ -51,6 +46,7 @@ func (y *simSystem) simSettings(id string) Config {
 	}
 	cfg.DownAfter, cfg.StallAfter, cfg.ProbeInterval = 300*time.Millisecond, 600*time.Millisecond, simPolling
 	cfg.CommandTimeout, cfg.RetryInterval, cfg.SwitchoverTimeout = simCommand, simRetry, time.Second
+	cfg.WriteAcks = y.plan.acks
 	cfg.FenceTimeout, cfg.MaxFailovers, cfg.FailbackDelay = 2*time.Second, 0, 500*time.Millisecond
 	return cfg
 }
@@ -98,6 +94,10 @@ func (d *simMind) turn() {
 	l.noticeGap(now)
 	l.follow(now)
 	d.lead()
+	seen := l.resumeSeen
+	if l.heed(now); seen.IsZero() && !l.resumeSeen.IsZero() {
+		d.probeSoon(d.server(l.snapshot.State.Master.Addr))
+	}
 	l.judge(now)
 	l.lastTurn = now
 	d.publish()
@@ -107,6 +107,7 @@ func (d *simMind) turn() {
 	if d.membersChanged || l.listed.Before(l.phaseSince) || now.Sub(l.listed) > l.cfg.ProbeInterval {
 		d.listMembers()
 	}
+	l.counting.judge(l.members, l.listed, now)
 	d.decide(now)
 }
 
@@ -161,8 +162,9 @@ func (d *simMind) decide(now time.Time) {
 			s.members[i].Fenced = s.state.Epoch
 		}
 	}
-	if d.manageDurability(&s) {
-		return
+	if d.rule == simNoDurableRule && s.state.Phase == topology.Fencing {
+		s.state = s.state.Clone()
+		s.state.Failover.Forced = true
 	}
 	for _, a := range decide(s) {
 		d.act(a)
@@ -174,14 +176,12 @@ func (d *simMind) act(a action) {
 	switch a.deed {
 	case deedAlarm:
 		d.tellOnce("%s: %s", d, a)
-	case deedWrite:
-		if why := d.durabilityForbids(a); why != "" {
-			d.tellOnce("%s waits: %s", d, why)
+		if waitsForHolders(a) {
 			d.simSystem.ledger.waited = d.now
-			return
 		}
+	case deedWrite:
 		if d.now >= d.holdWrites && !d.writing {
-			d.write(simAgreed{Snapshot: topology.Snapshot{State: a.next}, durability: d.agreed.durability.after(d.agreed.State, a.next)})
+			d.write(topology.Snapshot{State: a.next})
 		}
 	case deedRead:
 		if !d.busy[a.key()] {
@@ -209,7 +209,7 @@ func (d *simMind) tellOnce(format string, args ...any) {
 }
 
 // write replaces the State.
-func (d *simMind) write(next simAgreed) {
+func (d *simMind) write(next topology.Snapshot) {
 	if err := next.State.Validate(); err != nil {
 		d.violate("%s writes a State that is none: %v", d, err)
 		return
@@ -310,7 +310,7 @@ func (d *simMind) observe(s *simServer, o observation, n *info) {
 // simCoordinator is what the loop sees of the agreement.
 type simCoordinator struct{ m *simMember }
 
-func (c simCoordinator) Snapshot() topology.Snapshot                                   { return c.m.agreed.Snapshot }
+func (c simCoordinator) Snapshot() topology.Snapshot                                   { return c.m.agreed }
 func (c simCoordinator) Watch(func(topology.Snapshot)) (stop func())                   { return func() {} }
 func (c simCoordinator) Publish(context.Context, []topology.NodeView) error            { return nil }
 func (c simCoordinator) Members(context.Context) ([]topology.Member, error)            { return nil, nil }

@@ -9,8 +9,9 @@ import (
 type simFeed struct {
 	master, replica *simServer
 	wire            *simWire
-	full            bool // the replica needs all of the data
-	sent            int  // how many writes of the master's log were sent
+	run             string // the replica's process
+	full            bool   // the replica needs all of the data
+	sent            int    // how many writes of the master's log were sent
 	acked           int64
 }
 
@@ -55,7 +56,6 @@ func (s *simServer) acknowledgeNow() {
 	offset := s.offset()
 	s.send(s.proc, f.master.proc, f.wire, func() {
 		f.acked = max(f.acked, offset)
-		f.master.ackedMore()
 		f.master.handOver()
 	})
 }
@@ -79,7 +79,7 @@ func (s *simServer) psync() {
 		s.after(s.proc, 100*time.Millisecond, s.psync)
 		return
 	}
-	f := &simFeed{master: m, replica: s}
+	f := &simFeed{master: m, replica: s, run: s.run}
 	f.wire = newWire(s.proc, m.proc, func() { s.unlinked(f) })
 	f.wire.lost[1] = func() { m.drop(f) }
 	replID, offset, takeOver := s.replID, s.offset(), s.handover != nil && s.handover.target == m.addr

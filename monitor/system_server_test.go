@@ -30,7 +30,6 @@ type simServer struct {
 	log      []int // the numbers of the writes
 	clients  []*simWire
 	commands simCommands  // which leader's it has carried out
-	waiters  []simWaiter  // for acknowledgements of replicas
 	handover *simHandover // its own FAILOVER; nil if there is none
 
 	// Replication:
@@ -56,7 +55,7 @@ func (s *simServer) boot(party int) {
 	s.runs++
 	s.run = fmt.Sprintf("%s/%d", s.addr, s.runs)
 	s.proc = s.newProcess(s.addr, party)
-	s.clients, s.feeds, s.waiters, s.handover, s.link, s.linked, s.loading = nil, nil, nil, nil, nil, false, false
+	s.clients, s.feeds, s.handover, s.link, s.linked, s.loading = nil, nil, nil, nil, false, false
 }
 
 func (s *simServer) String() string { return s.addr }

@@ -16,13 +16,6 @@ const (
 	simCallLimit = 400 * time.Millisecond // how long a member waits for the store's answer
 )
 
-// simAgreed is a version of what all members agree on. Whose acknowledgements count for durable writes is to become a
-// part of the State; see simDurability.
-type simAgreed struct {
-	topology.Snapshot
-	durability simDurability
-}
-
 // simStore is the store in which members agree, as one linearizable thing: a request takes effect in the moment in which
 // it is carried out, in the order of those moments. Sessions, ephemerals, candidates, versions and watches are those of
 // ZooKeeper as topology uses them.
@@ -30,8 +23,8 @@ type simStore struct {
 	*simSystem
 	proc       *simProcess
 	away       bool // no majority: nothing is carried out, and no session ends
-	agreed     simAgreed
-	history    []simAgreed
+	agreed     topology.Snapshot
+	history    []topology.Snapshot
 	sessions   []*simSess // those that live
 	candidates []*simSess // in the order in which they stood
 	requests   []topology.Request
@@ -49,7 +42,6 @@ type simSess struct {
 	patience  time.Duration // how long it may be silent
 	member    topology.Member
 	candidate bool
-	version   int64 // of the State, which its member has applied
 }
 
 var (
@@ -57,7 +49,7 @@ var (
 	errSimTaken   = errors.New("another session is registered under this id")
 )
 
-func (y *simSystem) newStore(first simAgreed) *simStore {
+func (y *simSystem) newStore(first topology.Snapshot) *simStore {
 	st := &simStore{simSystem: y, proc: y.newProcess("store", 0), agreed: first}
 	st.history = append(st.history, first)
 	y.after(st.proc, simTick, st.tick)
@@ -125,8 +117,8 @@ func (st *simStore) heartbeat(s *simSess, w *simWire, version int64, member topo
 	if version != st.agreed.Version && st.rule != simLeaseOfAnyVersion {
 		return topology.ErrStale
 	}
-	if news := member.Fenced != s.member.Fenced || !slices.Equal(member.View, s.member.View) || s.version != version; news {
-		s.member, s.version = member, version
+	if news := member.Fenced != s.member.Fenced || !slices.Equal(member.View, s.member.View) || member.Version != s.member.Version; news {
+		s.member = member
 		if len(st.candidates) > 0 {
 			st.push(st.candidates[0], true)
 		}
@@ -137,7 +129,7 @@ func (st *simStore) heartbeat(s *simSess, w *simWire, version int64, member topo
 func (st *simStore) leads(s *simSess) bool { return len(st.candidates) > 0 && st.candidates[0] == s }
 
 // update replaces the State, if it has that version still and the session's candidate exists.
-func (st *simStore) update(s *simSess, w *simWire, version int64, next simAgreed) error {
+func (st *simStore) update(s *simSess, w *simWire, version int64, next topology.Snapshot) error {
 	if st.rule != simUnversionedWrite {
 		if err := st.touch(s, w); err != nil {
 			return topology.ErrNotLeader
@@ -160,7 +152,7 @@ func (st *simStore) update(s *simSess, w *simWire, version int64, next simAgreed
 }
 
 // lagging is the State as one of the store's servers has it, which may lag behind the others.
-func (st *simStore) lagging() simAgreed {
+func (st *simStore) lagging() topology.Snapshot {
 	behind := 0
 	if st.chance(20) {
 		behind = st.rng.IntN(min(4, len(st.history)))

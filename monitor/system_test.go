@@ -2,6 +2,7 @@ package monitor
 
 import (
 	"flag"
+	"fmt"
 	"math/rand/v2"
 	"runtime"
 	"runtime/debug"
@@ -66,7 +67,13 @@ func newSystem(seed uint64, rule simRule) *simSystem {
 	if y.chance(40) {
 		y.plan.acks = 1 + y.rng.IntN(len(addrs)-1)/(1+y.rng.IntN(3))
 	}
-	y.store = y.newStore(simAgreed{Snapshot: topology.Snapshot{State: first, Version: 1}, durability: simDurability{acks: y.plan.acks, eligible: addrs[1:]}})
+	if y.plan.acks > 0 {
+		first.Durable = &topology.Durable{Acks: y.plan.acks}
+		for _, r := range first.Replicas {
+			first.Durable.Holders = append(first.Durable.Holders, topology.Holder{Addr: r.Addr, RunID: r.RunID})
+		}
+	}
+	y.store = y.newStore(topology.Snapshot{State: first, Version: 1})
 	for i, id := range []string{"a", "b", "c"}[:2+y.rng.IntN(2)] {
 		y.members = append(y.members, y.newMember(id, 1+len(addrs)+i))
 	}
@@ -109,6 +116,7 @@ func (y *simSystem) run() {
 		if y.now-healed > 4*time.Second && y.now-y.ledger.waited < time.Second && y.ledger.restarts > 0 && !y.forced {
 			y.forced = true
 			y.tell("an operator gives durable writes up")
+			y.store.ask(topology.Request{ID: fmt.Sprintf("%03d", len(y.store.requests)+1), Kind: topology.Switchover, Force: true, By: "ops", At: y.clock(y.store.proc).Round(0)})
 		}
 		if y.now > end {
 			y.violate("it does not settle: %s", why)
