@@ -3,6 +3,7 @@ package session
 import (
 	"bytes"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/understudy/understudy/proxy/command"
@@ -39,6 +40,11 @@ func tracksClients(cmd *command.Command) bool {
 // trackClient handles CLIENT TRACKING and its kin. Nothing is outstanding.
 func (s *Session) trackClient(cmd *command.Command, args [][]byte, request []byte) bool {
 	on := cmd.Name == "CLIENT|TRACKING" && strings.EqualFold(string(args[2]), "ON")
+	if on && redirects(args) {
+		// The number is that of a client here. At the server it would be nobody's, or somebody else's.
+		s.emit(errorReply("ERR CLIENT TRACKING with REDIRECT is not supported through Understudy: a connection in RESP3 (HELLO 3) gets its invalidations itself"))
+		return true
+	}
 	if s.track == nil && !on { // a connection without tracking is as good as any other
 		return s.askMaster(request, request, s.emit)
 	}
@@ -55,6 +61,21 @@ func (s *Session) trackClient(cmd *command.Command, args [][]byte, request []byt
 		},
 	})
 	return true
+}
+
+// redirects reports whether CLIENT TRACKING ON names another client to be told.
+func redirects(args [][]byte) bool {
+	for i := 3; i+1 < len(args); i++ {
+		if strings.EqualFold(string(args[i]), "PREFIX") {
+			i++ // whatever it is, it is a prefix
+			continue
+		}
+		if strings.EqualFold(string(args[i]), "REDIRECT") {
+			_, err := strconv.ParseInt(string(args[i+1]), 10, 64)
+			return err == nil // or the server has a word for it
+		}
+	}
+	return false
 }
 
 // beginTracking takes a pin for tracking: that of the transaction under way, if keys are watched on it.
