@@ -3,6 +3,7 @@
 package main
 
 import (
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -47,9 +48,30 @@ func (p *program) left() {
 	}
 }
 
+// freePorts returns a port of which, and of the next, nobody makes use, not even while an Understudy of a demonstration is
+// dead: another demonstration would take its place, and its clients. No other test looks for ports where this does.
+func freePorts(t *testing.T) string {
+	t.Helper()
+	for range 100 {
+		port := 14000 + 2*rand.IntN(2000)
+		free := 0
+		for _, p := range []int{port, port + 1} {
+			if ln, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(p))); err == nil {
+				ln.Close()
+				free++
+			}
+		}
+		if free == 2 {
+			return strconv.Itoa(port)
+		}
+	}
+	t.Fatal("no two ports in a row are free")
+	return ""
+}
+
 func TestDemoWithChaosShowsAFailoverAndLeavesNothingBehind(t *testing.T) {
 	t.Parallel()
-	p := start(t, nil, "demo", "--chaos", "--for", "15s")
+	p := start(t, nil, "demo", "--port", freePorts(t), "--chaos", "--for", "15s")
 	p.printed("redis-cli -p ")
 	if found := workingIn(t, p.home); len(found) != 3 {
 		t.Errorf("%d servers run: %q", len(found), found)
@@ -73,7 +95,7 @@ func TestDemoWithChaosShowsAFailoverAndLeavesNothingBehind(t *testing.T) {
 
 func TestDemoEndsInOrderOnCtrlC(t *testing.T) {
 	t.Parallel()
-	p := start(t, nil, "demo")
+	p := start(t, nil, "demo", "--port", freePorts(t))
 	line := p.printed("kill -9 ")
 	if pid := strings.Fields(line)[3]; pid == "0" || len(workingIn(t, p.home)) != 3 {
 		t.Errorf("%d servers run, and the master is %s", len(workingIn(t, p.home)), line)
@@ -107,7 +129,7 @@ func TestDemoSaysWhatToInstall(t *testing.T) {
 
 func TestDemoWithZooKeeperKillsTheMasterAndThenTheUnderstudyThatLeads(t *testing.T) {
 	t.Parallel()
-	p := start(t, []string{"UNDERSTUDY_NODES=nobody:1", "UNDERSTUDY_LOOPS=many"}, "demo", "--zookeeper", "--chaos")
+	p := start(t, []string{"UNDERSTUDY_NODES=nobody:1", "UNDERSTUDY_LOOPS=many"}, "demo", "--zookeeper", "--chaos", "--port", freePorts(t))
 	p.printed("redis-cli -p ", "or")
 	if found := workingIn(t, p.home); len(found) != 6 {
 		t.Errorf("three servers, ZooKeeper and two Understudys are %d: %q", len(found), found)
@@ -140,7 +162,7 @@ func TestDemoWithZooKeeperKillsTheMasterAndThenTheUnderstudyThatLeads(t *testing
 
 func TestDemoWithZooKeeperLeavesNothingBehindWhenItsProcessesWereKilled(t *testing.T) {
 	t.Parallel()
-	p := start(t, nil, "demo", "--zookeeper")
+	p := start(t, nil, "demo", "--zookeeper", "--port", freePorts(t))
 	for _, what := range []string{"(the master)", "(the Understudy on :"} {
 		_, rest, _ := strings.Cut(p.printed("kill -9 ", what), "kill -9 ")
 		pid, err := strconv.Atoi(strings.Fields(rest)[0])
@@ -161,7 +183,7 @@ func TestDemoWithZooKeeperLeavesNothingBehindWhenItsProcessesWereKilled(t *testi
 
 func TestDemoWithZooKeeperEndsInOrderWhileItStarts(t *testing.T) {
 	t.Parallel()
-	p := start(t, nil, "demo", "--zookeeper")
+	p := start(t, nil, "demo", "--zookeeper", "--port", freePorts(t))
 	testcluster.WaitFor(t, "the first servers", func() bool { return len(workingIn(t, p.home)) >= 2 })
 	p.signal(syscall.SIGINT)
 	if status := p.exit(); status != 0 {

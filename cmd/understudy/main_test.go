@@ -151,7 +151,7 @@ func field(t *testing.T, line, key string) string {
 	t.Helper()
 	for part := range strings.FieldsSeq(line) {
 		if value, ok := strings.CutPrefix(part, key+"="); ok {
-			return value
+			return strings.Trim(value, `"`) // around one that has a = of its own
 		}
 	}
 	t.Fatalf("the line has no %s: %s", key, line)
