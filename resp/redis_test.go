@@ -116,16 +116,18 @@ type responder struct {
 
 func (r *responder) answer(dst []byte, args []string) []byte {
 	name := strings.ToLower(args[0])
-	arity := map[string]bool{"echo": len(args) == 2, "rpush": len(args) >= 3}
-	known, isKnown := arity[name], name == "echo" || name == "rpush"
+	arity := map[string]bool{"echo": len(args) == 2, "rpush": len(args) >= 3, "rpushx": len(args) >= 3}
+	fits, isKnown := arity[name]
 	switch {
-	case isKnown && !known:
+	case isKnown && !fits:
 		return AppendError(dst, "ERR wrong number of arguments for '"+name+"' command")
 	case isKnown && r.needAuth:
 		return AppendError(dst, "NOAUTH Authentication required.")
 	case name == "echo":
 		return AppendBulkString(dst, args[1])
-	case name == "rpush":
+	case name == "rpushx" && len(r.lists[args[1]]) == 0: // chance spells this one now and then
+		return AppendInt(dst, 0)
+	case name == "rpush" || name == "rpushx":
 		r.lists[args[1]] = append(r.lists[args[1]], args[2:]...)
 		return AppendInt(dst, int64(len(r.lists[args[1]])))
 	}

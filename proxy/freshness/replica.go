@@ -17,11 +17,29 @@ type Reign struct {
 
 // Replica is how fresh one run of a replica is, under one reign. It is shared by all loops.
 type Replica struct {
-	asOf  atomic.Uint64 // the newest sample that it has reached; 0: none, or what it had is void
-	begun atomic.Int64  // when that sample was begun, ns as Tracker.Age
-	apart atomic.Bool   // its clock differs too much from the master's
-	lag   atomic.Int64  // smoothed, ns; see Lag
+	asOf   atomic.Uint64 // the newest sample that it has reached; 0: none, or what it had is void
+	begun  atomic.Int64  // when that sample was begun, ns as Tracker.Age
+	apart  atomic.Bool   // its clock differs too much from the master's
+	lag    atomic.Int64  // smoothed, ns; see Lag
+	guests atomic.Int64  // sessions whose last read was answered here
 }
+
+// Join and Leave count the sessions that read here; nil is the master, where nobody counts them.
+func (r *Replica) Join() {
+	if r != nil {
+		r.guests.Add(1)
+	}
+}
+
+// Leave undoes Join.
+func (r *Replica) Leave() {
+	if r != nil {
+		r.guests.Add(-1)
+	}
+}
+
+// Guests returns how many sessions read here.
+func (r *Replica) Guests() int { return int(r.guests.Load()) }
 
 // AsOf returns the newest sample that the replica has reached, 0 for none.
 func (r *Replica) AsOf() uint64 { return r.asOf.Load() }

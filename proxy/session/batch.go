@@ -477,6 +477,9 @@ func (s *Session) chooseFresh(dest destination, need uint64, requests, writes in
 		return nil
 	}
 	s.refusal = freshness.NoReplica
+	if dest != toMaster && s.move(&want) {
+		return nil
+	}
 	if dest != toMaster {
 		c, refusal := s.group.Replica(&want)
 		if c != nil {

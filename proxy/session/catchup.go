@@ -29,9 +29,14 @@ func (k *catchUp) waiting() bool { return !k.since.IsZero() }
 
 // awaitReplica has the session wait for a replica if that is worth it, and reports whether it does.
 func (s *Session) awaitReplica() bool {
+	s.catchUp.stuck++
+	return s.catchUp.stuck > stuckAt && s.letCatchUp()
+}
+
+// letCatchUp has the session wait until replicas have what it has seen, if that does not take long.
+func (s *Session) letCatchUp() bool {
 	k, limit := &s.catchUp, s.env.Config.MaxCatchUp
-	k.stuck++
-	if k.stuck <= stuckAt || limit == 0 || s.gaveUp {
+	if limit == 0 || s.gaveUp {
 		return false
 	}
 	now := s.env.Loop.Now()

@@ -59,7 +59,12 @@ func (s *Session) want(need uint64) freshness.Want {
 // observed notes that the client is about to get something from c: from now on it may know what had been written there
 // by now, by whomever.
 func (s *Session) observed(c *upstream.Conn) {
-	s.floor, s.seenAt = s.env.Freshness.Next(), c.Fresh()
+	s.floor = s.env.Freshness.Next()
+	if at := c.Fresh(); at != s.seenAt {
+		s.seenAt.Leave()
+		at.Join()
+		s.seenAt = at
+	}
 }
 
 // sees is observed for a whole reply, which may be one that tells nothing, or the element that a worker was waiting for.

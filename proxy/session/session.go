@@ -41,6 +41,8 @@ type Session struct {
 
 	floor   uint64             // the sample that what the session has observed is part of
 	seenAt  *freshness.Replica // where it was observed; nil: at the master
+	moveAt  time.Time          // when it is next looked whether another replica has fewer sessions
+	moving  bool               // any replica is as good as the one where it was
 	catchUp catchUp
 	refusal freshness.Reason // why the last choice of a lane fell on the master
 
@@ -383,6 +385,8 @@ func (s *Session) close(r CloseReason) {
 	s.out.Clear()
 	s.in, s.pushes, s.redo, s.recovered, s.tx, s.later = nil, nil, nil, nil, nil, nil
 	s.group.Release()
+	s.seenAt.Leave()
+	s.seenAt = nil
 	delete(s.env.Sessions, s)
 	s.conn.Close()
 	s.env.Closed(s, r)

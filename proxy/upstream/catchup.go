@@ -3,6 +3,8 @@ package upstream
 import (
 	"slices"
 	"time"
+
+	"github.com/understudy/understudy/proxy/freshness"
 )
 
 // Catcher is a session that waits until a replica is fresh as of a sample.
@@ -30,14 +32,10 @@ func (p *Pool) Desist(c Catcher) {
 	p.pace()
 }
 
-// caughtUp tells those for whom there is a replica now.
+// caughtUp tells those for whom there is a replica now, and a choice: if they took the first one that comes, all would
+// take the same one, and stay.
 func (p *Pool) caughtUp() {
-	reached := uint64(0)
-	for _, r := range p.replicas {
-		if r.fresh != nil {
-			reached = max(reached, r.fresh.AsOf())
-		}
-	}
+	reached := p.reached()
 	waiting := p.catching
 	p.catching = nil
 	for _, k := range waiting {
@@ -48,6 +46,32 @@ func (p *Pool) caughtUp() {
 		}
 	}
 	p.pace()
+}
+
+// reached returns the newest sample that all replicas have reached which are about as quick as the quickest.
+func (p *Pool) reached() (n uint64) {
+	least := time.Duration(0)
+	for _, r := range p.replicas {
+		if d := r.lag(); least == 0 || d > 0 && d < least {
+			least = d
+		}
+	}
+	for _, r := range p.replicas {
+		if d := r.lag(); d > 0 && d <= 2*least {
+			if asOf := r.fresh.AsOf(); n == 0 || asOf < n {
+				n = asOf
+			}
+		}
+	}
+	return n
+}
+
+// lag is what it takes the replica to get what was written and be known to have it, 0 if it is not known.
+func (n *node) lag() time.Duration {
+	if n.fresh == nil {
+		return 0
+	}
+	return n.fresh.Lag()
 }
 
 // pace has the sampler hurry for as long as anybody waits for a replica.
@@ -82,4 +106,23 @@ func (g *Group) Lag() time.Duration {
 		}
 	}
 	return least
+}
+
+// Crowded reports whether a session at one replica had fewer sessions for company, by their weights, at another one.
+func (g *Group) Crowded(at *freshness.Replica) bool {
+	var here *node
+	for _, r := range g.pool.replicas {
+		if r.fresh == at {
+			here = r
+		}
+	}
+	if here == nil {
+		return false
+	}
+	for _, r := range g.pool.replicas {
+		if r != here && r.fresh != nil && r.near == here.near && (at.Guests()-1)*r.weight > r.fresh.Guests()*here.weight {
+			return true
+		}
+	}
+	return false
 }
