@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/understudy/understudy/proxy/upstream"
+
+	"github.com/understudy/understudy/topology"
 )
 
 // wrote has a client write a key, which no replica gets.
@@ -341,5 +343,22 @@ func TestAReplicaWithoutWeightAnswersNothing(t *testing.T) {
 	w.state(1, "stable", "m", "r1")
 	if at := readsAt(w.client(), "GET a"); at != "m" {
 		t.Errorf("with no other replica a read goes to %s", at)
+	}
+}
+
+func TestASlowReplicaIsAskedAllTheSameWhenThereIsNoMaster(t *testing.T) {
+	for _, master := range []bool{true, false} {
+		w := newWorld(t)
+		w.state(1, topology.Stable, "m", "r1") // r2 is no help
+		w.client().sends("GET a")
+		w.link("r1").getsRequests("GET a")
+		w.now = w.now.Add(60 * time.Millisecond)
+		if !master {
+			w.state(2, topology.Fencing, "m", "r1")
+		}
+		w.client().sends("GET b")
+		if asked := w.link("r1").received != ""; asked == master {
+			t.Errorf("with a master %v the replica is asked: %v", master, asked)
+		}
 	}
 }

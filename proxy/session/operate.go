@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"strings"
 
+	"github.com/understudy/understudy/proxy/freshness"
 	"github.com/understudy/understudy/proxy/upstream"
 	"github.com/understudy/understudy/resp"
 )
@@ -71,11 +72,15 @@ func (s *Session) operate(args [][]byte, request []byte) bool {
 	if planned := strings.EqualFold(string(args[0]), "FAILOVER") || strings.EqualFold(string(args[1]), "FAILOVER"); planned {
 		c = s.group.Master()
 	}
-	if c == nil {
-		c = s.choose(toReplica)
+	if c == nil { // whatever node there is knows the user
+		c, _ = s.group.Replica(&freshness.Want{Eventual: true})
 	}
 	if c == nil {
-		return s.declined()
+		c = s.group.Master()
+	}
+	if c == nil { // not held: it may be what ends the wait of all
+		s.emit(errorReply("MASTERDOWN no node can be asked now whether you may do this: ask at the admin port of Understudy (--admin), which needs none"))
+		return true
 	}
 	s.ask(c, upstream.Repeatable, permissionProbe, 1, &await{again: resp.AppendRequest(nil, kept...), reply: func(_ *upstream.Conn, frame []byte) {
 		switch string(resp.ErrorCode(frame)) {

@@ -50,7 +50,7 @@ const (
 
 // maxIdleGroups is how many groups that no session uses keep their connections until these have been idle for long. A
 // client can make as many groups as it likes: a user without a password takes any, and each is another Key.
-const maxIdleGroups = 32
+const maxIdleGroups = 16
 
 // Release says that a session no longer uses the group.
 func (g *Group) Release() {
@@ -202,10 +202,12 @@ func (g *Group) allowed(w *freshness.Want, i int, now time.Time) *Conn {
 	return g.replica(i, now)
 }
 
-// quick returns the lane that was chosen, unless it is nil or slow: then the reason.
+// quick returns the lane that was chosen, unless it is nil, or slow while there is a master to be asked instead: then the
+// reason.
 func (g *Group) quick(w *freshness.Want, c *Conn, now time.Time) (*Conn, freshness.Reason) {
 	if c != nil {
-		if c.sample != 0 && now.Sub(c.sentAt) > tooSlow && c.ready {
+		slow := c.sample != 0 && now.Sub(c.sentAt) > tooSlow && c.ready
+		if slow && g.pool.writable() && g.pool.master.available(now) {
 			return nil, freshness.NoReplica
 		}
 		return c, 0
