@@ -226,8 +226,11 @@ func (s *situation) patience(late []string) time.Duration {
 		case !slices.Contains(late, m.ID):
 		case m.Lease > 0:
 			longest = max(longest, m.Lease+m.Lease/20)
-		default:
+		default: // one without, or one that cannot be read: as long as that of any other
 			longest = max(longest, s.rules.fenceTimeout)
+			for _, other := range s.members {
+				longest = max(longest, other.Lease+other.Lease/20)
+			}
 		}
 	}
 	return longest

@@ -108,7 +108,7 @@ func (s *situation) besideSwitchover() []action {
 	if v := s.verdicts[master]; v.down && s.witness(v.since) == "" {
 		return s.becomeUnplanned(fmt.Sprintf("master %s went down in the switchover: %s (seen by %d of %d)", master, v.reason, v.votes, v.of))
 	}
-	if n, ok := s.heard(master); ok && restarted(s.state.Master, n.info) && f.Aborted == "" && !s.handedOver() {
+	if n, ok := s.heard(master); ok && restarted(s.state.Master, n.info) && !s.handedOver() {
 		return s.becomeUnplanned(fmt.Sprintf("master %s was restarted in the switchover", master))
 	}
 	i := slices.IndexFunc(s.requests, func(r topology.Request) bool { return r.Answer == "" && r.Kind == topology.Abort })
@@ -132,7 +132,7 @@ func (s *situation) answerMeanwhile() []action {
 	for _, r := range s.requests {
 		switch {
 		case r.Answer != "" || r.ID == f.Request:
-		case r.Kind == topology.Switchover && r.Force && s.state.Phase == topology.Fencing && !f.Forced && !f.Planned && s.state.Durable != nil:
+		case r.Kind == topology.Switchover && r.Force && s.state.Phase == topology.Fencing && !f.Forced && (!f.Planned || f.Aborted != "") && s.state.Durable != nil:
 			// It may be what a failover that waits for holders of durable writes is waiting for.
 		case r.Kind == topology.Switchover:
 			actions = append(actions, s.answer(r, topology.Refused, fmt.Sprintf("a change of master is under way since epoch %d: %s", s.state.Epoch, f.Cause)))

@@ -75,7 +75,7 @@ func (s *Session) Reply(c *upstream.Conn, e *upstream.Entry, frame []byte) {
 	if len(s.recovered) == 0 {
 		s.answered()
 	}
-	if e.Kind != upstream.Repeatable && !s.env.Pool.Answerable(c) {
+	if s.doubtful(c, e.Kind, frame) {
 		s.unknown()
 		return
 	}
@@ -112,7 +112,8 @@ func (s *Session) mayAskAgain(e *upstream.Entry) bool {
 
 // relieve stops the replies on c from piling up in front of a client that does not read.
 func (s *Session) relieve(c *upstream.Conn) {
-	if s.backlog() >= hardOutput && s.lanePaused == nil && c.Pause() {
+	// What is withheld does not wait for the client, and may wait for the rest of the reply that is arriving.
+	if s.out.Len() >= hardOutput && s.lanePaused == nil && c.Pause() {
 		s.lanePaused = c
 	}
 }

@@ -99,7 +99,7 @@ func (s *Session) replySpecial(c *upstream.Conn, e *upstream.Entry, frame []byte
 	}
 	s.answered()
 	s.clock.stop()
-	if e.Kind != upstream.Repeatable && !s.env.Pool.Answerable(c) {
+	if s.doubtful(c, e.Kind, a.frames[a.final:]) {
 		a.frames = append(a.frames[:a.final], unknownResult...)
 		s.env.Stats.Unknown++
 		if s.env.Config.CloseAmbiguous {

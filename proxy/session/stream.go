@@ -113,7 +113,7 @@ func (s *Session) streamMode(c *upstream.Conn, e *upstream.Entry) streamMode {
 		s.emit(s.await.frames) // what came before in a Block
 		s.await.frames = nil
 	}
-	if e.Kind != upstream.Repeatable && !s.env.Pool.Answerable(c) {
+	if s.doubtful(c, e.Kind, []byte("*")) {
 		s.unknown()
 		return dropped
 	}
@@ -126,7 +126,7 @@ func (s *Session) streamMode(c *upstream.Conn, e *upstream.Entry) streamMode {
 
 // streamed ends a large reply.
 func (s *Session) streamed(c *upstream.Conn, e *upstream.Entry, st *stream) {
-	s.seal()
+	s.sealLate()
 	switch {
 	case st.mode == gathered:
 		s.Reply(c, e, st.kept)

@@ -298,7 +298,7 @@ func (s *Session) replyQueued(c *upstream.Conn, e *upstream.Entry, frame []byte)
 	}
 	s.measure(len(frame))
 	told := s.takeEffect(frame)
-	if e.Kind != upstream.Repeatable && !s.env.Pool.Answerable(c) {
+	if s.doubtful(c, e.Kind, frame) {
 		s.unknown()
 	} else {
 		s.observed(c)

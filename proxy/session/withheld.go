@@ -51,6 +51,23 @@ func (s *Session) pledge() {
 // seal says that the reply is whole.
 func (s *Session) seal() { s.withheld.open = false }
 
+// sealLate is seal for a reply that came in parts: what it waits for may have come meanwhile.
+func (s *Session) sealLate() {
+	if s.withheld.open {
+		s.seal()
+		s.env.Pool.Recheck()
+	}
+}
+
+// doubtful reports whether it cannot be said what became of a write whose reply has come: the master may have been deposed,
+// or the write cannot become durable any more.
+func (s *Session) doubtful(c *upstream.Conn, kind upstream.Kind, frame []byte) bool {
+	return kind != upstream.Repeatable && (!s.env.Pool.Answerable(c) || s.pledges(kind, frame) && !s.env.Pool.Claimable())
+}
+
+// Waits implements upstream.Claimant.
+func (s *Session) Waits() bool { return !s.closed && s.withheld.any() }
+
 // withhold takes bytes for the client that must not overtake what is withheld.
 func (w *withheld) withhold(p []byte) {
 	if last := &w.items[len(w.items)-1]; !w.open && last.stamp != 0 {
@@ -94,6 +111,12 @@ func (s *Session) Forsaken() {
 			}
 		}
 	}
+	if s.withheld.open { // nothing of it was given to the client, and the rest is not, either
+		s.withheld.open = false
+		if s.stream != nil {
+			s.stream.mode = dropped
+		}
+	}
 	s.surrender(len(s.withheld.items), []byte(unknownResult))
 }
 
@@ -110,7 +133,7 @@ func (s *Session) overdue() {
 	s.surrender(n, s.unreplicated())
 	if len(w.items) > 0 {
 		next := w.items[0].due
-		w.timer = s.env.Loop.After(max(next.Sub(now), time.Millisecond), s.overdue)
+		w.timer = s.env.Loop.After(max(next.Sub(now), 10*time.Millisecond), s.overdue)
 	}
 }
 
@@ -147,6 +170,7 @@ func (s *Session) surrender(n int, instead []byte) {
 	w.bytes = append(w.bytes[:0], w.bytes[start:]...)
 	if len(w.items) == 0 {
 		w.timer.Stop()
+		s.env.Pool.Recheck()
 		if w.open = false; cap(w.bytes) > 16<<10 {
 			w.bytes = nil
 		}

@@ -109,18 +109,105 @@ func TestAMasterThatIsDeposedLeavesWithheldWritesOfUnknownOutcome(t *testing.T) 
 	c.gets("")
 }
 
-func TestAPlannedChangeOfMasterKeepsThem(t *testing.T) {
+func TestAPlannedFenceWaitsUntilWhatIsWithheldHasBeenAnswered(t *testing.T) {
 	w := newDurableWorld(t, 1)
 	c := unanswered(w, "SET a 1", "+OK\r\n")
 	w.planned = true
 	w.state(2, topology.Fencing, "m", "r1", "r2")
-	w.state(2, topology.Promoting, "m", "r1", "r2")
 	c.gets("")
-	w.lagging = false // under the new master
-	w.grant = topology.Grant{Epoch: 2}
-	w.state(2, topology.Stable, "r1", "r2")
-	w.turn()
+	if len(w.fenced) > 0 {
+		t.Fatal("the fence is acknowledged, and the next master may not have what is promised")
+	}
+	w.reaches(1)
 	c.gets("+OK\r\n")
+	if len(w.fenced) != 1 {
+		t.Error("the fence is not acknowledged")
+	}
+}
+
+func TestAPlannedFenceDoesNotWaitForWritesThatAreNotDurableInTime(t *testing.T) {
+	w := newDurableWorld(t, 1)
+	c := unanswered(w, "SET a 1", "+OK\r\n")
+	w.planned = true
+	w.state(2, topology.Fencing, "m", "r1", "r2")
+	w.wait(time.Second)
+	c.gets(tooFew)
+	if len(w.fenced) != 1 {
+		t.Error("the fence is not acknowledged")
+	}
+}
+
+func TestWhatAnotherMasterMayNotHaveIsNotPromisedBecauseItsReplicasAreFresh(t *testing.T) {
+	for name, states := range map[string]func(w *world){
+		"a switchover that was given up, and another master all the same": func(w *world) {
+			w.planned = true
+			w.state(2, topology.Fencing, "m", "r1", "r2")
+			w.state(3, topology.Promoting, "m", "r1", "r2")
+			w.state(3, topology.Stable, "r1", "r2")
+		},
+		"a master that others have made a replica": func(w *world) {
+			w.state(2, topology.Fencing, "m", "r1", "r2")
+			w.state(2, topology.Promoting, "m", "r1", "r2")
+			w.state(2, topology.Stable, "r1", "r2")
+		},
+		"changes that this member has not seen": func(w *world) { w.state(3, topology.Stable, "m", "r1", "r2") },
+	} {
+		w := newDurableWorld(t, 1)
+		c := unanswered(w, "SET a 1", "+OK\r\n")
+		states(w)
+		w.grant = topology.Grant{Epoch: w.snapshot.State.Epoch}
+		w.lagging = false
+		w.turn()
+		if got := c.received; got != unknownResult {
+			t.Errorf("%s: %q", name, got)
+		}
+	}
+}
+
+func TestAWriteThatIsAnsweredBehindAnUnplannedFenceIsOfUnknownOutcome(t *testing.T) {
+	w := newDurableWorld(t, 1)
+	w.lagging = true
+	c := w.client()
+	c.sends("SET a 1")
+	m := w.link("m")
+	m.getsRequests("SET a 1")
+	w.alive = true
+	w.state(2, topology.Fencing, "m", "r1", "r2")
+	m.says("+OK\r\n")
+	c.gets(unknownResult)
+}
+
+func TestALargeReplyIsWithheldWholeAndNotPausedFor(t *testing.T) {
+	w := newDurableWorld(t, 1)
+	w.lagging = true
+	c := w.client()
+	c.sends("GETSET a 1")
+	m := w.link("m")
+	m.received = ""
+	value := strings.Repeat("x", 8<<20)
+	m.says("$8388608\r\n" + value[:6<<20])
+	w.reaches(1) // before it is whole
+	c.gets("")
+	m.says(value[6<<20:] + "\r\n")
+	w.turn()
+	if want := "$8388608\r\n" + value + "\r\n"; c.received != want {
+		t.Errorf("the client got %d bytes of %d", len(c.received), len(want))
+	}
+}
+
+func TestALargeReplyThatIsForsakenHalfwayIsReplacedWhole(t *testing.T) {
+	w := newDurableWorld(t, 1)
+	w.lagging = true
+	c := w.client()
+	c.sends("GETSET a 1")
+	m := w.link("m")
+	m.received = ""
+	m.says("$8388608\r\n" + strings.Repeat("x", 6<<20))
+	w.alive = true
+	w.state(2, topology.Fencing, "m", "r1", "r2")
+	c.gets(unknownResult)
+	m.says(strings.Repeat("x", 2<<20) + "\r\n")
+	c.gets("")
 }
 
 func TestWithoutAGrantNothingIsDurable(t *testing.T) {

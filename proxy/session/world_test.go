@@ -43,6 +43,7 @@ type world struct {
 	lagging  bool // no replica gets what is written
 	acks     int  // that a write needs
 	planned  bool // a change of master that follows is
+	alive    bool // its old master is
 	suspects []string
 	fenced   []uint64
 	env      *Env
@@ -141,7 +142,7 @@ func (w *world) state(epoch uint64, phase topology.Phase, master string, replica
 		s.Replicas = append(s.Replicas, topology.Replica{Node: topology.Node{Addr: r, Run: runs[r]}, Health: topology.Online})
 	}
 	if phase != topology.Stable {
-		s.Failover = &topology.Failover{MasterDown: !w.planned, Planned: w.planned}
+		s.Failover = &topology.Failover{MasterDown: !w.planned && !w.alive, Planned: w.planned}
 	}
 	if w.acks > 0 {
 		s.Durable = &topology.Durable{Acks: w.acks}

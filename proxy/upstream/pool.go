@@ -443,6 +443,9 @@ func (p *Pool) settled() {
 			return
 		}
 	}
+	if p.claimed() {
+		return
+	}
 	p.fencing = false
 	p.cut() // so that nothing can be sent on them later
 	p.cfg.Fenced(p.fence)
