@@ -183,8 +183,9 @@ func (s *Session) whenAsked(ask func(done func(reply []byte))) bool {
 // whenPermitted does something that concerns all clients, if the server lets the client do what request says: it knows
 // the permissions, the users and the syntax. request changes nothing there. The replies of all nodes are the same.
 func (s *Session) whenPermitted(asked, request []byte, do func()) bool {
-	c := s.choose(toReplica)
+	c := s.anyNode()
 	if c == nil {
+		s.hold()
 		return s.declined()
 	}
 	s.ask(c, upstream.Repeatable, request, 1, &await{

@@ -72,11 +72,8 @@ func (s *Session) operate(args [][]byte, request []byte) bool {
 	if planned := strings.EqualFold(string(args[0]), "FAILOVER") || strings.EqualFold(string(args[1]), "FAILOVER"); planned {
 		c = s.group.Master()
 	}
-	if c == nil { // whatever node there is knows the user
-		c, _ = s.group.Replica(&freshness.Want{Eventual: true})
-	}
 	if c == nil {
-		c = s.group.Master()
+		c = s.anyNode()
 	}
 	if c == nil { // not held: it may be what ends the wait of all
 		s.emit(errorReply("MASTERDOWN no node can be asked now whether you may do this: ask at the admin port of Understudy (--admin), which needs none"))
@@ -91,4 +88,12 @@ func (s *Session) operate(args [][]byte, request []byte) bool {
 		}
 	}})
 	return true
+}
+
+// anyNode returns a lane to a node that can be asked who may do what: its data does not matter. nil is none.
+func (s *Session) anyNode() *upstream.Conn {
+	if c, _ := s.group.Replica(&freshness.Want{Eventual: true}); c != nil {
+		return c
+	}
+	return s.group.Master()
 }

@@ -133,8 +133,9 @@ var pauseProbe = resp.AppendRequestStrings(nil, "CLIENT", "PAUSE", "UNDERSTUDY-A
 // ifPermitted does something that the server lets the user do, going by its answer to a probe that changes nothing and
 // fails in another way if it is permitted.
 func (s *Session) ifPermitted(asked, probe []byte, do func()) bool {
-	c := s.choose(toReplica)
+	c := s.anyNode()
 	if c == nil {
+		s.hold()
 		return s.declined()
 	}
 	s.ask(c, upstream.Repeatable, probe, 1, &await{
