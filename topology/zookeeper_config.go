@@ -167,7 +167,7 @@ func ParseZooKeeper(s string) (servers []string, chroot string, err error) {
 	hosts, rest, found := strings.Cut(strings.TrimSpace(s), "/")
 	if found && rest != "" {
 		chroot = "/" + strings.TrimSuffix(rest, "/")
-		if strings.ContainsAny(chroot, ",:") {
+		if strings.Contains(chroot, ":") {
 			return refuse("has more servers behind the chroot, which is written once, at the end")
 		}
 		for name := range strings.SplitSeq(chroot[1:], "/") {

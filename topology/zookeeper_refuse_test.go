@@ -292,7 +292,6 @@ func TestAddressesOfZooKeeperAreRead(t *testing.T) {
 		"zk://a:1":      "URL",
 		"a:1//x":        "bad chroot",
 		"a:1/x,b:1/x":   "written once, at the end",
-		"a:1/x,b":       "written once, at the end",
 		"a:1/x/../y":    "bad chroot",
 		"a:1/\x01":      "bad chroot",
 		"a:1/x,b:2/y":   "",

@@ -41,9 +41,11 @@ func TestAllMembersFollowAnOperatorThroughZooKeeper(t *testing.T) {
 
 func TestAllMembersFollowSentinelThroughZooKeeper(t *testing.T) {
 	t.Parallel()
-	s := start(t, options{args: append([]string{"--failover=off"}, swift...)})
+	// Sentinels that stand for leader at the same moment are elected in the next try, which comes 20 s later.
+	s := start(t, options{args: append([]string{"--failover=off", "--hold-timeout=1m"}, swift...)})
 	sentinels := testcluster.NewSentinels(t, 3, s.cluster.Nodes[0], 2, 500*time.Millisecond)
 	l := startLoad(s)
+	l.patient = time.Minute
 	l.progress(stage, s.members...)
 	before := s.agree()
 	must(t, before.master.Kill())

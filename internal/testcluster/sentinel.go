@@ -74,7 +74,7 @@ port %[2]d
 dir %[3]q
 sentinel monitor %[4]s %[1]s %[5]d %[6]d
 sentinel down-after-milliseconds %[4]s %[7]d
-sentinel failover-timeout %[4]s 2000
+sentinel failover-timeout %[4]s 10000
 `, loopback, port, s.dir, SentinelMaster, master.Port, number/2+1, downAfter.Milliseconds())
 	if master.password != "" {
 		text += fmt.Sprintf("sentinel auth-pass %s %s\n", SentinelMaster, master.password)
