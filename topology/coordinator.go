@@ -70,7 +70,8 @@ type Coordinator interface {
 	// Watch calls f with the current Snapshot (when there is one) and then after every change, in order, never two
 	// at once, until stop is called. f must not block.
 	Watch(f func(Snapshot)) (stop func())
-	// Grant returns this member's permission to write, without I/O.
+	// Grant returns this member's permission to write, without I/O. It is looked at by the clock of this moment: what was
+	// granted and has ended is not returned.
 	Grant() Grant
 	// Acknowledge says that this member has nothing in flight to the master that the fence of epoch deposes, and
 	// will send nothing more to it.

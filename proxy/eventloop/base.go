@@ -53,6 +53,9 @@ func (b *base) init(wake func()) {
 // Now implements Loop.
 func (b *base) Now() time.Time { return b.now }
 
+// Clock implements Loop.
+func (b *base) Clock() time.Time { return time.Now() }
+
 // After implements Loop.
 func (b *base) After(d time.Duration, f func()) Timer { return b.after(d, f) }
 

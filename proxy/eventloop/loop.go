@@ -71,6 +71,8 @@ type Loop interface {
 	Post(f func())
 	// Now is the time at which the current turn began.
 	Now() time.Time
+	// Clock reads the clock anew. It costs what time.Now does; Now is for everything that a turn's length does not spoil.
+	Clock() time.Time
 	// After calls f once, d from now or a little later: up to a millisecond, and as long as a turn lasts.
 	After(d time.Duration, f func()) Timer
 	// Listen accepts connections and asks open for the handler of each; a nil handler closes it. The function

@@ -85,6 +85,21 @@ func blockUntil(at time.Time) {
 	}
 }
 
+func TestTheClockGoesOnWhileATurnLasts(t *testing.T) {
+	each(t, drivers(), func(t *testing.T, f *fixture) {
+		f.on(func() {
+			began := f.loop.Now()
+			blockUntil(time.Now().Add(time.Millisecond))
+			if now := f.loop.Now(); !now.Equal(began) {
+				t.Errorf("Now went on by %v in a turn", now.Sub(began))
+			}
+			if d := f.loop.Clock().Sub(began); d < time.Millisecond {
+				t.Errorf("Clock went on by %v in a millisecond", d)
+			}
+		})
+	})
+}
+
 func TestATimerThatRenewsItselfDoesNotStarveTheLoop(t *testing.T) {
 	each(t, drivers(), func(t *testing.T, f *fixture) {
 		for _, d := range []time.Duration{0, -time.Hour} {

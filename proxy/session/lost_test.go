@@ -130,6 +130,46 @@ func TestAReplyIsBelievedAlsoIfTheFenceComesWhileItIsRead(t *testing.T) {
 	}
 }
 
+func TestAReplyThatWasReadAfterTheLeaseIsNotBelievedHoweverLongAgoTheTurnBegan(t *testing.T) {
+	fence := func(w *world) {
+		s := *w.snapshot.State
+		s.Epoch, s.Phase, s.Failover = 2, topology.Fencing, &topology.Failover{Planned: true}
+		w.snapshot = topology.Snapshot{State: &s, Version: w.snapshot.Version + 1}
+		w.grant = topology.Grant{}
+	}
+	for _, c := range []struct {
+		name  string
+		acks  int
+		raise func(w *world)
+	}{
+		{"behind a fence", 0, func(w *world) { fence(w); w.env.Pool.Refresh(); w.turn() }},
+		{"with a fence that comes meanwhile", 0, func(w *world) { w.onGrant = func() { fence(w) } }},
+		{"of a durable write, behind a fence", 1, func(w *world) { fence(w); w.env.Pool.Refresh(); w.turn() }},
+	} {
+		for _, stopped := range []time.Duration{500 * time.Millisecond, 1500 * time.Millisecond} {
+			w := newDurableWorld(t, c.acks)
+			w.grant.Until = w.now.Add(time.Second)
+			client := w.client()
+			client.sends("INCR a")
+			m := w.link("m")
+			m.getsRequests("INCR a")
+			c.raise(w)
+			w.stopped = stopped // the process is stopped in the turn in which it reads the reply
+			m.says(":1\r\n")
+			if c.acks > 0 {
+				w.reaches(c.acks)
+			}
+			want := ":1\r\n"
+			if stopped > time.Second {
+				want = unknownResult
+			}
+			if client.received != want {
+				t.Errorf("%s, stopped for %v: %q, want %q", c.name, stopped, client.received, want)
+			}
+		}
+	}
+}
+
 func TestRepliesOfAMasterThatIsBeingReplacedInOrderAreBelieved(t *testing.T) {
 	w := newWorld(t)
 	c := w.client()

@@ -28,6 +28,7 @@ type world struct {
 	onGrant  func() // called once, when the grant is asked for next
 	t        *testing.T
 	now      time.Time
+	stopped  time.Duration // how long the process stood still in the present turn
 	posted   []func()
 	timers   []*fakeTimer
 	dirty    []*fakeConn
@@ -168,10 +169,11 @@ func (w *world) Grant() topology.Grant {
 	return w.grant
 }
 
-func (w *world) Run() error     { return nil }
-func (w *world) Stop()          {}
-func (w *world) Post(f func())  { w.posted = append(w.posted, f) }
-func (w *world) Now() time.Time { return w.now }
+func (w *world) Run() error       { return nil }
+func (w *world) Stop()            {}
+func (w *world) Post(f func())    { w.posted = append(w.posted, f) }
+func (w *world) Now() time.Time   { return w.now }
+func (w *world) Clock() time.Time { return w.now.Add(w.stopped) }
 func (w *world) Listen(net.Listener, func(eventloop.Conn) eventloop.Handler) (func(), error) {
 	return nil, errors.New("nobody listens here")
 }

@@ -91,7 +91,7 @@ func (p *Pool) Claimable() bool {
 	case p.state.Phase == topology.Stable:
 		return p.granted(0)
 	}
-	return p.fencing && draining(p.state) && p.grant.Permits(p.grant.Epoch, p.loop.Now())
+	return p.fencing && draining(p.state) && p.lasts()
 }
 
 // draining reports whether a State asks for what is under way to be answered by a master that lives and agrees.

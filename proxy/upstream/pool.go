@@ -210,15 +210,20 @@ func (p *Pool) Answerable(c *Conn) bool {
 		return false
 	}
 	if p.fencing {
-		return p.grant.Permits(p.grant.Epoch, p.loop.Now())
+		return p.lasts()
 	}
 	if p.granted(0) {
 		return true
 	}
 	// A fence may have been raised since this loop last looked, in the middle of its work, and then there is no grant any
 	// more. Nobody is promoted before this loop has seen and acknowledged it, or the lease has ended.
-	return p.coord.Snapshot().Version != p.version && p.grant.Permits(p.state.Epoch, p.loop.Now())
+	return p.coord.Snapshot().Version != p.version && p.grant.Epoch == p.state.Epoch && p.lasts()
 }
+
+// lasts reports whether the grant that was looked at last has not ended, whatever the State has become since. Unlike the
+// coordinator, which looks at the clock whenever it is asked for a grant, this must look at it itself: the turn may have
+// begun long before the reply in question was read, because the process was stopped in the middle of it.
+func (p *Pool) lasts() bool { return p.grant.Permits(p.grant.Epoch, p.loop.Clock()) }
 
 // Fresh reports whether the epoch became stable less than d ago.
 func (p *Pool) Fresh(d time.Duration) bool { return p.loop.Now().Sub(p.since) < d }
