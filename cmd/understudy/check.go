@@ -33,7 +33,7 @@ func (c *checkCommand) Run(ctx context.Context, s *streams) error {
 	}
 	facts, err := checkup.Gather(ctx, o.monitor())
 	if err != nil {
-		return err
+		return interruption(ctx, err, "while the nodes were asked")
 	}
 	w := table(s.out)
 	for _, n := range facts.Nodes {

@@ -8,14 +8,13 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"strings"
-	"syscall"
 
 	"github.com/alecthomas/kong"
 )
 
-// Exit statuses. 0 is also that of a process ended in order by SIGTERM or SIGINT.
+// Exit statuses. 0 is also that of an Understudy ended in order by SIGTERM or SIGINT; a command that only asks, and was
+// interrupted before it had its answer, ends as shells have it, with 128 and the signal's number: 130 or 143.
 const (
 	exitOK       = 0
 	exitFailed   = 1
@@ -73,10 +72,8 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return fail(stderr, badUsage{fmt.Errorf("%w; see understudy --help", err)})
 	}
 
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	ctx, stop := untilSignal()
 	defer stop()
-	// A second signal ends the process at once, should ending it in order take too long.
-	context.AfterFunc(ctx, stop)
 	command.BindTo(ctx, (*context.Context)(nil))
 	return fail(stderr, command.Run(&streams{stdout, stderr}))
 }
@@ -112,6 +109,7 @@ func (b badUsage) Unwrap() error { return b.error }
 // fail prints err as one line and returns the exit status that goes with it; 0 for nil.
 func fail(stderr io.Writer, err error) int {
 	var usage badUsage
+	var signalled interrupted
 	switch {
 	case err == nil:
 		return exitOK
@@ -119,8 +117,11 @@ func fail(stderr io.Writer, err error) int {
 		return exitFailed
 	}
 	fmt.Fprintln(stderr, "understudy: "+sentence(err))
-	if errors.As(err, &usage) {
+	switch {
+	case errors.As(err, &usage):
 		return exitBadUsage
+	case errors.As(err, &signalled):
+		return signalled.status()
 	}
 	return exitFailed
 }

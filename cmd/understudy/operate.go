@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -14,8 +16,8 @@ type membersCommand struct {
 }
 
 // Run prints the members of the cluster that the Understudy at the address belongs to.
-func (c *membersCommand) Run(s *streams) error {
-	return c.ask(func(u *client.Client) error {
+func (c *membersCommand) Run(ctx context.Context, s *streams) error {
+	return c.ask(ctx, func(u *client.Client) error {
 		members, err := u.Members()
 		if err != nil {
 			return err
@@ -35,8 +37,8 @@ type eventsCommand struct {
 }
 
 // Run prints the latest events, the last one at the end.
-func (c *eventsCommand) Run(s *streams) error {
-	return c.ask(func(u *client.Client) error {
+func (c *eventsCommand) Run(ctx context.Context, s *streams) error {
+	return c.ask(ctx, func(u *client.Client) error {
 		events, err := u.Events(c.Count)
 		if err != nil {
 			return err
@@ -65,8 +67,8 @@ type failoverCommand struct {
 }
 
 // Run asks for a switchover and prints how it ended.
-func (c *failoverCommand) Run(s *streams) error {
-	return c.operate(s, func(u *client.Client) (string, error) { return u.Failover(c.Node, c.Force) })
+func (c *failoverCommand) Run(ctx context.Context, s *streams) error {
+	return c.operate(ctx, s, func(u *client.Client) (string, error) { return u.Failover(c.Node, c.Force) })
 }
 
 type pauseCommand struct {
@@ -75,8 +77,8 @@ type pauseCommand struct {
 }
 
 // Run asks for a pause.
-func (c *pauseCommand) Run(s *streams) error {
-	return c.operate(s, func(u *client.Client) (string, error) { return u.Pause(strings.Join(c.Reason, " ")) })
+func (c *pauseCommand) Run(ctx context.Context, s *streams) error {
+	return c.operate(ctx, s, func(u *client.Client) (string, error) { return u.Pause(strings.Join(c.Reason, " ")) })
 }
 
 type resumeCommand struct {
@@ -84,14 +86,14 @@ type resumeCommand struct {
 }
 
 // Run asks for the end of a pause.
-func (c *resumeCommand) Run(s *streams) error {
-	return c.operate(s, (*client.Client).Resume)
+func (c *resumeCommand) Run(ctx context.Context, s *streams) error {
+	return c.operate(ctx, s, (*client.Client).Resume)
 }
 
 // operate has f ask for something and prints the answer. What was refused is an error in its own words.
-func (t *target) operate(s *streams, f func(*client.Client) (string, error)) error {
+func (t *target) operate(ctx context.Context, s *streams, f func(*client.Client) (string, error)) error {
 	var refusal error
-	err := t.ask(func(u *client.Client) error {
+	err := t.ask(ctx, func(u *client.Client) error {
 		text, err := f(u)
 		if client.Refused(err) {
 			refusal = fmt.Errorf("%s", strings.TrimPrefix(err.Error(), "ERR "))
@@ -103,6 +105,10 @@ func (t *target) operate(s *streams, f func(*client.Client) (string, error)) err
 		_, err = fmt.Fprintln(s.out, text)
 		return err
 	})
+	var signalled interrupted
+	if errors.As(err, &signalled) {
+		return fmt.Errorf("%w: if the request has arrived, it is carried out all the same, and understudy events tells how it ended", err)
+	}
 	if err != nil {
 		return err
 	}

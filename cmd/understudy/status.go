@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -19,20 +20,24 @@ type target struct {
 	Password string `help:"Password to authenticate with, where the nodes ask for one."`
 }
 
-// ask connects, has f ask, and says what to do about an error.
-func (t *target) ask(f func(*client.Client) error) error {
+// ask connects, has f ask, and says what to do about an error. It ends as soon as ctx does.
+func (t *target) ask(ctx context.Context, f func(*client.Client) error) error {
 	if !strings.HasPrefix(t.Addr, "unix:/") && !port.Reachable(t.Addr) {
 		return badUsage{fmt.Errorf("addr is %q: it must be host:port, :port or unix:/path, with a port from 1 to 65535", t.Addr)}
 	}
-	c, err := client.Dial(t.Addr, t.Username, t.Password)
+	c, err := client.Dial(ctx, t.Addr, t.Username, t.Password)
 	if err == nil {
 		if err = f(c); err == nil {
 			err = c.Close()
 		}
 	}
+	err = interruption(ctx, err, "while waiting for an answer of "+t.Addr)
+	var signalled interrupted
 	switch {
 	case err == nil:
 		return nil
+	case errors.As(err, &signalled):
+		return err
 	case errors.Is(err, client.ErrUnverified):
 		return fmt.Errorf("%s: %w; the address of its --admin needs no node (--addr 127.0.0.1:6390, for instance)", t.Addr, err)
 	case errors.Is(err, client.ErrUnreachable):
@@ -53,8 +58,8 @@ type statusCommand struct {
 }
 
 // Run prints what the Understudy at the address does.
-func (c *statusCommand) Run(s *streams) error {
-	return c.ask(func(u *client.Client) error {
+func (c *statusCommand) Run(ctx context.Context, s *streams) error {
+	return c.ask(ctx, func(u *client.Client) error {
 		f, err := u.Info()
 		if err != nil {
 			return err
@@ -114,8 +119,8 @@ type nodesCommand struct {
 }
 
 // Run prints the nodes as the Understudy at the address sees them.
-func (c *nodesCommand) Run(s *streams) error {
-	return c.ask(func(u *client.Client) error {
+func (c *nodesCommand) Run(ctx context.Context, s *streams) error {
+	return c.ask(ctx, func(u *client.Client) error {
 		nodes, err := u.Nodes()
 		if err != nil {
 			return err

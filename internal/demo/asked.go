@@ -1,6 +1,8 @@
 package demo
 
 import (
+	"context"
+
 	"github.com/understudy/understudy/proxy/admin/client"
 )
 
@@ -23,16 +25,16 @@ type asked struct {
 }
 
 // ask asks for everything.
-func (a *asked) ask() error {
-	if a.err = a.learn(); a.err != nil {
+func (a *asked) ask(ctx context.Context) error {
+	if a.err = a.learn(ctx); a.err != nil {
 		a.hangUp()
 	}
 	return a.err
 }
 
-func (a *asked) learn() (err error) {
+func (a *asked) learn(ctx context.Context) (err error) {
 	if a.conn == nil {
-		if a.conn, err = client.Dial(a.addr, "", ""); err != nil {
+		if a.conn, err = client.Dial(ctx, a.addr, "", ""); err != nil {
 			a.conn = nil
 			return err
 		}

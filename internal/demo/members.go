@@ -41,7 +41,7 @@ func (d *Demo) StartMembers(ctx context.Context, program string, members []Membe
 	for i, m := range members {
 		starting.Go(func() {
 			p, err := testcluster.StartProgram(ctx, testcluster.ProgramOptions{
-				Path: program, Args: m.Args, Env: strangers(os.Environ()), Dir: d.folder(m.ID), Ready: func() error { return serves(m.Addr) },
+				Path: program, Args: m.Args, Env: strangers(os.Environ()), Dir: d.folder(m.ID), Ready: func() error { return serves(ctx, m.Addr) },
 			})
 			started[i], failures[i] = &member{p, m.Addr}, err
 		})
@@ -91,8 +91,8 @@ func (d *Demo) stopMembers() error {
 }
 
 // serves returns nil once the Understudy at addr knows a master and says so.
-func serves(addr string) error {
-	conn, err := client.Dial(addr, "", "")
+func serves(ctx context.Context, addr string) error {
+	conn, err := client.Dial(ctx, addr, "", "")
 	if err != nil {
 		return err
 	}

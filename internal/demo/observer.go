@@ -74,17 +74,17 @@ func (o *observer) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case now := <-tick.C:
-			o.look(now)
+			o.look(ctx, now)
 		}
 	}
 }
 
 // look asks once and tells what is new.
-func (o *observer) look(now time.Time) {
+func (o *observer) look(ctx context.Context, now time.Time) {
 	var said []*asked
 	silence := ""
 	for _, p := range o.proxies {
-		if err := p.ask(); err == nil {
+		if err := p.ask(ctx); err == nil {
 			said = append(said, p)
 		} else if !o.keeper.dead(p.addr) {
 			silence = fmt.Sprintf("the Understudy %s does not say how it is: %v", p.addr, err)

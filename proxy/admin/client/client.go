@@ -2,6 +2,7 @@
 package client
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -28,19 +29,35 @@ var (
 )
 
 // Client is one connection to an Understudy, for one goroutine.
-type Client struct{ conn redis.Conn }
+type Client struct {
+	conn    redis.Conn
+	release func() bool // lets go of the context
+}
 
 // Dial connects to addr: host:port, :port (of this machine) or unix:/path. An empty password authenticates nobody. The
-// error wraps ErrUnreachable, ErrUnverified or ErrRefused.
-func Dial(addr, username, password string) (*Client, error) {
+// error wraps ErrUnreachable, ErrUnverified or ErrRefused. The connection ends when ctx does, whatever it is waiting for.
+func Dial(ctx context.Context, addr, username, password string) (*Client, error) {
 	network := "tcp"
 	if path, ok := strings.CutPrefix(addr, "unix:"); ok {
 		network, addr = "unix", path
 	} else if strings.HasPrefix(addr, ":") {
 		addr = "127.0.0.1" + addr
 	}
-	conn, err := redis.Dial(network, addr, redis.DialConnectTimeout(Timeout), redis.DialReadTimeout(Timeout),
+	release := func() bool { return true }
+	dial := func(ctx context.Context, network, addr string) (net.Conn, error) {
+		dialer := net.Dialer{Timeout: Timeout}
+		nc, err := dialer.DialContext(ctx, network, addr)
+		if err == nil {
+			// The library heeds a context until there is a connection. What becomes of this Close, nobody waits for.
+			release = context.AfterFunc(ctx, func() { _ = nc.Close() })
+		}
+		return nc, err
+	}
+	conn, err := redis.DialContext(ctx, network, addr, redis.DialContextFunc(dial), redis.DialReadTimeout(Timeout),
 		redis.DialWriteTimeout(Timeout), redis.DialUsername(username), redis.DialPassword(password))
+	if err != nil {
+		release()
+	}
 	var reply redis.Error
 	var op *net.OpError
 	switch {
@@ -52,11 +69,17 @@ func Dial(addr, username, password string) (*Client, error) {
 	case err != nil:
 		return nil, fmt.Errorf("%w: %w", ErrUnreachable, err)
 	}
-	return &Client{conn}, nil
+	return &Client{conn, release}, nil
 }
 
 // Close ends the connection.
-func (c *Client) Close() error { return c.conn.Close() }
+func (c *Client) Close() error {
+	open := c.release()
+	if err := c.conn.Close(); open {
+		return err
+	}
+	return nil // the context has ended it
+}
 
 // Info returns the fields of INFO understudy. The error may be ErrStranger, an error reply, or one of the connection.
 func (c *Client) Info() (Fields, error) {

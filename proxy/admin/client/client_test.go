@@ -47,7 +47,7 @@ func scripted(t *testing.T, replies ...[]byte) (addr string) {
 
 func dial(t *testing.T, addr string) *client.Client {
 	t.Helper()
-	c, err := client.Dial(addr, "", "")
+	c, err := client.Dial(t.Context(), addr, "", "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,7 +105,7 @@ func TestAClosedPortIsUnreachable(t *testing.T) {
 	}
 	defer release()
 	for _, addr := range []string{net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), ":" + strconv.Itoa(port), "unix:" + t.TempDir() + "/none"} {
-		if _, err := client.Dial(addr, "", ""); !errors.Is(err, client.ErrUnreachable) {
+		if _, err := client.Dial(t.Context(), addr, "", ""); !errors.Is(err, client.ErrUnreachable) {
 			t.Errorf("%s gives %v", addr, err)
 		}
 	}
@@ -113,10 +113,10 @@ func TestAClosedPortIsUnreachable(t *testing.T) {
 
 func TestAWrongPasswordIsRefused(t *testing.T) {
 	redis := testcluster.NewRedis(t, "--requirepass", "right")
-	if _, err := client.Dial(redis.Addr, "", "wrong"); !errors.Is(err, client.ErrRefused) {
+	if _, err := client.Dial(t.Context(), redis.Addr, "", "wrong"); !errors.Is(err, client.ErrRefused) {
 		t.Errorf("a wrong password gives %v", err)
 	}
-	c, err := client.Dial(redis.Addr, "default", "right")
+	c, err := client.Dial(t.Context(), redis.Addr, "default", "right")
 	if err != nil {
 		t.Fatal(err)
 	}
