@@ -57,6 +57,7 @@ type Config struct {
 	Push           session.PushLimit // the same of a client that has subscribed to something
 	Users          session.Users     // of the proxy's own; nil: clients are users of the servers
 	AllowDebug     bool              // let clients use what is harmless of DEBUG
+	Peers          session.Peers     // the other members; nil: there are none
 
 	// WriteAcks is how many replicas must have a write before it is answered, 0 to 100; all members must have the same, and
 	// so must the monitor. WriteAcksTimeout is how long an answer waits for that, 1 ms to 1 h.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 
+	"github.com/understudy/understudy/proxy/pubsub"
 	"github.com/understudy/understudy/proxy/session"
 )
 
@@ -62,6 +63,16 @@ func (d directory) Unpause(from *session.Session, done func()) {
 			s.Unpause()
 		}
 	}, done)
+}
+
+// Listeners implements session.Directory.
+func (d directory) Listeners(from *session.Session, kind pubsub.Kind, names []string, done func([]pubsub.Count)) {
+	counts := make([]pubsub.Count, len(names))
+	d.visit(from, func(w *worker) {
+		for i, name := range names {
+			counts[i] = counts[i].Add(w.env.Hubs.Count(pubsub.Topic{Kind: kind, Name: name}))
+		}
+	}, func() { done(counts) })
 }
 
 // visit runs f on every loop in turn, and then done on from's.

@@ -4,7 +4,8 @@
 //	client -> eventloop -> session -> upstream -> eventloop -> node
 //
 // The rooms behind it: command knows what commands are, session is one client's conversation, upstream the connections
-// to nodes, eventloop the sockets, admin what INFO understudy and PROXY answer. The package itself has no more than
+// to nodes, eventloop the sockets, pubsub the shared subscriptions, peers the other members as far as clients concern
+// them, admin what INFO understudy and PROXY answer. The package itself has no more than
 // the wiring: [Proxy] starts and stops everything, refresh.go learns the commands of the running server, directory.go
 // answers questions about all clients.
 //

@@ -140,6 +140,7 @@ func addSessions(sum, s *session.Stats) {
 	sum.Durable += s.Durable
 	sum.Unreplicated += s.Unreplicated
 	sum.ProtocolErrors += s.ProtocolErrors
+	sum.Unheard += s.Unheard
 	for reason, n := range s.Closes {
 		sum.Closes[reason] += n
 	}

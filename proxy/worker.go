@@ -72,6 +72,7 @@ func newWorker(p *Proxy, index int) (*worker, error) {
 		Commands:  commands,
 		Directory: directory{p},
 		Admin:     p.admin,
+		Peers:     p.cfg.Peers,
 		Scripts:   &p.scripts,
 		Pause:     &p.pause,
 		Sessions:  map[*session.Session]struct{}{},

@@ -21,6 +21,7 @@ import (
 	"github.com/understudy/understudy/monitor"
 	"github.com/understudy/understudy/proxy"
 	"github.com/understudy/understudy/proxy/admin"
+	"github.com/understudy/understudy/proxy/peers"
 	"github.com/understudy/understudy/proxy/session"
 	"github.com/understudy/understudy/topology"
 )
@@ -124,6 +125,11 @@ func serve(ctx context.Context, o *options, log *slog.Logger, ready func([]net.A
 	defer answers.Close()
 	if err := ops.answer(answers); err != nil {
 		return err
+	}
+	if shared, ok := coord.(*topology.ZooKeeper); ok {
+		others := peers.New(o.ID, shared, log)
+		defer others.Close()
+		cfg.Peers = others
 	}
 	front, err := proxy.New(cfg, coord, answers, log)
 	if err != nil {

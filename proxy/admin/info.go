@@ -142,6 +142,7 @@ func (s *section) traffic(t *Traffic) {
 	s.line("unreplicated_writes", n.Unreplicated)
 	s.line("redone", n.Redone)
 	s.line("protocol_errors", n.ProtocolErrors)
+	s.line("unheard_members", n.Unheard)
 	for reason, count := range n.Closes {
 		s.line("closed_"+session.CloseReason(reason).String(), count)
 	}

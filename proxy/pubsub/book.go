@@ -73,12 +73,12 @@ func (b *Book) Unsent() []byte {
 	return out
 }
 
-// Number returns how many clients listen to a topic.
-func (b *Book) Number(at Topic) int {
+// Number returns how many clients listen to a topic, and whether the server knows of a subscription on their behalf.
+func (b *Book) Number(at Topic) (clients int, live bool) {
 	if t := b.topics[at.Kind][at.Name]; t != nil {
-		return len(t.members)
+		return len(t.members), t.live && len(t.members) > 0
 	}
-	return 0
+	return 0, false
 }
 
 // Subscribe asks for names on behalf of a client, which may listen to some of them already.

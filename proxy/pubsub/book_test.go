@@ -283,8 +283,8 @@ func (w *world) checkServer(seed uint64) {
 		}
 	}
 	for at, n := range listened {
-		if !w.server.subscribed[at] || w.book.Number(at) != n {
-			w.t.Fatalf("seed %d: %d listen to %v, the Book says %d, the server %v", seed, n, at, w.book.Number(at), w.server.subscribed[at])
+		if got, live := w.book.Number(at); !w.server.subscribed[at] || got != n || !live {
+			w.t.Fatalf("seed %d: %d listen to %v, the Book says %d (live %v), the server %v", seed, n, at, got, live, w.server.subscribed[at])
 		}
 	}
 	for _, l := range w.clients {

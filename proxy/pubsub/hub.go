@@ -68,15 +68,24 @@ func (hs *Hubs) Tend() {
 
 var pingRequest = []byte("*1\r\n$4\r\nPING\r\n")
 
-// Number returns how many clients of the loop listen to a topic, and on how many connections.
-func (hs *Hubs) Number(at Topic) (clients, connections int) {
+// Count is how many clients listen to something, and on how many connections to the master they are subscribers there.
+type Count struct{ Clients, Connections int }
+
+// Add returns the sum of two counts.
+func (c Count) Add(d Count) Count {
+	return Count{c.Clients + d.Clients, c.Connections + d.Connections}
+}
+
+// Count counts the clients of the loop that listen to a topic.
+func (hs *Hubs) Count(at Topic) (c Count) {
 	for _, h := range hs.hubs {
-		if n := h.book.Number(at); n > 0 {
-			clients += n
-			connections++
+		n, live := h.book.Number(at)
+		c.Clients += n
+		if live {
+			c.Connections++
 		}
 	}
-	return clients, connections
+	return c
 }
 
 // Conn returns the connection; nil if there is none.

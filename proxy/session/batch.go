@@ -105,7 +105,7 @@ func (s *Session) takeOne(buf []byte, handle func(*command.Command, command.Clas
 // limit bounds what the client may send: as Redis does, tightly while it has not authenticated.
 func (s *Session) limit() {
 	s.parser.Limits = resp.DefaultLimits
-	if s.unauthenticated() {
+	if s.unauthenticated() && !s.member {
 		s.parser.Limits = resp.UnauthenticatedLimits
 	}
 }
@@ -214,8 +214,10 @@ func (s *Session) ordinary(cmd *command.Command, class command.Class, args [][]b
 		return false
 	}
 	switch class {
-	case command.Read, command.Write, command.MasterRead:
+	case command.Read, command.Write:
 		return true
+	case command.MasterRead:
+		return !asksForListeners(cmd)
 	case command.Scan:
 		return cursorOf(cmd, args) == 0
 	case command.Session:
@@ -328,6 +330,9 @@ func (s *Session) handle(cmd *command.Command, class command.Class, args [][]byt
 			s.emit(reply)
 			return true
 		}
+		if s.ofMember(args) {
+			return true
+		}
 	}
 	if s.stranger(cmd) {
 		text := "NOAUTH Authentication required."
@@ -338,6 +343,11 @@ func (s *Session) handle(cmd *command.Command, class command.Class, args [][]byt
 		return true
 	}
 	switch class {
+	case command.MasterRead:
+		if asksForListeners(cmd) && !s.ours(cmd) {
+			return s.listeners(cmd, request)
+		}
+		s.whoAmI()
 	case command.Session:
 		return s.local(cmd, args, request)
 	case command.Scan:

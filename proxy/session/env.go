@@ -86,6 +86,17 @@ type Directory interface {
 	Unblock(from *Session, id uint64, withError bool, done func(unblocked bool))
 	// Unpause lets all clients go on that wait for the end of a pause, and calls done.
 	Unpause(from *Session, done func())
+	// Listeners counts the clients that listen to each of names, and calls done with as many counts.
+	Listeners(from *Session, kind pubsub.Kind, names []string, done func([]pubsub.Count))
+}
+
+// Peers are the other members of the cluster. Its methods do not block, and may be called from any goroutine.
+type Peers interface {
+	// Name returns the id of this member, if identity is that of the cluster, which its members alone know.
+	Name(identity []byte) (id string, ok bool)
+	// Listeners counts the clients of the others that listen to each of names. It calls done once, at once or later, on any
+	// goroutine, with as many counts, and how many members are missing in them because they have not answered.
+	Listeners(kind pubsub.Kind, names []string, done func(counts []pubsub.Count, missing int))
 }
 
 // Admin answers PROXY, FAILOVER and INFO understudy. Its methods do not block.
@@ -113,6 +124,7 @@ type Env struct {
 	Commands  func() *command.Table // the newest table
 	Directory Directory
 	Admin     Admin
+	Peers     Peers                 // nil: there are none
 	Sessions  map[*Session]struct{} // those that are open
 	Hubs      *pubsub.Hubs
 	Stats     Stats
@@ -143,6 +155,7 @@ type Stats struct {
 	Durable        uint64 // writes answered when enough replicas had them
 	Unreplicated   uint64 // answered -UNREPLICATED
 	ProtocolErrors uint64
+	Unheard        uint64                    // members that did not answer in time what was asked of all
 	Closes         [closeReasons]uint64      // sessions ended, by reason
 	MasterReadsBy  [freshness.Reasons]uint64 // MasterReads, by reason
 }

@@ -103,6 +103,7 @@ type Session struct {
 	closeReason  CloseReason
 	closed       bool
 	silence      silence
+	member       bool // the client is another member of the cluster, which has proved it
 	withheld     withheld
 
 	info  Info

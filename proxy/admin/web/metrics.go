@@ -96,6 +96,7 @@ func (m *metrics) requests(s *session.Stats) {
 	m.counter("durable_writes_total", "Writes answered when enough replicas had them.", s.Durable)
 	m.counter("unreplicated_writes_total", "Writes answered -UNREPLICATED.", s.Unreplicated)
 	m.counter("protocol_errors_total", "Clients that sent what is not RESP.", s.ProtocolErrors)
+	m.counter("unheard_members_total", "Times that another member did not answer in time what is asked of all.", s.Unheard)
 }
 
 func (m *metrics) node(r *admin.Row) {
