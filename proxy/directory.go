@@ -65,6 +65,18 @@ func (d directory) Unpause(from *session.Session, done func()) {
 	}, done)
 }
 
+// Find implements session.Directory.
+func (d directory) Find(from *session.Session, id uint64, done func(*session.Session)) {
+	var found *session.Session
+	d.visit(from, func(w *worker) {
+		for s := range w.env.Sessions {
+			if s.ID() == id {
+				found = s
+			}
+		}
+	}, func() { done(found) })
+}
+
 // Listeners implements session.Directory.
 func (d directory) Listeners(from *session.Session, kind pubsub.Kind, names []string, done func([]pubsub.Count)) {
 	counts := make([]pubsub.Count, len(names))

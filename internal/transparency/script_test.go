@@ -23,6 +23,7 @@ import (
 //	halfclose            the client sends nothing more
 //	blocked 1            wait until that many clients block at the master
 //	sync                 wait until the replicas have what the master has
+//	id                   ask for the client's number, by which {b} stands for that of client b from then on
 //	# text               a remark
 //
 // Words may be quoted as in redis-cli.
@@ -89,7 +90,7 @@ func parseStep(line string) (step, error) {
 		return step{}, err
 	}
 	switch args[0] {
-	case "closed", "halfclose", "sync":
+	case "closed", "halfclose", "sync", "id":
 		st.verb = args[0]
 		return st, nil
 	case "blocked":
@@ -140,7 +141,7 @@ func (d delivery) String() string { return [...]string{"one by one", "pipelined"
 // run holds the conversation of a script with the server at addr and returns what was said, line by line.
 func (s *script) run(t testing.TB, f *front, addr string, proto int, how delivery) []string {
 	t.Helper()
-	r := &runner{t: t, front: f, addr: addr, proto: proto, clients: map[string]*client{}, monitor: map[string][]string{}}
+	r := &runner{t: t, front: f, addr: addr, proto: proto, clients: map[string]*client{}, ids: map[string]string{}, monitor: map[string][]string{}}
 	for i := 0; i < len(s.steps); {
 		n := 1
 		if how != oneByOne && s.steps[i].verb == "send" {
@@ -164,6 +165,7 @@ type runner struct {
 	addr    string
 	proto   int
 	clients map[string]*client
+	ids     map[string]string   // numbers of clients by name
 	monitor map[string][]string // by client, the MONITOR that makes of everything that follows a difference
 	said    []string
 }
@@ -205,10 +207,13 @@ func (r *runner) take(steps []step, how delivery) {
 			r.t.Fatal(err)
 		}
 		return
+	case "id":
+		r.ids[st.client] = strings.TrimSpace(c.do("CLIENT", "ID")[1:])
+		return
 	case "send":
 		var all []byte
 		for _, st := range steps {
-			all = append(all, st.request...)
+			all = append(all, r.withIDs(st)...)
 		}
 		if how == byteByByte && !steps[0].once {
 			for i := range all {
@@ -232,12 +237,37 @@ func (r *runner) take(steps []step, how delivery) {
 				r.say(st, fmt.Sprintf("no reply: %v, so far %q", err, c.buf))
 				return
 			}
-			r.say(st, fmt.Sprintf("%q", normalise(st.args, frame)))
+			r.say(st, fmt.Sprintf("%q", r.withoutIDs(st.args, normalise(st.args, frame))))
 			if len(st.args) > 0 && strings.EqualFold(st.args[0], "MONITOR") && frame[0] == '+' {
 				r.monitor[st.client] = st.args
 			}
 		}
 	}
+}
+
+// withIDs is the request of a step, with the numbers of clients in place of their names.
+func (r *runner) withIDs(st step) []byte {
+	if st.args == nil || !strings.Contains(st.line, "{") {
+		return st.request
+	}
+	args := append([]string(nil), st.args...)
+	for i := range args {
+		for name, id := range r.ids {
+			args[i] = strings.ReplaceAll(args[i], "{"+name+"}", id)
+		}
+	}
+	return request(args...)
+}
+
+// withoutIDs puts the names of clients in place of numbers that are theirs, in frames that have any.
+func (r *runner) withoutIDs(args []string, frame []byte) []byte {
+	if (len(args) == 0 || !strings.EqualFold(args[0], "CLIENT")) && !bytes.Contains(frame, []byte("tracking-redir-broken")) {
+		return frame
+	}
+	for name, id := range r.ids {
+		frame = bytes.ReplaceAll(frame, []byte(":"+id+"\r\n"), []byte(":{"+name+"}\r\n"))
+	}
+	return frame
 }
 
 // ofTheProxy reports whether MONITOR shows a question of the proxy's own, which the master is asked about replication.

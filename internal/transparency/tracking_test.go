@@ -10,6 +10,7 @@ import (
 	"github.com/redis/rueidis"
 
 	"github.com/understudy/understudy/internal/testcluster"
+	"github.com/understudy/understudy/proxy"
 )
 
 const invalidateAll = ">2\r\n$10\r\ninvalidate\r\n_"
@@ -206,5 +207,130 @@ func TestRueidisCachesOnItsSideAcrossAFailover(t *testing.T) {
 		see("3")
 		set("4")
 		see("4")
+	}
+}
+
+// redirects is a client whose invalidations go to another one.
+type redirects struct{ from, to *client }
+
+// redirected are clients in all versions of the protocol, those that redirect and those that are told.
+func redirected(t *testing.T, addr string) (all []redirects) {
+	t.Helper()
+	for _, protos := range []string{"22", "23", "32", "33", "22", "33"} {
+		r := redirects{dial(t, "tcp", addr), dial(t, "tcp", addr)}
+		r.to.do("HELLO", protos[1:])
+		id := strings.TrimSpace(r.to.do("CLIENT", "ID")[1:])
+		if protos[1] == '2' {
+			r.to.do("SUBSCRIBE", "__redis__:invalidate")
+		}
+		r.from.do("HELLO", protos[:1])
+		r.from.expect("+OK", "CLIENT", "TRACKING", "ON", "REDIRECT", id)
+		all = append(all, r)
+	}
+	return all
+}
+
+// told reads invalidations until one of a key, and fails the test if all that come before are not of everything. It returns
+// how many those were.
+func (r redirects) told(key string) (before int) {
+	r.to.t.Helper()
+	for ; ; before++ {
+		frame := r.to.reply()
+		_, what, found := strings.Cut(frame, "invalidate\r\n")
+		if what == fmt.Sprintf("*1\r\n$%d\r\n%s\r\n", len(key), key) {
+			return before
+		}
+		if !found || what != "$-1\r\n" && what != "_\r\n" {
+			r.to.t.Fatalf("%q", frame)
+		}
+	}
+}
+
+// toldAll waits for an invalidation of everything.
+func (r redirects) toldAll() {
+	r.to.t.Helper()
+	frame := r.to.reply()
+	if _, what, _ := strings.Cut(frame, "invalidate\r\n"); what != "$-1\r\n" && what != "_\r\n" {
+		r.to.t.Fatalf("%q", frame)
+	}
+}
+
+func TestRedirectedInvalidationsGoOnWhenConnectionsAreLost(t *testing.T) {
+	f := newFront(t, testcluster.New(t, 1), func(c *proxy.Config) { c.Loops = 2 })
+	all, other := redirected(t, f.addr), f.dial()
+	for round := range 3 {
+		for _, r := range all {
+			r.from.do("GET", "k")
+		}
+		other.do("SET", "k", fmt.Sprint(round))
+		for _, r := range all {
+			r.told("k")
+		}
+		if round == 0 { // nobody has lost anything yet
+			cut(t, f.master())
+		} else { // only those that hear
+			for line := range strings.Lines(string(must(t, f.master(), "CLIENT", "LIST").([]byte))) {
+				if strings.Contains(line, " cmd=client|id ") && strings.Contains(line, " resp=3") {
+					id, _, _ := strings.Cut(strings.TrimPrefix(line, "id="), " ")
+					must(t, f.master(), "CLIENT", "KILL", "ID", id)
+				}
+			}
+		}
+		for _, r := range all {
+			r.toldAll()
+		}
+	}
+}
+
+func TestRedirectedInvalidationsGoOnAfterAFailover(t *testing.T) {
+	s := newSystem(t, 2)
+	all, other := redirected(t, s.addr), dial(t, "tcp", s.addr)
+	for _, r := range all {
+		r.from.do("GET", "k")
+	}
+	s.killMaster()
+	for _, r := range all {
+		r.toldAll()
+		r.from.do("GET", "k")
+	}
+	other.expect("+OK", "SET", "k", "v")
+	for _, r := range all {
+		r.told("k")
+	}
+}
+
+func TestTheEndOfAClientEndsWhatIsRedirectedToItAndNothingElse(t *testing.T) {
+	f := newFront(t, testcluster.New(t, 1), func(c *proxy.Config) { c.Loops = 2 })
+	all, other := redirected(t, f.addr), f.dial()
+	for _, r := range all[:3] {
+		r.to.conn.Close()
+	}
+	testcluster.WaitFor(t, "the ends to be noticed", func() bool { return f.proxy.Clients() == 2*len(all)-3+1 })
+	for _, r := range all {
+		r.from.do("GET", "k")
+	}
+	other.do("SET", "k", "v")
+	for _, r := range all[3:] {
+		r.told("k")
+	}
+	for _, r := range all[:2] {
+		testcluster.WaitFor(t, "the server to notice", func() bool {
+			r.from.do("GET", "k")
+			other.do("SET", "k", "v")
+			return strings.Contains(r.from.do("CLIENT", "TRACKINGINFO"), "broken_redirect")
+		})
+		// What would tell nobody is not turned on again on another master.
+		r.from.expect("+PONG", "PING")
+	}
+	cut(t, f.master())
+	for _, r := range all[:3] {
+		r.from.rest()
+	}
+	for _, r := range all[3:] {
+		r.from.do("GET", "k")
+	}
+	other.do("SET", "k", "v")
+	for _, r := range all[3:] {
+		r.told("k")
 	}
 }

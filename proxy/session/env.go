@@ -86,6 +86,8 @@ type Directory interface {
 	Unblock(from *Session, id uint64, withError bool, done func(unblocked bool))
 	// Unpause lets all clients go on that wait for the end of a pause, and calls done.
 	Unpause(from *Session, done func())
+	// Find calls done with the session of the client with that id, or nil. It may be on another loop, and end any time.
+	Find(from *Session, id uint64, done func(*Session))
 	// Listeners counts the clients that listen to each of names, and calls done with as many counts.
 	Listeners(from *Session, kind pubsub.Kind, names []string, done func([]pubsub.Count))
 }

@@ -85,6 +85,8 @@ type Session struct {
 	tx       *transaction
 	attach   *attachment // the pin for life: MONITOR
 	track    *tracking
+	redirect *redirect // what the CLIENT TRACKING at hand needs to know
+	ear      *ear      // with which it hears what others have redirected to it
 	sub      *subscription
 	pushes   []byte // what must not be put into the middle of a reply
 
@@ -374,6 +376,9 @@ func (s *Session) close(r CloseReason) {
 	s.detach()
 	s.unsubscribe()
 	s.endTracking()
+	if s.ear != nil {
+		s.ear.end()
+	}
 	for _, c := range s.apart {
 		if c != nil {
 			c.Close()
@@ -428,6 +433,12 @@ func (s *Session) Tick(now time.Time) {
 	if s.lagging(now) {
 		s.close(ByPushLimit)
 		return
+	}
+	if s.ear != nil {
+		s.ear.tend(now)
+	}
+	if s.track != nil {
+		s.track.clean()
 	}
 	t := s.env.Config.IdleTimeout
 	if t > 0 && now.Sub(s.info.lastActive) > t && (s.settled() || s.out.Len() > 0) && s.attach == nil && !s.listening() {

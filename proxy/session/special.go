@@ -54,6 +54,7 @@ func (s *Session) askMaster(asked, request []byte, reply func(frame []byte)) boo
 // declined answers a request for which there was no connection, if the session has stopped waiting for one.
 func (s *Session) declined() bool {
 	if s.gaveUp {
+		s.redirect = nil
 		s.decline()
 	}
 	return s.gaveUp

@@ -3,16 +3,18 @@ package session
 import (
 	"bytes"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/understudy/understudy/proxy/command"
 	"github.com/understudy/understudy/proxy/upstream"
+	"github.com/understudy/understudy/resp"
 )
 
 // tracking is what CLIENT TRACKING makes of a session: it has a lane of its own to the master, which is the connection
 // whose reads the server remembers. Everything that would go to a lane goes there, reads as well: what a replica was
 // asked, nobody would tell the client the end of.
+//
+// What the client redirects, the server tells somebody else: see ear.
 //
 // When the pin is lost, the client is told at once that all it has cached may have changed, as a client tells itself
 // that has to connect anew, and tracking is turned on again on the next master before anything is read there.
@@ -26,6 +28,11 @@ type tracking struct {
 	caching []byte
 	spent   bool
 	held    bool // it waits for a master
+
+	to      redirection // whom the server tells instead, if it has a target: see ear
+	finding bool        // what to say to the server for that is being asked
+	dirty   bool        // the target has another ear, so tracking has to begin anew
+	broken  bool        // the target has gone
 }
 
 // tracksClients reports whether a command is about client tracking.
@@ -39,43 +46,51 @@ func tracksClients(cmd *command.Command) bool {
 
 // trackClient handles CLIENT TRACKING and its kin. Nothing is outstanding.
 func (s *Session) trackClient(cmd *command.Command, args [][]byte, request []byte) bool {
+	at, id := 0, uint64(0)
+	if cmd.Name == "CLIENT|TRACKING" {
+		at, id = redirected(args)
+	}
 	on := cmd.Name == "CLIENT|TRACKING" && strings.EqualFold(string(args[2]), "ON")
-	if on && redirects(args) {
-		// The number is that of a client here. At the server it would be nobody's, or somebody else's.
-		s.emit(errorReply("ERR CLIENT TRACKING with REDIRECT is not supported through Understudy: a connection in RESP3 (HELLO 3) gets its invalidations itself"))
-		return true
+	asked, to := bytes.Clone(request), redirection{}
+	if at > 0 {
+		if r := s.redirect; r == nil || !r.found || r.lost {
+			return s.findTarget(id)
+		}
+		to = s.redirect.to
+		if request = to.withNumber(args, at); to.refusal != nil {
+			s.redirect = nil
+			s.emit(to.refusal)
+			return true
+		}
 	}
 	if s.track == nil && !on { // a connection without tracking is as good as any other
-		return s.askMaster(request, request, s.emit)
+		return s.askMaster(asked, request, func(frame []byte) {
+			s.redirect = nil
+			s.dismiss(to.target)
+			s.emit(frame)
+		})
 	}
 	if s.track == nil && !s.beginTracking() || s.choose(toMaster) == nil {
 		return s.declined()
 	}
-	t, kept := s.track, bytes.Clone(request)
-	said := keep(args)
+	t := s.track
+	kept, said := keep(args), withoutRedirect(args, at)
 	s.ask(t.pin, upstream.Repeatable, request, 1, &await{
-		again: kept,
+		again: asked,
 		reply: func(_ *upstream.Conn, frame []byte) {
-			t.answered(said, on, kept, frame)
-			s.emit(frame)
+			r := s.redirect
+			if s.redirect = nil; to.outdated(frame) {
+				s.recover(redo{request: asked})
+				return
+			}
+			t.answered(kept, on, said, to, frame)
+			s.emit(t.translated(frame))
+			if r != nil && r.lost { // what the server was told is true no more
+				t.dirty = true
+			}
 		},
 	})
 	return true
-}
-
-// redirects reports whether CLIENT TRACKING ON names another client to be told.
-func redirects(args [][]byte) bool {
-	for i := 3; i+1 < len(args); i++ {
-		if strings.EqualFold(string(args[i]), "PREFIX") {
-			i++ // whatever it is, it is a prefix
-			continue
-		}
-		if strings.EqualFold(string(args[i]), "REDIRECT") {
-			_, err := strconv.ParseInt(string(args[i+1]), 10, 64)
-			return err == nil // or the server has a word for it
-		}
-	}
-	return false
 }
 
 // beginTracking takes a pin for tracking: that of the transaction under way, if keys are watched on it.
@@ -90,9 +105,15 @@ func (s *Session) beginTracking() bool {
 	return true
 }
 
-// answered follows what a command about tracking has become.
-func (t *tracking) answered(args [][]byte, on bool, request, frame []byte) {
+// answered follows what a command about tracking has become. request is what has to be said to turn it on again, and to is
+// where it redirects to.
+func (t *tracking) answered(args [][]byte, on bool, request []byte, to redirection, frame []byte) {
 	ok := frame[0] == '+'
+	if on && ok {
+		t.redirectTo(to)
+	} else {
+		t.s.dismiss(to.target)
+	}
 	has := func(word string) bool {
 		return slices.ContainsFunc(args[2:], func(a []byte) bool { return strings.EqualFold(string(a), word) })
 	}
@@ -119,7 +140,16 @@ func (s *Session) chooseTracked() *upstream.Conn {
 		s.draining = true
 		return nil
 	}
-	if !s.group.Writable() || !t.connect() {
+	t.clean()
+	switch {
+	case !s.group.Writable():
+		s.hold()
+		return nil
+	case t.connect():
+	case t.finding:
+		s.waitInLine()
+		return nil
+	default:
 		s.hold()
 		return nil
 	}
@@ -133,8 +163,12 @@ func (s *Session) chooseTracked() *upstream.Conn {
 
 // connect takes another pin if there is none, and has tracking turned on there.
 func (t *tracking) connect() bool {
-	if t.pin != nil {
+	switch {
+	case t.pin != nil:
 		return true
+	case t.to.target != nil && t.to.number == nil:
+		t.find()
+		return false
 	}
 	c := t.s.group.Pin(t.s)
 	if c == nil {
@@ -142,7 +176,7 @@ func (t *tracking) connect() bool {
 	}
 	t.pin, t.group = c, t.s.group
 	for i, request := range t.said {
-		c.Send(renewal{Session: t.s, tracking: t, last: i == len(t.said)-1}, upstream.Repeatable, tagPlain, request, 1)
+		c.Send(renewal{Session: t.s, tracking: t, last: i == len(t.said)-1}, upstream.Repeatable, tagPlain, t.again(request), 1)
 	}
 	if t.caching != nil {
 		c.Send(renewal{Session: t.s, tracking: t}, upstream.Repeatable, tagPlain, t.caching, 1)
@@ -152,8 +186,8 @@ func (t *tracking) connect() bool {
 
 // lost is called when the pin has ended.
 func (t *tracking) lost() {
-	t.pin = nil
-	if len(t.said) == 0 { // it was not on yet
+	t.pin, t.to.number = nil, nil // the next master knows another one
+	if len(t.said) == 0 {         // it was not on yet
 		t.s.track = nil
 		return
 	}
@@ -163,7 +197,7 @@ func (t *tracking) lost() {
 
 // renew turns tracking on again as soon as there is a master: with BCAST it must not wait for the next request.
 func (t *tracking) renew() {
-	if !t.held && !t.connect() {
+	if !t.held && !t.connect() && !t.finding {
 		t.held = true
 		t.s.env.Pool.Hold(t)
 	}
@@ -177,12 +211,14 @@ func (t *tracking) Resume() {
 	}
 }
 
-var invalidateAll = []byte("2\r\n$10\r\ninvalidate\r\n_\r\n")
-
-// flush tells the client that everything it has cached may have changed.
+// flush tells the client, or the one that it redirects to, that everything it has cached may have changed.
 func (t *tracking) flush() {
-	if t.s.key.Proto == 3 {
-		t.s.push(invalidateAll, false)
+	everything := resp.AppendNull(nil, t.s.key.Proto)
+	switch target := t.to.target; {
+	case target != nil:
+		target.env.Loop.Post(func() { target.invalidated(everything) })
+	case t.s.key.Proto == 3:
+		t.s.invalidated(everything)
 	}
 }
 
@@ -193,7 +229,7 @@ func (t *tracking) pushed(frame []byte) {
 		s.env.Freshness.RaiseFloor()
 	}
 	s.observed(t.pin)
-	s.push(frame[1:], false)
+	s.push(t.translated(frame)[1:], false) // it may be that the client redirected to has gone
 	s.relieve(t.pin)
 }
 
@@ -204,6 +240,7 @@ func (s *Session) endTracking() {
 		return
 	}
 	s.track = nil
+	s.dismiss(t.to.target)
 	switch {
 	case t.pin == nil:
 	case t.pin == s.pin: // a transaction goes on there
@@ -221,9 +258,11 @@ type renewal struct {
 }
 
 // Reply implements upstream.Owner.
-func (r renewal) Reply(_ *upstream.Conn, _ *upstream.Entry, frame []byte) {
+func (r renewal) Reply(c *upstream.Conn, _ *upstream.Entry, frame []byte) {
 	switch {
 	case r.closed || r.track != r.tracking:
+	case r.tracking.to.outdated(frame):
+		c.Close() // and it is asked for the one that there is now
 	case frame[0] == '-':
 		r.close(ByLostPin)
 	case r.last && r.tracking.wide: // what others have read for it in between

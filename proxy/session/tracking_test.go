@@ -1,22 +1,31 @@
 package session
 
-import "testing"
+import (
+	"bytes"
+	"testing"
 
-func TestARedirectionOfInvalidationsIsRefusedUnlessTheServerRefusesItItself(t *testing.T) {
-	for request, refused := range map[string]bool{
-		"CLIENT TRACKING ON REDIRECT 7":                       true,
-		"CLIENT TRACKING on bcast redirect 7":                 true,
-		"CLIENT TRACKING ON BCAST PREFIX a PREFIX b":          false,
-		"CLIENT TRACKING ON BCAST PREFIX REDIRECT PREFIX 7":   false,
-		"CLIENT TRACKING ON BCAST PREFIX REDIRECT REDIRECT 7": true,
-		"CLIENT TRACKING ON REDIRECT x":                       false,
-		"CLIENT TRACKING ON REDIRECT":                         false,
+	"github.com/understudy/understudy/resp"
+)
+
+func TestTheClientToRedirectToIsFoundWhereTheServerWouldFindIt(t *testing.T) {
+	for request, want := range map[string]struct {
+		id      uint64
+		without string
+	}{
+		"CLIENT TRACKING ON REDIRECT 7":                         {7, "CLIENT TRACKING ON"},
+		"CLIENT TRACKING on bcast redirect 7 NOLOOP":            {7, "CLIENT TRACKING on bcast NOLOOP"},
+		"CLIENT TRACKING ON REDIRECT 7 REDIRECT 8":              {7, "CLIENT TRACKING ON REDIRECT 8"},
+		"CLIENT TRACKING ON BCAST PREFIX a PREFIX b":            {0, "CLIENT TRACKING ON BCAST PREFIX a PREFIX b"},
+		"CLIENT TRACKING ON BCAST PREFIX REDIRECT PREFIX 7":     {0, "CLIENT TRACKING ON BCAST PREFIX REDIRECT PREFIX 7"},
+		"CLIENT TRACKING ON BCAST PREFIX REDIRECT REDIRECT 7 x": {7, "CLIENT TRACKING ON BCAST PREFIX REDIRECT x"},
+		"CLIENT TRACKING ON REDIRECT x":                         {0, "CLIENT TRACKING ON REDIRECT x"},
+		"CLIENT TRACKING ON REDIRECT +7":                        {0, "CLIENT TRACKING ON REDIRECT +7"},
+		"CLIENT TRACKING ON REDIRECT":                           {0, "CLIENT TRACKING ON REDIRECT"},
 	} {
-		w := newWorld(t)
-		c := w.client()
-		c.sends(request)
-		if got := c.received != ""; got != refused {
-			t.Errorf("%s: refused here %v, the client got %q", request, got, c.received)
+		args := bytes.Fields([]byte(request))
+		at, id := redirected(args)
+		if got, without := withoutRedirect(args, at), resp.AppendRequest(nil, bytes.Fields([]byte(want.without))...); id != want.id || !bytes.Equal(got, without) {
+			t.Errorf("%s: redirected to %d, and without that it is %q", request, id, got)
 		}
 	}
 }

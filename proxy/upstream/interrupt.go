@@ -17,6 +17,13 @@ func (p *Pool) ownKey() Key { return Key{Proto: 2, User: p.cfg.Username, Passwor
 // Release.
 func (p *Pool) Own() *Group { return p.Group(p.ownKey()) }
 
+// OwnPushing is Own for a conversation in RESP3, in which the server also says what it was not asked.
+func (p *Pool) OwnPushing() *Group {
+	key := p.ownKey()
+	key.Proto = 3
+	return p.Group(key)
+}
+
 // WaitsForWrites reports whether the master's WAIT waits for what its own connection has written, as since Redis 7.2, or
 // perhaps does, because nothing is known of it. Before, it waits for everything up to the last command of the connection.
 func (p *Pool) WaitsForWrites() bool { return p.master == nil || !p.master.lastCommand }
