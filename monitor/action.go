@@ -117,6 +117,9 @@ func describe(s *topology.State) string {
 			unavailable = append(unavailable, n.Addr)
 		}
 		fmt.Fprintf(&b, " replicas=%s unavailable=%s", strings.Join(replicas, ","), strings.Join(unavailable, ","))
+		if s.Rehearsal != nil {
+			fmt.Fprintf(&b, " rehearsing=%s", s.Rehearsal.Target)
+		}
 		if d := s.Durable; d != nil {
 			fmt.Fprintf(&b, " durable=%d:%s", d.Acks, holders(d.Holders))
 			if !d.Settled() {

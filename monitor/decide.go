@@ -56,7 +56,7 @@ func (s *situation) stable() []action {
 	}
 	next := s.state.Clone()
 	next.Epoch++
-	next.Phase = topology.Fencing
+	next.Phase, next.Rehearsal = topology.Fencing, nil
 	next.Failover = &topology.Failover{Cause: cause, MasterDown: masterDown, Candidates: addresses(fit)}
 	return []action{s.write(next, cause)}
 }
@@ -150,8 +150,8 @@ func (s *situation) fencing() []action {
 		return nil // a member that came just before the fence may be missing from the list
 	}
 	if late := unfenced(s.members, s.state.Epoch); len(late) > 0 && s.now.Sub(s.phaseSince) < s.patience(late) {
-		if f.Planned && f.Aborted == "" && s.left() <= 0 {
-			return s.giveUp("requests to " + s.state.Master.Addr + " were still in flight from " + strings.Join(late, ", "))
+		if f.Planned && f.Aborted == "" && s.fenceLeft() <= 0 {
+			return s.giveUp(conjoin(late) + " did not say in time that nothing is in flight to " + s.state.Master.Addr + " any more")
 		}
 		return nil
 	}

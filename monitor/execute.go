@@ -74,7 +74,7 @@ func (l *loop) situation(now time.Time) situation {
 		now: now, state: l.snapshot.State, phaseSince: l.phaseSince, self: l.cfg.ID, absent: l.absent, members: slices.Clone(l.members), listed: l.listed,
 		nodes: make(map[string]node, len(l.records)), aliases: l.aliases, announced: l.announced, peak: l.peak,
 		reading: l.reading, tried: l.tried, requests: l.coord.Requests(), began: l.failovers.began(), rivals: l.rivals(now), guests: l.guests(now),
-		lookedAgain: l.lookedAgain(now), appointed: l.appointed(now), durableFrom: l.counting.from,
+		lookedAgain: l.lookedAgain(now), appointed: l.appointed(now), durableFrom: l.counting.from, rehearsal: l.rehearsal,
 		rules: rules{
 			follow:   l.cfg.Follow,
 			strategy: l.cfg.NodeStrategy, requiredMonitors: l.cfg.RequiredMonitors, noFailover: make(map[string]bool),
@@ -243,7 +243,11 @@ func (l *loop) read(a action) {
 
 // haveRead takes in a reading that is complete at now.
 func (l *loop) haveRead(epoch uint64, answers []*answer, took time.Duration, now time.Time) {
-	if s := l.snapshot.State; s.Epoch != epoch || s.Phase != topology.Fencing {
+	s := l.snapshot.State
+	if s.Epoch == epoch && s.Phase == topology.Stable && s.Rehearsal != nil {
+		l.haveRehearsed(answers, now)
+	}
+	if s.Epoch != epoch || s.Phase != topology.Fencing {
 		return
 	}
 	found := &reading{epoch: epoch, at: now, nodes: make(map[string]node)}
@@ -265,6 +269,27 @@ func (l *loop) haveRead(epoch uint64, answers []*answer, took time.Duration, now
 	}
 	l.readTold = told
 	log.Log(l.ctx, level, "failover: offsets read")
+}
+
+// haveRehearsed takes in a reading of master and target, which the State tells of a switchover that is rehearsed.
+func (l *loop) haveRehearsed(answers []*answer, now time.Time) {
+	s := l.snapshot.State
+	var master, target *answer
+	for _, n := range answers {
+		r := l.records[n.addr]
+		if r == nil {
+			continue
+		}
+		l.learn(n.addr, r, n.info, n.at, n.latency)
+		switch n.addr {
+		case s.Master.Addr:
+			master = n
+		case s.Rehearsal.Target:
+			target = n
+		}
+	}
+	l.rehearsal.take(master, target, s, now)
+	time.AfterFunc(readingPause, func() { poke(l.changed) })
 }
 
 // told is what the log tells of a reading.

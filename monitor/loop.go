@@ -47,6 +47,7 @@ type loop struct {
 	members    []topology.Member
 	listed     time.Time
 	counting   counting
+	rehearsal  rehearsal
 	absent     map[string]time.Time // electors that were not listed, and since when
 	// membersChanged says that members has changed since it was last asked for.
 	membersChanged bool
@@ -138,10 +139,11 @@ func (l *loop) run(ctx context.Context) {
 		}
 		l.heed(now)
 		l.judge(now)
-		if l.coord.Leading() && (l.membersChanged || l.listed.Before(l.phaseSince) || now.Sub(l.listed) > l.cfg.ProbeInterval) {
+		if l.coord.Leading() && (l.membersChanged || l.listed.Before(l.phaseSince) || l.rehearsal.unlisted(l.listed) || now.Sub(l.listed) > l.cfg.ProbeInterval) {
 			l.listMembers()
 		}
 		l.counting.judge(l.members, l.listed, now)
+		l.rehearsal.judge(l.members, l.listed, now)
 		l.decide(now)
 		l.prune(now)
 		l.report(now)
@@ -199,6 +201,7 @@ func (l *loop) follow(now time.Time) {
 	}
 	l.failovers.follow(was.State, is.State, now)
 	l.counting.follow(was.State, is, now)
+	l.rehearsal.follow(is, now)
 	for _, n := range nodesOf(is.State) {
 		l.watch(n.Addr)
 	}

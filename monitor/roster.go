@@ -23,6 +23,9 @@ func (s *situation) keep() []action {
 	s.noteOutage(next)
 	s.keepHolders(next)
 	s.elect(next)
+	if next.Rehearsal != nil && !s.rehearsed() {
+		next.Rehearsal = nil
+	}
 	if !next.Equal(s.state) {
 		actions = append(actions, s.write(next, s.changes(next)))
 	}

@@ -23,6 +23,7 @@ import (
 //	takeover b                                               another member leads, which remembers nothing
 //	lose m witness=r1                                        m is down for all, but r1 goes on receiving from it
 //	outage m for=1h r1=2h                                    m is found dead at the start, for so long, and r1 cut for longer
+//	silent b                                                 members that take in no new State
 //	ask switchover target=r1 force timeout=1s by=a           somebody asks the leader for something
 //	fail swap m times=1                                      the master cannot hand over
 //	swapped                                                  the servers have exchanged their parts, and no leader has seen it
@@ -74,6 +75,9 @@ type world struct {
 	changing  time.Time // since when the failover under way is
 	classic   bool      // the servers have no FAILOVER
 
+	silent    map[string]bool // members that take in no new State
+	rehearsal rehearsal
+
 	durableFrom time.Time // since when members count by the holders in the State; zero: some do not yet
 }
 
@@ -83,7 +87,7 @@ func emptyWorld() *world {
 		now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), leader: "a",
 		nodes: make(map[string]node), downFor: make(map[string]map[string]string), since: make(map[string]time.Time),
 		tried: make(map[step]attempt), failing: make(map[step]int), announced: make(map[string]string),
-		alarms: make(map[string]bool), unheard: make(map[string]bool), peak: 1000,
+		silent: make(map[string]bool), alarms: make(map[string]bool), unheard: make(map[string]bool), peak: 1000,
 		rules: rules{
 			strategy: Majority, requiredMonitors: 1, noFailover: make(map[string]bool), configured: make(map[string]bool), downAfter: time.Second,
 			probeInterval: 100 * time.Millisecond, maxLagBytes: 500, maxLagTime: 10 * time.Second,
@@ -194,6 +198,10 @@ func (w *world) obey(t *testing.T, d *datadriven.TestData) {
 	case "takeover":
 		w.leader, w.reading, w.peak, w.began = d.CmdArgs[0].Key, nil, 0, w.now
 		clear(w.tried)
+	case "silent":
+		for _, arg := range d.CmdArgs {
+			w.silent[arg.Key] = len(arg.Vals) == 0
+		}
 	case "ask":
 		w.ask(t, d)
 	case "counted": // all members know the holders that the State names
@@ -379,11 +387,12 @@ func (w *world) change(t *testing.T, d *datadriven.TestData) {
 
 // situation is what the leader knows.
 func (w *world) situation() situation {
+	rehearsed := w.rehearse()
 	s := situation{
 		self:  w.leader,
 		began: w.changing, requests: w.requests,
 		now: w.now, state: w.state, phaseSince: w.began, listed: w.now, nodes: make(map[string]node),
-		aliases: map[string]string{}, announced: w.announced, peak: w.peak, reading: w.reading, durableFrom: w.durableFrom, tried: w.tried, lookedAgain: !w.unlooked, rivals: w.rivals, appointed: w.appointed, rules: w.rules,
+		aliases: map[string]string{}, announced: w.announced, peak: w.peak, reading: w.reading, durableFrom: w.durableFrom, rehearsal: rehearsed, tried: w.tried, lookedAgain: !w.unlooked, rivals: w.rivals, appointed: w.appointed, rules: w.rules,
 	}
 	for addr, n := range w.nodes {
 		n.heard = w.now
@@ -406,6 +415,18 @@ func (w *world) situation() situation {
 		s.members = append(s.members, m)
 	}
 	return s
+}
+
+// rehearse is what the leader has seen of a rehearsal. Members that are not silent show at once that they know the State.
+func (w *world) rehearse() rehearsal {
+	w.rehearsal.follow(topology.Snapshot{State: w.state, Version: 1}, w.now)
+	for i, m := range w.members {
+		if w.members[i].Version = 1; w.silent[m.ID] {
+			w.members[i].Version = 0
+		}
+	}
+	w.rehearsal.judge(w.members, w.now.Add(1), w.now)
+	return w.rehearsal
 }
 
 // settle does what decide asks for until it asks for nothing new.
@@ -460,6 +481,16 @@ func (w *world) carryOut(a action) string {
 		w.state = a.next
 		return ""
 	case deedRead:
+		if w.state.Phase == topology.Stable {
+			var said [2]*answer
+			for i, addr := range []string{w.state.Master.Addr, w.state.Rehearsal.Target} {
+				if n := w.nodes[addr]; !w.unheard[addr] && n.denied == "" {
+					said[i] = &answer{addr: addr, info: n.info, at: w.now}
+				}
+			}
+			w.rehearsal.take(said[0], said[1], w.state, w.now)
+			return ""
+		}
 		w.reading = &reading{epoch: a.epoch, at: w.now, nodes: make(map[string]node)}
 		for _, addr := range a.nodes {
 			n := w.nodes[addr]

@@ -85,6 +85,7 @@ type situation struct {
 	announced  map[string]string    // by address as in State, the one by which other nodes reach it, where it differs
 	peak       int64                // the most that State's master is known to have written in its present history; 0: unknown
 	reading    *reading             // the last one, nil if none
+	rehearsal  rehearsal            // of the switchover that is asked for
 	tried      map[step]attempt
 	// lookedAgain says that the master was looked at again since a resume was asked for.
 	lookedAgain bool

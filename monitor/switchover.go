@@ -14,17 +14,24 @@ import (
 // still, it goes on; otherwise the ordinary choice among all nodes takes place, and the target is the best of them if
 // it was promoted after all.
 
-// beginSwitchover fences for a switchover, or refuses it in one sentence.
+// beginSwitchover fences for a switchover that has been rehearsed, or refuses it in one sentence. Who uses FORCE wants it
+// without a rehearsal.
 func (s *situation) beginSwitchover(r topology.Request) []action {
 	target, why := s.target(r)
 	if why != "" {
-		return []action{s.answer(r, topology.Refused, why)}
+		return s.refuse(r, why)
+	}
+	if !r.Force {
+		if actions, ready := s.rehearse(r, target); !ready {
+			return actions
+		}
 	}
 	next := s.state.Clone()
 	next.Epoch++
-	next.Phase = topology.Fencing
+	next.Phase, next.Rehearsal = topology.Fencing, nil
 	cause := fmt.Sprintf("switchover to %s asked for by %s", target, r.By)
-	next.Failover = &topology.Failover{Cause: cause, Planned: true, Candidates: []string{target}, Request: r.ID, Target: target, Timeout: r.Timeout}
+	next.Failover = &topology.Failover{Cause: cause, Planned: true, Candidates: []string{target}, Request: r.ID, Target: target,
+		Timeout: r.Timeout, FenceTime: s.fenceTime(r)}
 	return []action{s.write(next, cause)}
 }
 
@@ -45,6 +52,9 @@ func (s *situation) target(r topology.Request) (addr, refusal string) {
 			return "", "master " + master + " answers only with an error (" + m.denied + "): correct username and password first"
 		}
 		return "", "master " + master + " does not answer: a planned change of master needs a master that works"
+	}
+	if h := s.state.Rehearsal; h != nil && h.Request == r.ID {
+		return h.Target, s.unsuited(h.Target, r.Force)
 	}
 	if r.Target != "" {
 		addr = s.named(r.Target)
@@ -106,6 +116,14 @@ func (s *situation) unsuited(addr string, force bool) string {
 		return addr + " has replica-priority 0 (FORCE overrides that)"
 	}
 	return ""
+}
+
+// fenceLeft returns how much time is left for the members to acknowledge the fence of a switchover.
+func (s *situation) fenceLeft() time.Duration {
+	if limit := s.state.Failover.FenceTime; limit > 0 {
+		return min(s.left(), limit-s.now.Sub(s.began))
+	}
+	return s.left()
 }
 
 // left returns how much time a switchover has left.

@@ -207,7 +207,7 @@ func (m *simMember) learn(found topology.Snapshot) {
 	}
 	m.agreed = found
 	m.after(m.proc, m.between(0, time.Millisecond), m.flow.refresh)
-	if m.sess != nil && (m.lease.epoch != found.State.Epoch || found.State.Durable != nil && !found.State.Durable.Settled()) {
+	if m.sess != nil && (m.lease.epoch != found.State.Epoch || found.State.Durable != nil && !found.State.Durable.Settled() || found.State.Rehearsal != nil) {
 		m.beat()
 	}
 	m.mind.turnSoon()

@@ -104,10 +104,11 @@ func (d *simMind) turn() {
 	if !d.Leading() {
 		return
 	}
-	if d.membersChanged || l.listed.Before(l.phaseSince) || now.Sub(l.listed) > l.cfg.ProbeInterval {
+	if d.membersChanged || l.listed.Before(l.phaseSince) || l.rehearsal.unlisted(l.listed) || now.Sub(l.listed) > l.cfg.ProbeInterval {
 		d.listMembers()
 	}
 	l.counting.judge(l.members, l.listed, now)
+	l.rehearsal.judge(l.members, l.listed, now)
 	d.decide(now)
 }
 

@@ -174,6 +174,9 @@ func (d *simMind) read(a action) {
 		d.loop.haveRead(a.epoch, answers, 0, d.clock())
 		d.spring(simReading, true, d.simMember)
 		d.turnSoon()
+		if d.loop.rehearsal.request != "" {
+			d.after(d.proc, readingPause, d.turnSoon)
+		}
 	}
 	for _, addr := range a.nodes {
 		o := d.ordersTo(addr)

@@ -73,10 +73,18 @@ type Failover struct {
 	Request string        `json:"request,omitempty"` // the Request that it meets
 	Target  string        `json:"target,omitempty"`  // the address that is to become master
 	Timeout time.Duration `json:"timeout,omitempty"` // it is given up this long after its fence, in ns; 0: as the leader is configured
-	Aborted string        `json:"aborted,omitempty"` // why it was given up: the old master is made sure of again
+	// FenceTime is how long all members have to acknowledge the fence, in ns, before it is given up; 0: as long as there is.
+	FenceTime time.Duration `json:"fence_time,omitempty"`
+	Aborted   string        `json:"aborted,omitempty"` // why it was given up: the old master is made sure of again
 
 	// Forced: somebody has asked for it although durable writes may be lost.
 	Forced bool `json:"forced,omitempty"`
+}
+
+// Rehearsal says that a switchover is about to take place, if every member shows that it knows this State.
+type Rehearsal struct {
+	Request string `json:"request"` // the Request that asks for it
+	Target  string `json:"target"`  // the address that is to become master
 }
 
 // Outage says that the master is held down while nobody takes its place.
@@ -101,6 +109,9 @@ type State struct {
 	Outage      *Outage   `json:"outage,omitempty"`  // nil: the master answers, or its place is being taken; only in a stable State
 	Outcome     *Outcome  `json:"outcome,omitempty"` // of the last request that this State or an earlier one met
 	Recent      []Change  `json:"recent,omitempty"`  // the latest unplanned changes of master, oldest first
+
+	// Rehearsal is that of the switchover that is asked for, in a stable State; nil: none. A version before it begins without.
+	Rehearsal *Rehearsal `json:"rehearsal,omitempty"`
 
 	// Runs is the number that a run of a node was given last; 0 before the first.
 	Runs uint32 `json:"runs,omitempty"`
@@ -133,6 +144,10 @@ func (s *State) Clone() *State {
 	if s.Outage != nil {
 		o := *s.Outage
 		c.Outage = &o
+	}
+	if s.Rehearsal != nil {
+		r := *s.Rehearsal
+		c.Rehearsal = &r
 	}
 	if s.Outcome != nil {
 		o := *s.Outcome

@@ -136,8 +136,9 @@ func (z *ZooKeeper) replaceSnapshot(data []byte, stat *zk.Stat) error {
 		signal(s.electorsChanged)
 	}
 	// A lease that was confirmed under this epoch, perhaps with the acknowledgement of its fence, still holds.
+	// What is rehearsed is how soon members show that they know the State.
 	if s := z.session.Load(); s != nil && state.Phase == Stable {
-		if l := z.lease.Load(); l == nil || l.epoch != state.Epoch {
+		if l := z.lease.Load(); l == nil || l.epoch != state.Epoch || state.Rehearsal != nil {
 			signal(s.beatNow)
 		}
 	}

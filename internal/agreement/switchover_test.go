@@ -1,6 +1,12 @@
 package agreement
 
-import "testing"
+import (
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/understudy/understudy/topology"
+)
 
 func TestSwitchoversThroughAnyMemberCostNoErrorAndNoWrite(t *testing.T) {
 	const rounds = 10
@@ -17,5 +23,38 @@ func TestSwitchoversThroughAnyMemberCostNoErrorAndNoWrite(t *testing.T) {
 		}
 	}
 	l.progress(stage, s.members...)
+	l.end(0)
+}
+
+func TestASwitchoverIsRefusedWhileAMemberIsSilentAndNobodyHasToWait(t *testing.T) {
+	s := start(t, options{args: patient})
+	h := s.watch()
+	before := s.agree()
+	silent := s.without(before.leader)[0]
+	others := s.without(silent)
+	l := startLoad(s, others...)
+	l.progress(stage, others...)
+	must(t, silent.signal(syscall.SIGSTOP))
+	// Its session outlives the attempt; without it, there would be nobody to wait for.
+	_, err := others[len(others)-1].ask("PROXY", "FAILOVER")
+	if err == nil || !strings.Contains(err.Error(), "member "+silent.id+" (") || !strings.Contains(err.Error(), "did not answer") {
+		t.Errorf("the switchover is answered %v, want that %s is silent", err, silent.id)
+	}
+	l.progress(stage, others...)
+	sights, _ := h.since(0)
+	for _, sight := range sights {
+		if st := sight.state; st.Phase != topology.Stable || st.Epoch != before.epoch {
+			t.Errorf("clients had to wait: the State was %+v", st)
+		}
+	}
+	must(t, silent.signal(syscall.SIGCONT))
+	if now := s.agree(); now != before {
+		t.Errorf("it runs on, and %s is master in epoch %d", now.master.Addr, now.epoch)
+	}
+	t.Logf("%s", s.do(silent, "PROXY", "FAILOVER"))
+	if now := s.agree(); now.epoch != before.epoch+1 || now.master == before.master {
+		t.Errorf("epoch %d with master %s", now.epoch, now.master.Addr)
+	}
+	l.progress(stage, others...)
 	l.end(0)
 }

@@ -78,7 +78,7 @@ func TestASwitchoverGoesToTheNodeThatIsNamedAndSurvivesARestartOfEverything(t *t
 	}
 }
 
-func TestASwitchoverToATargetThatHangsIsGivenUpWithoutAnError(t *testing.T) {
+func TestASwitchoverToATargetThatHangsIsRefusedAndWithForceGivenUpWithoutAnError(t *testing.T) {
 	s := start(t, options{replicas: 2, monitor: func(c *monitor.Config) { c.SwitchoverTimeout = time.Second }})
 	s.do("SET", "fixed", "value")
 	l := startLoad(s, 20, 0)
@@ -88,6 +88,11 @@ func TestASwitchoverToATargetThatHangsIsGivenUpWithoutAnError(t *testing.T) {
 	must(t, target.Pause())
 	_, err := s.dial().Do("PROXY", "FAILOVER", target.Addr)
 	var e redis.Error
+	if !errors.As(err, &e) || !strings.Contains(string(e), target.Addr+" did not answer") || s.epoch() != epoch {
+		t.Errorf("in epoch %d after %d the switchover answers %v", s.epoch(), epoch, err)
+	}
+	l.progress(stage)
+	_, err = s.dial().Do("PROXY", "FAILOVER", target.Addr, "FORCE")
 	if !errors.As(err, &e) || !strings.Contains(string(e), "goes on as master") {
 		t.Errorf("the switchover answers %v", err)
 	}
@@ -121,10 +126,10 @@ func TestARequestThatIsNotAnsweredEndsTheSwitchoverAndNotItself(t *testing.T) {
 	if _, err := slow.Do("SET", "a", 0); err != nil {
 		t.Fatal(err)
 	}
-	must(t, master.Pause()) // as in a long script
+	must(t, master.Pause()) // as in a long script; without force it would be noticed before anybody has to wait
 	must(t, slow.Send("INCR", "a"))
 	must(t, slow.Flush())
-	id, err := s.coord.Submit(t.Context(), topology.Request{Kind: topology.Switchover, By: "a test"})
+	id, err := s.coord.Submit(t.Context(), topology.Request{Kind: topology.Switchover, Force: true, By: "a test"})
 	must(t, err)
 	testcluster.WaitFor(t, "the answer", func() bool {
 		for _, r := range s.coord.Requests() {
