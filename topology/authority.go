@@ -20,6 +20,9 @@ type Authority struct {
 	// Reason is why there are no promises although they are wanted, or cannot be, in one sentence; "" if there is nothing
 	// to say.
 	Reason string
+	// Namesake says who has the id of this member, in one sentence: as long as it has, this one neither writes nor leads. ""
+	// if nobody has, or only for a moment, as a predecessor that was killed.
+	Namesake string
 	// Alarm is what an operator must do something about, in one sentence; "" if there is nothing.
 	Alarm string
 }

@@ -53,7 +53,8 @@ type Member struct {
 	Version int64      `json:"version,omitempty"` // of the State that it knows
 	Fenced  uint64     `json:"fenced"`            // the newest epoch whose fence it has acknowledged: nothing is in flight to the old master
 	View    []NodeView `json:"view"`
-	Leads   bool       `json:"-"` // filled in by Members
+	Leads   bool       `json:"-"`                 // filled in by Members
+	Process string     `json:"process,omitempty"` // where it runs, for people: "process 4711 on web-1"
 
 	// Lease is how long its grants last at most after they were confirmed; 0: as long as it is listed.
 	Lease time.Duration `json:"lease_ns,omitempty"`

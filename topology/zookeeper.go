@@ -54,6 +54,7 @@ type ZooKeeper struct {
 	authority  atomic.Pointer[Authority] // as it was told last
 	tellers    watchers[Authority]
 	leaderless atomic.Pointer[string] // the alarm that nobody may lead
+	namesake   atomic.Pointer[string] // the alarm that another process has this member's id
 	started    time.Time
 	succeeds   atomic.Bool // an earlier process of this member did not take itself off the registry
 
@@ -94,7 +95,7 @@ func OpenZooKeeper(ctx context.Context, cfg ZooKeeperConfig) (*ZooKeeper, error)
 		acl:     zk.WorldACL(zk.PermAll),
 		changed: make(chan struct{}, 1), news: make(chan struct{}, 1),
 		isReady: make(chan struct{}), refusal: make(chan error, 1),
-		member: Member{ID: cfg.ID, Addr: cfg.Addr}, writtenChanged: make(chan struct{}),
+		member: Member{ID: cfg.ID, Addr: cfg.Addr, Process: whereabouts()}, writtenChanged: make(chan struct{}),
 		started: time.Now(),
 	}
 	z.ledger = newLedger(&cfg)

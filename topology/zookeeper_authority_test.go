@@ -3,6 +3,8 @@ package topology
 import (
 	"context"
 	"errors"
+	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -206,9 +208,20 @@ func TestASecondProcessWithTheSameIDWaitsForTheFirst(t *testing.T) {
 			both.mark()
 		}
 	})
-	ways.freeze() // as a predecessor that was killed, or stopped
+	// It may be a predecessor that was killed. When it is not, people are told who it is, and what to do.
+	testcluster.WaitFor(t, "the alarm", func() bool { return second.Authority().Namesake != "" })
+	owner := fmt.Sprintf("session %#x", first.session.Load().sessionID())
+	for _, word := range []string{"the id a:", fmt.Sprintf("process %d on ", os.Getpid()), first.cfg.Addr, owner, "--id"} {
+		if a := second.Authority(); !strings.Contains(a.Alarm, word) || a.Alarm != a.Namesake {
+			t.Errorf("the alarm %q does not say %q", a.Alarm, word)
+		}
+	}
+	ways.freeze() // as one that was killed, or stopped
 	awaitGrant(t, second, 1)
 	testcluster.WaitFor(t, "leadership", second.Leading)
+	if a := second.Authority(); a.Alarm != "" || a.Namesake != "" {
+		t.Errorf("it is alone, and the alarm is %q", a.Alarm)
+	}
 	if overlap.seen() {
 		t.Error("both had authority under one id at one moment")
 	}

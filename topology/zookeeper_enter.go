@@ -247,16 +247,18 @@ func (s *session) create(ctx context.Context, path string, data []byte, flags in
 func (s *session) register(ctx context.Context) error {
 	z := s.z
 	path := z.path("members/" + z.cfg.ID)
-	began, told := time.Now(), false
+	waiting := namesake{began: time.Now()}
+	defer z.namesake.Store(nil)
 	for {
 		data, number, _ := z.unwritten()
 		var owner int64
+		var there []byte
 		err := s.insist(ctx, func() (err error) {
 			if _, err = s.create(ctx, path, data, zk.FlagEphemeral); err == nil || !errors.Is(err, zk.ErrNodeExists) {
 				return err
 			}
 			var stat *zk.Stat
-			_, stat, err = s.get(ctx, path)
+			there, stat, err = s.get(ctx, path)
 			if err == nil {
 				owner = stat.EphemeralOwner
 			}
@@ -276,10 +278,7 @@ func (s *session) register(ctx context.Context) error {
 			return s.enlist(ctx)
 		}
 		z.opened()
-		if !told && time.Since(began) > z.cfg.SessionTimeout*3/2 {
-			told = true
-			z.cfg.Log.Error("another process has the id of this member; until it ends, this one neither writes nor leads: give each member an id of its own", "id", z.cfg.ID)
-		}
+		waiting.meets(z, there, owner, time.Now())
 		if err := rest(ctx, z.cfg.Heartbeat); err != nil {
 			return err
 		}

@@ -106,6 +106,8 @@ func (s *Server) ready(w http.ResponseWriter, _ *http.Request) {
 		say(w, http.StatusServiceUnavailable, "this process is about to end")
 	case !known || o.State == nil:
 		say(w, http.StatusServiceUnavailable, "no master is known yet")
+	case o.Authority.Namesake != "": // its clients could not write for as long as that is so
+		say(w, http.StatusServiceUnavailable, o.Authority.Namesake)
 	default:
 		say(w, http.StatusOK, "ok")
 	}

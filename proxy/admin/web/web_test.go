@@ -93,6 +93,11 @@ func TestAProcessIsAliveFromTheStartAndReadyFromTheFirstMasterUntilItIsToldToEnd
 	fencing.State.Phase, fencing.Authority.Source = topology.Fencing, topology.NoGrant
 	shown.Store(fencing)
 	expect("in a failover", "/readyz", 200, "ok") // its clients are held, and are better off here than nowhere
+	idle := afterFailover()
+	idle.Authority.Namesake = "another process has the id web-1"
+	shown.Store(idle)
+	expect("without an id of its own", "/readyz", 503, "another process has the id web-1")
+	expect("without an id of its own", "/livez", 200, "ok") // a restart would change nothing
 	s.Drain()
 	expect("at the end", "/readyz", 503, "this process is about to end")
 	expect("at the end", "/livez", 200, "ok")
