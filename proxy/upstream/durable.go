@@ -57,62 +57,26 @@ func (p *Pool) Recheck() {
 func (p *Pool) claimed() bool {
 	p.claimants = slices.DeleteFunc(p.claimants, func(c Claimant) bool { return !c.Waits() })
 	p.pace()
-	return len(p.claimants) > 0 && draining(p.state)
+	return len(p.claimants) > 0 && p.state.Draining()
 }
 
-// durableAsOf returns the newest sample that as many holders have reached as a durable write needs; 0 if there are too
-// few. They are those of the newest State, and it takes authority to be sure that there is no newer one.
+// durableAsOf returns the newest sample as of which writes are durable; 0 for none.
 func (p *Pool) durableAsOf() uint64 {
-	if !p.Claimable() || p.state.Durable == nil {
-		return 0
-	}
-	d := p.state.Durable
-	var reached []uint64
+	var room [8]topology.Holding
+	have := room[:0]
 	for _, r := range p.replicas {
-		if r.fresh != nil && d.Counts(r.addr, r.runID) {
-			reached = append(reached, r.fresh.AsOf())
+		if r.fresh != nil {
+			have = append(have, topology.Holding{Holder: topology.Holder{Addr: r.addr, RunID: r.runID}, AsOf: r.fresh.AsOf()})
 		}
 	}
-	acks := max(p.cfg.WriteAcks, d.Acks)
-	if len(reached) < acks || p.coord.Snapshot().Version != p.version {
-		return 0
-	}
-	slices.Sort(reached)
-	return reached[len(reached)-acks]
+	return p.tenure.DurableAsOf(have, p.cfg.WriteAcks)
 }
 
-// Claimable reports whether a write that is answered now can become durable: nobody can have taken the master's place, nor
-// will somebody before this loop has acknowledged the fence. A fence that was planned waits until what is withheld
-// has been answered; behind any other it will never be known who has what.
-func (p *Pool) Claimable() bool {
-	switch {
-	case p.state == nil:
-		return false
-	case p.state.Phase == topology.Stable:
-		return p.granted(0)
-	}
-	return p.fencing && draining(p.state) && p.lasts()
-}
+// Claimable reports whether a write that is answered now can become durable.
+func (p *Pool) Claimable() bool { return p.tenure.Claimable() }
 
-// draining reports whether a State asks for what is under way to be answered by a master that lives and agrees.
-func draining(s *topology.State) bool {
-	return s.Phase == topology.Fencing && s.Failover != nil && s.Failover.Planned && s.Failover.Aborted == ""
-}
-
-// forsake deals with what is withheld when another State follows: it can be kept if the same master goes on, or is still
-// to answer behind a planned fence, and nothing that this member has not seen lies in between.
-func (p *Pool) forsake(old, next *topology.State) {
-	if old == nil || len(p.claimants) == 0 {
-		return
-	}
-	same := old.Master.Addr == next.Master.Addr && old.Master.RunID == next.Master.RunID
-	stable := old.Phase == topology.Stable && next.Phase == topology.Stable && old.Epoch == next.Epoch
-	begun := old.Phase == topology.Stable && draining(next) && next.Epoch == old.Epoch+1
-	unchanged := draining(old) && draining(next) && next.Epoch == old.Epoch
-	givenUp := draining(old) && next.Phase == topology.Stable && next.Epoch == old.Epoch+1
-	if same && (stable || begun || unchanged || givenUp) {
-		return
-	}
+// forsake says of everything that is withheld that it will not be known what becomes of it.
+func (p *Pool) forsake() {
 	claimants := p.claimants
 	p.claimants = nil
 	p.pace()

@@ -6,7 +6,7 @@ import "github.com/understudy/understudy/topology"
 // a living one gets a moment to answer.
 func (p *Pool) raiseFence(s *topology.State) {
 	if p.fence != s.Epoch {
-		p.fence, p.fencing = s.Epoch, true
+		p.fence, p.tenure.Fencing = s.Epoch, true
 		if p.draining != nil {
 			p.draining.Stop()
 		}
@@ -26,7 +26,7 @@ func (p *Pool) raiseFence(s *topology.State) {
 		}
 	}
 	p.settled()
-	if p.fencing {
+	if p.tenure.Fencing {
 		p.interrupt()
 	}
 }
@@ -46,7 +46,7 @@ func (p *Pool) cut() {
 // settled acknowledges the fence once no write is in flight to the master that is being deposed. Reads are given up:
 // they are asked again, and one whose client takes its time would keep everybody waiting.
 func (p *Pool) settled() {
-	if !p.fencing {
+	if !p.tenure.Fencing {
 		return
 	}
 	for c := range p.conns {
@@ -57,7 +57,7 @@ func (p *Pool) settled() {
 	if p.claimed() {
 		return
 	}
-	p.fencing = false
+	p.tenure.Fencing = false
 	p.cut() // so that nothing can be sent on them later
 	p.cfg.Fenced(p.fence)
 }

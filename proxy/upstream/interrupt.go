@@ -33,7 +33,7 @@ func (p *Pool) WaitsForWrites() bool { return p.master == nil || !p.master.lastC
 // answered -UNBLOCKED and was not applied, and the session sends it again when there is a master. (A connection that
 // is closed instead would leave open whether an element was taken.)
 func (p *Pool) interrupt() {
-	if p.interrupting || !p.fencing || p.state.Failover != nil && p.state.Failover.MasterDown {
+	if p.interrupting || !p.tenure.Fencing || p.state.Failover != nil && p.state.Failover.MasterDown {
 		return
 	}
 	var blocked []*Conn

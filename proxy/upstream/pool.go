@@ -13,13 +13,6 @@ import (
 	"github.com/understudy/understudy/topology"
 )
 
-// Coordinator is what the data path needs of the agreement. Both methods are called for every batch of requests and
-// must not do I/O.
-type Coordinator interface {
-	Snapshot() topology.Snapshot
-	Grant() topology.Grant
-}
-
 // Config is what a Pool is made with.
 type Config struct {
 	ClientName string             // CLIENT SETNAME of every connection
@@ -55,11 +48,10 @@ type Waiter interface {
 type Pool struct {
 	cfg   Config
 	loop  eventloop.Loop
-	coord Coordinator
+	coord topology.Agreement
 	log   *slog.Logger
 	bytes *bytelog.Pool
 
-	version  int64           // of the State applied
 	reign    freshness.Reign // of the last stable State
 	state    *topology.State
 	master   *node // nil before the first State
@@ -82,11 +74,10 @@ type Pool struct {
 	// expecting says that a grant is looked for; see expectGrant.
 	expecting bool
 
-	grant    topology.Grant // as it was when last looked at
-	since    time.Time      // when the State's epoch became stable here
-	doubted  int64          // the version of a State that the master itself has contradicted
+	tenure   topology.Tenure
+	since    time.Time // when the State's epoch became stable here
+	doubted  int64     // the version of a State that the master itself has contradicted
 	fence    uint64
-	fencing  bool // the fence has not been acknowledged
 	draining eventloop.Timer
 	// interrupting says that blocked pins are being unblocked; it is asked again after a moment.
 	interrupting bool
@@ -100,10 +91,10 @@ type Pool struct {
 }
 
 // NewPool returns a pool without connections. bytes is shared with the loop's other logs.
-func NewPool(cfg Config, loop eventloop.Loop, coord Coordinator, bytes *bytelog.Pool, log *slog.Logger) *Pool {
+func NewPool(cfg Config, loop eventloop.Loop, coord topology.Agreement, bytes *bytelog.Pool, log *slog.Logger) *Pool {
 	p := &Pool{
 		cfg: cfg, loop: loop, coord: coord, log: log, bytes: bytes,
-		version: -1, doubted: -1,
+		tenure: topology.NewTenure(coord, loop), doubted: -1,
 		nodes: map[string]*node{}, groups: map[Key]*Group{}, conns: map[*Conn]struct{}{},
 		rng: rand.NewPCG(rand.Uint64(), rand.Uint64()),
 	}
@@ -162,10 +153,10 @@ func (p *Pool) expectGrant() {
 // Distrust says that the master of this State has answered as a replica does. Nothing more is sent to it under this
 // State, or for a moment if the State proves right after all.
 func (p *Pool) Distrust() {
-	if p.doubted == p.version {
+	if p.doubted == p.tenure.Version {
 		return
 	}
-	p.doubted = p.version
+	p.doubted = p.tenure.Version
 	p.suspect(p.master.addr)
 	p.loop.After(masterDoubt, func() {
 		p.doubted = -1
@@ -178,7 +169,7 @@ func (p *Pool) Distrust() {
 // with it. It is asked before a write is sent. What was sent before a master went down is answered when it comes back, or
 // lost with its connection.
 func (p *Pool) Granted() bool {
-	return p.state != nil && p.state.Outage == nil && p.granted(p.reserve())
+	return p.state != nil && p.state.Outage == nil && p.tenure.Granted(p.reserve())
 }
 
 // reserve is how long before the end of its grant this member sends no more: a write that is answered after the end has
@@ -190,40 +181,11 @@ func (p *Pool) reserve() time.Duration {
 	return p.cfg.Lease() / 10
 }
 
-// granted reports whether this member holds the grant of the State's epoch now and for that much longer.
-func (p *Pool) granted(longer time.Duration) bool {
-	if p.state == nil {
-		return false
-	}
-	g := p.coord.Grant()
-	if g.Epoch != 0 {
-		p.grant = g
-	}
-	return g.Permits(p.state.Epoch, p.loop.Now().Add(longer))
-}
-
 // Answerable reports whether the reply to a write on c may be delivered as it is: nobody can have been promoted yet
-// in place of c's node, because this member still holds the lease under which the write was sent and has not
-// acknowledged a fence.
+// in place of c's node.
 func (p *Pool) Answerable(c *Conn) bool {
-	if c.node.left || !c.node.master {
-		return false
-	}
-	if p.fencing {
-		return p.lasts()
-	}
-	if p.granted(0) {
-		return true
-	}
-	// A fence may have been raised since this loop last looked, in the middle of its work, and then there is no grant any
-	// more. Nobody is promoted before this loop has seen and acknowledged it, or the lease has ended.
-	return p.coord.Snapshot().Version != p.version && p.grant.Epoch == p.state.Epoch && p.lasts()
+	return !c.node.left && c.node.master && p.tenure.Answerable()
 }
-
-// lasts reports whether the grant that was looked at last has not ended, whatever the State has become since. Unlike the
-// coordinator, which looks at the clock whenever it is asked for a grant, this must look at it itself: the turn may have
-// begun long before the reply in question was read, because the process was stopped in the middle of it.
-func (p *Pool) lasts() bool { return p.grant.Permits(p.grant.Epoch, p.loop.Clock()) }
 
 // Fresh reports whether the epoch became stable less than d ago.
 func (p *Pool) Fresh(d time.Duration) bool { return p.loop.Now().Sub(p.since) < d }
@@ -276,7 +238,7 @@ func (p *Pool) AuthRequired() bool { return p.authRequired }
 
 func (p *Pool) writable() bool {
 	p.refresh()
-	return p.state != nil && p.state.Phase == topology.Stable && p.version != p.doubted && p.Granted()
+	return p.state != nil && p.state.Phase == topology.Stable && p.tenure.Version != p.doubted && p.Granted()
 }
 
 func (p *Pool) suspect(addr string) { p.cfg.Suspect(addr) }
@@ -292,7 +254,7 @@ func (p *Pool) wake() {
 
 // refresh applies the coordinator's State if it is newer than the one applied.
 func (p *Pool) refresh() {
-	if s := p.coord.Snapshot(); s.State != nil && s.Version != p.version {
+	if s := p.coord.Snapshot(); s.State != nil && s.Version != p.tenure.Version {
 		p.apply(s)
 	}
 }
@@ -302,15 +264,18 @@ func (p *Pool) Refresh() { p.refresh() }
 
 func (p *Pool) apply(s topology.Snapshot) {
 	old := p.state
-	p.state, p.version = s.State, s.Version
-	p.forsake(old, s.State)
+	keeps := p.tenure.Keeps(s.State)
+	p.state, p.tenure.State, p.tenure.Version = s.State, s.State, s.Version
+	if !keeps {
+		p.forsake()
+	}
 	p.enroll(s.State)
 	p.judgeAnew(s)
 	switch {
 	case s.State.Phase != topology.Stable:
 		p.raiseFence(s.State)
 	default:
-		p.fencing = false
+		p.tenure.Fencing = false
 		if old == nil || old.Epoch != s.State.Epoch || old.Phase != topology.Stable {
 			p.since = p.loop.Now()
 			p.log.Debug("routing under a new state", "epoch", s.State.Epoch, "master", s.State.Master.Addr)
