@@ -81,7 +81,7 @@ var (
 // err is a [*ProtocolError], and stays until Reset; the first n bytes of p made sense.
 func (s *ReplyScanner) Scan(p []byte) (n int, done bool, err error) {
 	if s.state == idle {
-		if n := wholeLeaf(p); n > 0 {
+		if n := WholeLeaf(p); n > 0 {
 			return n, true, nil
 		}
 		if len(p) == 0 {
@@ -94,7 +94,7 @@ func (s *ReplyScanner) Scan(p []byte) (n int, done bool, err error) {
 	for i < len(p) {
 		switch s.state {
 		case atValue:
-			if n := wholeLeaf(p[i:]); n > 0 {
+			if n := WholeLeaf(p[i:]); n > 0 {
 				i += n
 				s.beginValue()
 				if s.endValue() {

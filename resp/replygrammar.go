@@ -5,9 +5,9 @@ import (
 	"math"
 )
 
-// wholeLeaf is the quick path: the length of the value at the start of p, if that is no aggregate, lies whole in p and is
-// written in the usual way; otherwise 0.
-func wholeLeaf(p []byte) int {
+// WholeLeaf returns the length of the value at the start of p, if that is no aggregate, lies whole in p and is written in
+// the usual way; otherwise 0. It is the quick path of [ReplyScanner.Scan], which accepts whatever it accepts.
+func WholeLeaf(p []byte) int {
 	if len(p) < 3 {
 		return 0
 	}

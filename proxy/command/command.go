@@ -25,6 +25,8 @@ type Command struct {
 	rule     rule              // how arguments change Class
 	specs    []listing.KeySpec // where keys are, without those that are not keys
 	finder   keyFinder         // used instead of specs if not nil
+	sole     int               // see SoleKey
+	plain    bool              // see Plain
 	partial  bool              // may touch keys that are not found
 	script   bool
 	takes    bool
@@ -51,6 +53,14 @@ func (c *Command) Keyed() bool {
 		return false
 	}
 }
+
+// Plain reports whether there is nothing to know of the command beyond its class, which is Read or Write whatever the
+// arguments are, and its keys: it runs no code of a user.
+func (c *Command) Plain() bool { return c.plain }
+
+// SoleKey returns which argument is the only key of every invocation, if there is one such, as for GET and SET; otherwise
+// 0. An invocation with fewer arguments, which a server refuses, has none.
+func (c *Command) SoleKey() int { return c.sole }
 
 // Script reports whether the command runs code of a user: EVAL, FCALL, their variants, commands of modules, unknown
 // commands. Such code can return any error, so an error of these proves nothing about the server.

@@ -33,6 +33,14 @@ func (c *Command) Keys(dst [][]byte, args [][]byte) [][]byte {
 	return dst
 }
 
+// soleKey returns the index of the key that a specification finds if it finds one at the same place always, otherwise 0.
+func soleKey(s *listing.KeySpec) int {
+	if s.Keyword == "" && s.Find == listing.FindRange && s.Last == 0 {
+		return max(s.Start, 0)
+	}
+	return 0
+}
+
 // appendKeys applies one specification the way a server does.
 func appendKeys(dst, args [][]byte, s *listing.KeySpec) [][]byte {
 	begin := s.Start

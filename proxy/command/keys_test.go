@@ -2,6 +2,8 @@ package command
 
 import (
 	"bytes"
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -235,6 +237,56 @@ func TestUnboundedRequestsReachBeyondTheirKeys(t *testing.T) {
 		args := words(request)
 		if got := Builtin().Lookup(args).Unbounded(args); got != want {
 			t.Errorf("Unbounded of %s is %v", request, got)
+		}
+	}
+}
+
+func TestTheSoleKeyOfACommandIsWhatItsInvocationsName(t *testing.T) {
+	sole := 0
+	for c := range Builtin().All() {
+		i := c.SoleKey()
+		if i == 0 {
+			continue
+		}
+		sole++
+		for n := 1; n < 12; n++ {
+			args := make([][]byte, n)
+			for k := range args {
+				args[k] = fmt.Appendf(nil, "%d", k)
+			}
+			var want [][]byte
+			if i < n {
+				want = args[i : i+1]
+			}
+			if got := c.Keys(nil, args); !slices.EqualFunc(got, want, bytes.Equal) || c.Unbounded(args) {
+				t.Errorf("%s with %d arguments names %q, and more: %t; its sole key is argument %d", c.Name, n, got, c.Unbounded(args), i)
+			}
+		}
+	}
+	for _, name := range []string{"GET", "SET", "INCR", "HGET", "OBJECT|ENCODING"} {
+		if c := Builtin().Lookup(bytes.Split([]byte(name), []byte("|"))); c.SoleKey() == 0 {
+			t.Errorf("%s has no sole key", name)
+		}
+	}
+	if sole < 100 {
+		t.Errorf("%d commands have a sole key", sole)
+	}
+}
+
+func TestWhatIsPlainIsReadOrWriteWhateverItsArgumentsAre(t *testing.T) {
+	for c := range Builtin().All() {
+		if c.Plain() && (c.Script() || !c.Known() || c.rule != ruleNone || c.Class != Read && c.Class != Write) {
+			t.Errorf("%s is plain", c.Name)
+		}
+	}
+	for _, name := range []string{"GET", "SET", "MGET", "DEL", "LPOP"} {
+		if !Builtin().Lookup([][]byte{[]byte(name)}).Plain() {
+			t.Errorf("%s is not plain", name)
+		}
+	}
+	for _, name := range []string{"EVAL", "SORT", "SCAN", "PING", "BLPOP", "NONSENSE"} {
+		if Builtin().Lookup([][]byte{[]byte(name)}).Plain() {
+			t.Errorf("%s is plain", name)
 		}
 	}
 }

@@ -114,12 +114,15 @@ func newCommand(e *listing.Entry) *Command {
 	c.script = scripts[c.Name] || module
 	c.partial = c.partial || scripts[c.Name] || module && !slices.ContainsFunc(boundedModules, func(p string) bool { return strings.HasPrefix(c.Name, p) })
 	c.takes, c.blind = takes[c.Name], blind[c.Name]
-	h := ruleFor(c.Name)
-	if h == nil {
+	if h := ruleFor(c.Name); h == nil {
 		c.Class = byFlags(c.Name, c.Flags)
-		return c
+	} else {
+		c.Class, c.rule, c.readForm = h.class, h.rule, h.readForm
+		c.refusal = strings.ReplaceAll(h.refusal, "{name}", strings.ReplaceAll(c.Name, "|", " "))
 	}
-	c.Class, c.rule, c.readForm = h.class, h.rule, h.readForm
-	c.refusal = strings.ReplaceAll(h.refusal, "{name}", strings.ReplaceAll(c.Name, "|", " "))
+	c.plain = (c.Class == Read || c.Class == Write) && c.rule == ruleNone && !c.script
+	if !c.partial && c.finder == nil && len(c.specs) == 1 {
+		c.sole = soleKey(&c.specs[0])
+	}
 	return c
 }

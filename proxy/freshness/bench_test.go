@@ -10,9 +10,11 @@ func BenchmarkNeedsOfGET(b *testing.B) {
 	l := NewTracker().NewLoop(command.Builtin)
 	args, _ := request("GET", "some:key:1234")
 	cmd, _ := command.Builtin().Classify(args)
+	var reads []Mark
 	b.ReportAllocs()
 	for b.Loop() {
-		l.Needs(cmd, args)
+		reads = l.AppendKeys(reads[:0], cmd, args)
+		l.Needs(reads...)
 	}
 }
 

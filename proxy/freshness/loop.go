@@ -22,6 +22,7 @@ type Loop struct {
 	*Tracker
 	commands func() *command.Table
 	keys     [][]byte
+	marks    []Mark
 	parser   resp.RequestParser
 }
 
@@ -35,21 +36,11 @@ func (l *Loop) hash(key []byte) Mark {
 	return max(Mark(maphash.Bytes(l.seed, key)), firstKey)
 }
 
-// Needs returns the sample as of which a replica must be fresh to answer a read.
-func (l *Loop) Needs(cmd *command.Command, args [][]byte) uint64 {
-	need := l.floor.Load()
-	if cmd.Unbounded(args) {
-		return max(need, l.last.Load())
-	}
-	l.keys = cmd.Keys(l.keys[:0], args)
-	for _, key := range l.keys {
-		need = max(need, l.stamps[l.hash(key)&(slots-1)].Load())
-	}
-	return need
-}
-
 // Mark returns what a write changes, as far as it can be told in one word.
 func (l *Loop) Mark(cmd *command.Command, args [][]byte) Mark {
+	if i := cmd.SoleKey(); i > 0 && i < len(args) {
+		return l.hash(args[i])
+	}
 	if cmd.Unbounded(args) {
 		return Anything
 	}
@@ -62,10 +53,12 @@ func (l *Loop) Mark(cmd *command.Command, args [][]byte) Mark {
 	return Unknown
 }
 
-// AppendMarks appends what a command of a transaction changes to dst, without Unknown. A transaction that takes an element
-// counts as observing it, which may depend on any key.
-func (l *Loop) AppendMarks(dst []Mark, cmd *command.Command, args [][]byte) []Mark {
-	if cmd.Unbounded(args) || cmd.Takes() {
+// AppendKeys appends what a request reads or changes to dst, without Unknown and Nothing.
+func (l *Loop) AppendKeys(dst []Mark, cmd *command.Command, args [][]byte) []Mark {
+	if i := cmd.SoleKey(); i > 0 && i < len(args) {
+		return append(dst, l.hash(args[i]))
+	}
+	if cmd.Unbounded(args) {
 		return append(dst, Anything)
 	}
 	l.keys = cmd.Keys(l.keys[:0], args)
@@ -75,15 +68,58 @@ func (l *Loop) AppendMarks(dst []Mark, cmd *command.Command, args [][]byte) []Ma
 	return dst
 }
 
-// Answered notes that a write was answered, or that it is unknown whether it was carried out. m is not Unknown: then
-// Look is called.
-func (l *Loop) Answered(m Mark) {
-	switch m {
-	case Nothing:
-	case Anything:
-		l.RaiseFloor()
-	default:
-		l.Stamp(m)
+// AppendMarks is AppendKeys for a command of a transaction. One that takes an element counts as observing it, which may
+// depend on any key.
+func (l *Loop) AppendMarks(dst []Mark, cmd *command.Command, args [][]byte) []Mark {
+	if cmd.Takes() {
+		return append(dst, Anything)
+	}
+	return l.AppendKeys(dst, cmd, args)
+}
+
+// Needs returns the sample as of which a replica must be fresh to answer reads, by the marks of what they read. The stamps
+// of many keys lie far apart in memory, and are fetched all at once: so it is asked once for a whole batch.
+func (l *Loop) Needs(reads ...Mark) uint64 {
+	need := l.floor.Load()
+	for _, m := range reads {
+		if m == Anything {
+			need = max(need, l.last.Load())
+		} else {
+			need = max(need, l.stamps[m&(slots-1)].Load())
+		}
+	}
+	return need
+}
+
+// Answered notes that writes were answered, or that it is unknown whether they were carried out, by their marks. None is
+// Unknown: then Look is called.
+//
+// The stamps are looked at before any is changed, so that they are fetched all at once (see Needs): an atomic change
+// waits for what was fetched before it.
+func (l *Loop) Answered(writes ...Mark) {
+	n := l.Next()
+	behind, written := 0, false
+	for _, m := range writes {
+		switch {
+		case m >= firstKey:
+			written = true
+			if l.stamps[m&(slots-1)].Load() < n {
+				behind++
+			}
+		case m == Anything:
+			l.RaiseFloor()
+		}
+	}
+	if behind > 0 {
+		for _, m := range writes {
+			if m >= firstKey {
+				raise(&l.stamps[m&(slots-1)], n)
+			}
+		}
+	}
+	if written {
+		raise(&l.last, n)
+		l.Need(n)
 	}
 }
 
@@ -107,10 +143,8 @@ func (l *Loop) Look(requests []byte) {
 		case cmd.Unbounded(parser.Args), many && cmd.Takes():
 			l.RaiseFloor()
 		default:
-			l.keys = cmd.Keys(l.keys[:0], parser.Args)
-			for _, key := range l.keys {
-				l.Stamp(l.hash(key))
-			}
+			l.marks = l.AppendKeys(l.marks[:0], cmd, parser.Args)
+			l.Answered(l.marks...)
 		}
 	}
 }

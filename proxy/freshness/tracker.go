@@ -25,7 +25,7 @@ type Tracker struct {
 
 	began  time.Time
 	seed   maphash.Seed
-	stamps []atomic.Uint64
+	stamps *[slots]atomic.Uint64
 
 	hurried atomic.Int64 // loops that are in a hurry
 
@@ -41,7 +41,7 @@ const beginning = 1
 // NewTracker returns a Tracker under which no replica may serve anything before it has reached a first sample: what was
 // written before this process began was answered, too.
 func NewTracker() *Tracker {
-	t := &Tracker{began: time.Now(), seed: maphash.MakeSeed(), stamps: make([]atomic.Uint64, slots), replicas: map[Node]*Replica{}}
+	t := &Tracker{began: time.Now(), seed: maphash.MakeSeed(), stamps: new([slots]atomic.Uint64), replicas: map[Node]*Replica{}}
 	t.sent.Store(beginning)
 	t.floor.Store(beginning)
 	t.needed.Store(beginning + 1)
@@ -54,14 +54,6 @@ func (t *Tracker) Next() uint64 { return t.sent.Load() + 1 }
 
 // Age returns a moment as the time since the Tracker was made.
 func (t *Tracker) Age(now time.Time) time.Duration { return now.Sub(t.began) }
-
-// Stamp notes that a write of a key was answered.
-func (t *Tracker) Stamp(m Mark) {
-	n := t.Next()
-	raise(&t.stamps[m&(slots-1)], n)
-	raise(&t.last, n)
-	t.Need(n)
-}
 
 // RaiseFloor notes that any key may have been written, or that something was observed which may depend on any.
 func (t *Tracker) RaiseFloor() {

@@ -36,7 +36,7 @@ func answered(l *Loop, words ...string) {
 func needs(l *Loop, words ...string) uint64 {
 	args, _ := request(words...)
 	cmd, _ := command.Builtin().Classify(args)
-	return l.Needs(cmd, args)
+	return l.Needs(l.AppendKeys(nil, cmd, args)...)
 }
 
 func TestAReplicaServesNothingBeforeItsFirstSample(t *testing.T) {

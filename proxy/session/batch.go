@@ -10,31 +10,6 @@ import (
 	"github.com/understudy/understudy/resp"
 )
 
-// planned is one ordinary request of a batch.
-type planned struct {
-	size  int
-	kind  upstream.Kind
-	tag   uint8
-	sight upstream.Sight
-	mark  freshness.Mark
-}
-
-// plan returns what there is to know of an ordinary request of n bytes.
-func (s *Session) plan(cmd *command.Command, class command.Class, args [][]byte, n int) planned {
-	p := planned{size: n, kind: kindOf(cmd, class), tag: tagOf(cmd, class)}
-	if p.kind == upstream.Repeatable {
-		return p
-	}
-	p.mark = s.env.Freshness.Mark(cmd, args)
-	switch {
-	case cmd.Takes():
-		p.sight = upstream.Taking
-	case cmd.Blind(args):
-		p.sight = upstream.Blind
-	}
-	return p
-}
-
 // take takes requests from the redo list and then from buf, as far as they can be dealt with now, and returns how
 // many bytes of buf that was.
 func (s *Session) take(buf []byte) int {
@@ -127,10 +102,9 @@ func (s *Session) stranger(cmd *command.Command) bool {
 // A batch that holds a write goes to the master as a whole: so a read and the write that follows it in a pipeline
 // cannot overtake each other, and nothing waits for a change of lanes in between.
 func (s *Session) takeBatch(buf []byte) int {
-	table := s.table()
-	dest, because, need := toAny, freshness.Reason(0), uint64(0)
+	table, b := s.table(), &s.env.batch
+	b.reset()
 	size, reads := 0, 0
-	s.planned = s.planned[:0]
 	room := s.allowance() - s.outstanding
 	mixing := s.outstanding > 0 && s.lane.MixesWrites()
 	if mixing {
@@ -139,7 +113,8 @@ func (s *Session) takeBatch(buf []byte) int {
 	if s.gaveUp {
 		room = 1 // each is declined or served for itself
 	}
-	for len(s.planned) < room && (size == 0 || s.underway+size < maxRequestBytes) {
+	plainly := s.plainly()
+	for len(b.entries) < room && (size == 0 || s.underway+size < maxRequestBytes) {
 		n, err := s.parser.Parse(buf[size:])
 		if n == 0 || err != nil {
 			if err != nil && size == 0 {
@@ -158,21 +133,23 @@ func (s *Session) takeBatch(buf []byte) int {
 			break
 		}
 		cmd, class := table.Classify(args)
-		if s.paused(cmd, class) {
-			if size == 0 {
-				s.parser.Reset()
-				return 0
+		if !plainly || !cmd.Plain() || s.parser.Reencode || n >= largeRequest {
+			if s.paused(cmd, class) {
+				if size == 0 {
+					s.parser.Reset()
+					return 0
+				}
+				break
 			}
-			break
-		}
-		if !s.ordinary(cmd, class, args) || s.parser.Reencode || n >= largeRequest || s.unloaded(cmd, args) {
-			if size == 0 {
-				return s.takeSingle(cmd, class, args, buf, n)
+			if !s.ordinary(cmd, class, args) || s.parser.Reencode || n >= largeRequest || s.unloaded(cmd, args) {
+				if size == 0 {
+					return s.takeSingle(cmd, class, args, buf, n)
+				}
+				break
 			}
-			break
+			s.remembered(cmd, args)
+			class = s.byReplicas(cmd, class, args)
 		}
-		s.remembered(cmd, args)
-		class = s.byReplicas(cmd, class, args)
 		if class != command.Write {
 			if mixing && reads >= s.mixed() {
 				if size == 0 {
@@ -189,19 +166,13 @@ func (s *Session) takeBatch(buf []byte) int {
 			}
 			mixing = true
 		}
-		if d, reason := route(class, s.policy); d > dest {
-			dest, because = d, reason
-		}
-		if dest == toReplica {
-			need = max(need, s.needs(cmd, class, args))
-		}
-		s.planned = append(s.planned, s.plan(cmd, class, args, n))
+		s.plan(cmd, class, args, n)
 		size += n
 	}
 	if size == 0 {
 		return 0
 	}
-	if !s.dispatch(dest, because, need, buf[:size], s.planned) {
+	if !s.dispatch(buf[:size]) {
 		s.parser.Reset()
 		return 0
 	}
@@ -224,41 +195,12 @@ func (s *Session) ordinary(cmd *command.Command, class command.Class, args [][]b
 		switch cmd.Name {
 		case "PING":
 			// Behind requests that are under way a PING keeps its place in the order best by going with them.
-			return s.outstanding > 0 || len(s.planned) > 0 || s.key.User != ""
+			return s.outstanding > 0 || len(s.env.batch.entries) > 0 || s.key.User != ""
 		case "ECHO":
 			return s.key.User != "" // who may lack the permission for these two
 		}
 	}
 	return false
-}
-
-func kindOf(cmd *command.Command, class command.Class) upstream.Kind {
-	switch {
-	case class != command.Write:
-		return upstream.Repeatable
-	case cmd.Script() || !cmd.Known():
-		return upstream.Script
-	}
-	return upstream.Write
-}
-
-// pinnedKind is kindOf for a pin, whose requests have no tag of their own. Code counts as writing: so its errors, which
-// prove nothing, are passed on.
-func pinnedKind(cmd *command.Command, class command.Class) upstream.Kind {
-	if class == command.Read && cmd.Script() {
-		return upstream.Script
-	}
-	return kindOf(cmd, class)
-}
-
-func tagOf(cmd *command.Command, class command.Class) uint8 {
-	switch {
-	case class == command.Scan:
-		return tagScan
-	case class == command.Read && cmd.Script():
-		return tagOpaque
-	}
-	return tagPlain
 }
 
 // takeSingle takes the request of n bytes at the front of buf, which is special or must be encoded anew.
@@ -289,18 +231,17 @@ func (s *Session) handle(cmd *command.Command, class command.Class, args [][]byt
 	}
 	s.remembered(cmd, args)
 	class = s.byReplicas(cmd, class, args)
-	dest, because := route(class, s.policy)
-	if s.atMaster && dest < toMaster {
-		dest, because = toMaster, freshness.NoReplica
+	b := &s.env.batch
+	b.reset()
+	if s.atMaster {
+		b.dest, b.because = toMaster, freshness.NoReplica
 	}
 	ordinary := s.ordinary(cmd, class, args)
-	if ordinary && (dest != toMaster || len(request) < largeRequest || class == command.Scan) {
-		need := uint64(0)
-		if dest == toReplica {
-			need = s.needs(cmd, class, args)
+	if ordinary {
+		s.plan(cmd, class, args, len(request))
+		if b.dest != toMaster || len(request) < largeRequest || class == command.Scan {
+			return s.dispatch(request)
 		}
-		one := [1]planned{s.plan(cmd, class, args, len(request))}
-		return s.dispatch(dest, because, need, request, one[:])
 	}
 	if s.outstanding > 0 {
 		s.draining = true
@@ -404,42 +345,35 @@ func (s *Session) malformed(err error) {
 	s.quit(ByProtocolError)
 }
 
-// dispatch sends ordinary requests on one lane. because is why their reads are for the master, if they are; need is the
-// sample as of which a replica must be fresh for the sake of their keys. It returns false when they have to wait.
-func (s *Session) dispatch(dest destination, because freshness.Reason, need uint64, requests []byte, plan []planned) bool {
+// dispatch sends the requests of the batch on one lane. It returns false when they have to wait.
+func (s *Session) dispatch(requests []byte) bool {
+	b := &s.env.batch
+	n := len(b.entries)
 	behind := s.writes > 0
-	writes := 0
-	for i := range plan {
-		if plan[i].kind != upstream.Repeatable {
-			writes++
-		}
-	}
-	lane := s.chooseFresh(dest, need, len(plan), writes)
+	lane := s.chooseFresh(b.dest, s.need(), n, b.writes)
 	if lane == nil {
 		if !s.gaveUp || s.outstanding > 0 {
 			return false
 		}
-		for range plan {
+		for range n {
 			s.decline()
 		}
 		return true
 	}
 	lane.Append(requests)
-	for i := range plan {
-		p := &plan[i]
-		lane.Expect(upstream.Entry{Owner: s, Size: p.size, Replies: 1, Kind: p.kind, Tag: p.tag, Sight: p.sight, Mark: p.mark})
-	}
-	s.writes += writes
+	lane.Expect(b.entries...)
+	s.writes += b.writes
 	s.underway += len(requests)
-	s.sentOn(lane, len(plan), writes)
-	if lane.Master() && writes < len(plan) {
+	s.sentOn(lane, n, b.writes)
+	if lane.Master() && b.writes < n {
+		because := b.because
 		switch {
-		case writes > 0 || behind:
+		case b.writes > 0 || behind:
 			because = freshness.BehindWrite
-		case dest != toMaster:
+		case b.dest != toMaster:
 			because = s.refusal
 		}
-		s.env.Stats.MasterReadsBy[because] += uint64(len(plan) - writes)
+		s.env.Stats.MasterReadsBy[because] += uint64(n - b.writes)
 	}
 	return true
 }

@@ -64,7 +64,7 @@ func (s *Session) blockDeclined(c *upstream.Conn, a *await) bool {
 	if !bytes.HasPrefix(last, []byte("-EXECABORT")) {
 		return false
 	}
-	write := &upstream.Entry{Kind: upstream.Write}
+	write := &upstream.Entry{Nature: upstream.Nature{Kind: upstream.Write}}
 	if because := declinedBecause(last); len(because) < len(last) {
 		return s.retry(c, write, because)
 	}

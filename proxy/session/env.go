@@ -139,6 +139,7 @@ type Env struct {
 	flushes uint64 // of Scripts that this loop has heeded
 
 	scratch []byte // for a reply that is made anew
+	batch   batch  // that is being taken
 	// Closed is called when a session has ended.
 	Closed func(*Session, CloseReason)
 }

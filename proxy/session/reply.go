@@ -42,7 +42,7 @@ func (s *Session) Reply(c *upstream.Conn, e *upstream.Entry, frame []byte) {
 		return
 	}
 	s.settle(e)
-	s.measure(len(frame))
+	s.measure(1, len(frame))
 	if len(frame) >= largeReply {
 		s.sawReply(c, len(frame))
 	}
@@ -93,6 +93,29 @@ func (s *Session) Reply(c *upstream.Conn, e *upstream.Entry, frame []byte) {
 	if s.emitPart(frame, true) {
 		s.relieve(c)
 	}
+}
+
+// Replies implements upstream.Joiner: what Reply does with an ordinary reply that there is nothing to be said about.
+func (s *Session) Replies(c *upstream.Conn, e *upstream.Entry, n, size, largest int, frames []byte) bool {
+	switch {
+	case s.closed:
+		return true
+	case c.Rejected(), len(s.recovered) > 0, s.behind != nil, s.backlog()+len(frames) >= hardOutput:
+		return false
+	case e.Kind != upstream.Repeatable && s.doubtful(c, e.Kind, frames):
+		return false
+	}
+	s.outstanding -= n
+	s.underway -= size
+	if e.Kind != upstream.Repeatable {
+		s.writes -= n
+	}
+	s.measure(n, largest)
+	s.answered()
+	s.yielded = 0
+	s.sees(c, e.Sight, frames)
+	s.emit(frames)
+	return true
 }
 
 // settle keeps the books when an ordinary request is over.

@@ -121,7 +121,7 @@ func (s *Session) restart(c *upstream.Conn, exec *command.Command, request []byt
 
 // restarted looks at the answers to MULTI and to what was queued again, all of which are one line.
 func (s *Session) restarted(c *upstream.Conn, frames []byte) {
-	write := &upstream.Entry{Kind: upstream.Write}
+	write := &upstream.Entry{Nature: upstream.Nature{Kind: upstream.Write}}
 	for len(frames) > 0 {
 		end := bytes.IndexByte(frames, '\n') + 1
 		if frames[0] == '-' && s.retry(c, write, frames[:end]) { // this is no master either, and will not execute it

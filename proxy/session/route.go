@@ -29,15 +29,6 @@ func route(class command.Class, policy Policy) (dest destination, reason freshne
 	return toReplica, 0
 }
 
-// needs returns the sample as of which a replica must be fresh to answer a read of this session, as far as the keys that
-// it reads are concerned.
-func (s *Session) needs(cmd *command.Command, class command.Class, args [][]byte) uint64 {
-	if s.policy != Causal || class == command.Session {
-		return 0
-	}
-	return s.env.Freshness.Needs(cmd, args)
-}
-
 // want returns what a read demands of the replica that is to answer it; need is for the sake of its keys. A session with a
 // bound has another sample taken in time before the last one is too old.
 func (s *Session) want(need uint64) freshness.Want {

@@ -46,11 +46,10 @@ type Session struct {
 	catchUp catchUp
 	refusal freshness.Reason // why the last choice of a lane fell on the master
 
-	parser  resp.RequestParser
-	in      []byte // input not yet taken
-	out     bytelog.Log
-	bufs    [8][]byte
-	planned []planned // scratch of one batch
+	parser resp.RequestParser
+	in     []byte // input not yet taken
+	out    bytelog.Log
+	bufs   [8][]byte
 
 	key   upstream.Key
 	login string // the user of the proxy's own that the client is: see Users
@@ -241,13 +240,20 @@ func (s *Session) allowance() int {
 	return min(s.window, max(1, maxReplyBytes/(s.replySize+1)))
 }
 
-// measure learns from a reply of that size how many requests may be outstanding.
-func (s *Session) measure(size int) {
-	s.window = min(s.window+1, maxOutstanding)
-	if more := size - s.replySize; more > 0 {
-		s.replySize += more / 2
-	} else {
-		s.replySize += more / 8
+// measure learns from n replies, the largest of which has that size, how many requests may be outstanding.
+func (s *Session) measure(n, size int) {
+	s.window = min(s.window+n, maxOutstanding)
+	for range n {
+		step := size - s.replySize
+		if step > 0 {
+			step /= 2
+		} else {
+			step /= 8
+		}
+		if step == 0 {
+			return
+		}
+		s.replySize += step
 	}
 }
 

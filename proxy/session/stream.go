@@ -139,12 +139,12 @@ func (s *Session) streamed(c *upstream.Conn, e *upstream.Entry, st *stream) {
 		s.clock.stop()
 		a.reply(c, nil)
 	case e.Tag == tagQueued:
-		s.measure(st.size)
+		s.measure(1, st.size)
 		s.largeAt = s.env.Loop.Now()
 		s.concludeQueued(e, []byte("*"))
 	default:
 		s.settle(e)
-		s.measure(st.size)
+		s.measure(1, st.size)
 		s.sawReply(c, st.size)
 		if st.mode == skipped {
 			s.goOn(st)

@@ -296,7 +296,7 @@ func (s *Session) replyQueued(c *upstream.Conn, e *upstream.Entry, frame []byte)
 		c.Close() // and lostQueued deals with this request and those behind it
 		return
 	}
-	s.measure(len(frame))
+	s.measure(1, len(frame))
 	told := s.takeEffect(frame)
 	if s.doubtful(c, e.Kind, frame) {
 		s.unknown()

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/understudy/understudy/internal/bytelog"
-	"github.com/understudy/understudy/proxy/command"
 	"github.com/understudy/understudy/proxy/eventloop"
 	"github.com/understudy/understudy/proxy/freshness"
 	"github.com/understudy/understudy/resp"
@@ -93,7 +92,7 @@ func (c *Conn) Addr() string { return c.node.addr }
 // number of commands in it. The connection must be Usable.
 func (c *Conn) Send(owner Owner, kind Kind, tag uint8, request []byte, replies int) {
 	c.Append(request)
-	c.Expect(Entry{Owner: owner, Size: len(request), Replies: int32(replies), Kind: kind, Tag: tag})
+	c.Expect(Entry{Owner: owner, Size: len(request), Replies: int32(replies), Nature: Nature{Kind: kind, Tag: tag}})
 }
 
 // Append adds the bytes of one or more requests to the log; Expect must follow for each of them.
@@ -104,56 +103,23 @@ func (c *Conn) Append(requests []byte) {
 	}
 }
 
-// Expect queues the entry of the next request whose bytes were appended.
-func (c *Conn) Expect(e Entry) {
-	c.queue.push(e)
-	if e.Kind != Repeatable {
-		c.writes++
+// Expect queues the entries of the next requests whose bytes were appended.
+func (c *Conn) Expect(es ...Entry) {
+	c.queue.push(es)
+	for i := range es {
+		if es[i].Kind != Repeatable {
+			c.writes++
+		}
 	}
 	if c.own {
 		return
 	}
-	c.node.stats.Requests++
+	c.node.stats.Requests += uint64(len(es))
 	if c.sample == 0 {
-		c.sample = c.answered + int64(c.queue.n)
+		c.sample = c.answered + int64(c.queue.n-len(es)+1)
 		c.sentAt = c.group.pool.loop.Now()
 	}
 }
-
-// stamp notes that the write at the front is over, before anybody hears of it: answered, or lost after it was sent. Who
-// sent it may be gone.
-func (c *Conn) stamp(e *Entry) {
-	if e.Kind == Repeatable {
-		return
-	}
-	p := c.group.pool
-	f := p.cfg.Freshness
-	if e.Mark == freshness.Unknown {
-		p.scratch = c.log.Front(p.scratch[:0], e.Size)
-		f.Look(p.scratch)
-		if cap(p.scratch) > keptScratch {
-			p.scratch = nil
-		}
-	} else {
-		f.Answered(e.Mark)
-	}
-	for _, m := range c.gathered {
-		f.Answered(m)
-	}
-}
-
-// keptScratch bounds the memory that is kept for looking at requests.
-const keptScratch = 64 << 10
-
-// Gather adds to what the next EXEC on a pin changes: this is one of the commands that are queued.
-func (c *Conn) Gather(cmd *command.Command, args [][]byte) {
-	if cmd.Class != command.Read && cmd.Class != command.MasterRead {
-		c.gathered = c.group.pool.cfg.Freshness.AppendMarks(c.gathered, cmd, args)
-	}
-}
-
-// GatherAnything is Gather for commands that are not looked at one by one.
-func (c *Conn) GatherAnything() { c.gathered = append(c.gathered, freshness.Anything) }
 
 // Raw sends bytes for which no reply is counted: a Passthrough pin's requests.
 func (c *Conn) Raw(request []byte) {
@@ -197,7 +163,7 @@ func (c *Conn) evict() {
 		e := c.queue.at(i)
 		if e.Owner != front.Owner && e.Kind == Repeatable && e.Owner.Yields(e) {
 			taken := *e
-			e.Owner, e.Tag = discard{}, tagGiven
+			e.Owner, e.Nature = discard{}, Nature{Kind: Repeatable, Tag: tagGiven}
 			c.given++
 			taken.Owner.Yield(c, &taken, c.log.Range(make([]byte, 0, e.Size), at, e.Size))
 		}
@@ -247,6 +213,11 @@ func (c *Conn) Data(p []byte) {
 	}
 	start, pos := 0, 0
 	for pos < len(p) && !c.ended {
+		if n := c.joint(p[pos:]); n > 0 {
+			pos += n
+			start = pos
+			continue
+		}
 		n, done, err := c.scanner.Scan(p[pos:])
 		pos += n
 		if err != nil {
@@ -300,7 +271,7 @@ func (c *Conn) stream(part []byte, last bool) {
 	if !c.streaming {
 		c.streaming = true
 		if !c.Passthrough {
-			c.stamp(c.queue.front())
+			c.stamp(1)
 		}
 		c.Isolate()
 		if len(c.partial) > 0 {
@@ -347,7 +318,7 @@ func (c *Conn) frame(frame []byte) {
 	default:
 		e := c.queue.front()
 		if e.Replies--; e.Replies == 0 {
-			c.stamp(e)
+			c.stamp(1)
 		}
 		e.Owner.Reply(c, e, frame)
 		c.afterReply(e)
@@ -357,24 +328,24 @@ func (c *Conn) frame(frame []byte) {
 // afterReply takes the front entry off if it was answered in full.
 func (c *Conn) afterReply(e *Entry) {
 	if !c.ended && e.Replies == 0 {
-		c.answer()
+		c.answer(1, e.Size)
 		c.settle()
 	}
 }
 
-// answer takes the front entry off.
-func (c *Conn) answer() {
-	c.log.Release(c.queue.front().Size)
+// answer takes the n entries at the front off, which are all alike. size is that of their requests.
+func (c *Conn) answer(n, size int) {
+	c.log.Release(size)
 	e := c.queue.front()
 	if e.Kind != Repeatable {
-		c.writes--
+		c.writes -= n
 	}
 	if e.Tag == tagGiven {
-		c.given--
+		c.given -= n
 	}
-	c.queue.pop()
-	c.answered++
-	if c.answered == c.sample {
+	c.queue.pop(n)
+	c.answered += int64(n)
+	if c.sample != 0 && c.answered >= c.sample {
 		now := c.group.pool.loop.Now()
 		c.node.observe(now.Sub(c.sentAt), now)
 		c.sample = 0
@@ -483,11 +454,11 @@ func (c *Conn) end(err error, failed bool) {
 		e := *c.queue.front()
 		end += e.Size
 		if end <= sent {
-			c.stamp(&e)
+			c.stamp(1)
 		}
 		request := c.log.Front(make([]byte, 0, e.Size), e.Size)
 		c.log.Release(e.Size)
-		c.queue.pop()
+		c.queue.pop(1)
 		if e.Kind != Repeatable {
 			c.writes--
 		}

@@ -21,10 +21,18 @@ type Entry struct {
 	Owner   Owner
 	Size    int   // bytes in the log
 	Replies int32 // frames still to come
-	Kind    Kind
-	Tag     uint8          // the owner's
-	Sight   Sight          // the owner's, too
-	Mark    freshness.Mark // what it changes, if it is not Repeatable
+	Nature
+	Mark freshness.Mark // what it changes, if it is not Repeatable
+}
+
+// Nature is how an Entry is to be treated. Requests of one owner that lie next to each other mostly have the same.
+type Nature struct {
+	Kind  Kind
+	Tag   uint8 // the owner's
+	Sight Sight // the owner's, too
+	// Joint says that the owner, a Joiner, takes the reply together with those to its neighbours. What the request changes
+	// is in its Mark.
+	Joint bool
 }
 
 // Sight says what a reply lets its reader know of what others have written.
@@ -58,6 +66,15 @@ type Owner interface {
 	Yield(c *Conn, e *Entry, request []byte)
 }
 
+// Joiner is an Owner of entries that are Joint.
+type Joiner interface {
+	Owner
+	// Replies is Reply for several entries at once: n of the same Nature, the first of which is e. Their replies are in
+	// frames, one behind the other. None is an error, all are of one type, and the largest has so many bytes; size is
+	// that of the requests. It returns false, and has done nothing, if they must be taken one by one.
+	Replies(c *Conn, e *Entry, n, size, largest int, frames []byte) bool
+}
+
 // Listener is an Owner of a pin that also takes frames nobody asked for: pushed messages.
 type Listener interface {
 	// Push delivers a frame for which no request is waiting; frame is valid during the call.
@@ -75,23 +92,35 @@ type entries struct {
 	n    int
 }
 
-func (q *entries) push(e Entry) {
-	if q.n == len(q.ring) {
-		grown := make([]Entry, max(16, 2*len(q.ring)))
-		k := copy(grown, q.ring[q.head:])
-		copy(grown[k:], q.ring[:q.head])
-		q.ring, q.head = grown, 0
+// push appends entries. They are copied as a whole: fields that were just written one by one and are read again together
+// make a processor wait.
+func (q *entries) push(es []Entry) {
+	for q.n+len(es) > len(q.ring) {
+		q.grow()
 	}
-	q.ring[(q.head+q.n)&(len(q.ring)-1)] = e
-	q.n++
+	k := copy(q.ring[(q.head+q.n)&(len(q.ring)-1):], es)
+	copy(q.ring, es[k:])
+	q.n += len(es)
+}
+
+func (q *entries) grow() {
+	grown := make([]Entry, max(16, 2*len(q.ring)))
+	k := copy(grown, q.ring[q.head:])
+	copy(grown[k:], q.ring[:q.head])
+	q.ring, q.head = grown, 0
 }
 
 func (q *entries) front() *Entry { return &q.ring[q.head] }
 
 func (q *entries) at(i int) *Entry { return &q.ring[(q.head+i)&(len(q.ring)-1)] }
 
-func (q *entries) pop() {
-	q.ring[q.head] = Entry{}
-	q.head = (q.head + 1) & (len(q.ring) - 1)
-	q.n--
+// pop drops n entries at the front.
+func (q *entries) pop(n int) {
+	end := q.head + n
+	clear(q.ring[q.head:min(end, len(q.ring))])
+	if end > len(q.ring) {
+		clear(q.ring[:end-len(q.ring)])
+	}
+	q.head = end & (len(q.ring) - 1)
+	q.n -= n
 }

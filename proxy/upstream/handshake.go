@@ -151,7 +151,7 @@ func (c *Conn) refused(frame []byte) {
 					return
 				}
 			}
-			c.answer()
+			c.answer(1, e.Size)
 		}
 		if c.Passthrough && c.Listener != nil && !c.ended {
 			c.Listener.Push(c, frame) // nothing is queued there

@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"slices"
 	"testing"
 	"time"
 )
@@ -42,22 +43,30 @@ func TestPausesBetweenConnectionsGrowAndStayBounded(t *testing.T) {
 func TestEntriesKeepTheirOrderWhileTheRingGrows(t *testing.T) {
 	var q entries
 	next, want := 0, 0
-	for range 50 {
-		for range 7 {
-			q.push(Entry{Size: next})
+	for round := range 50 {
+		es := make([]Entry, 3+round%7)
+		for i := range es {
+			es[i].Size = next
 			next++
 		}
-		for range 5 {
-			if got := q.front().Size; got != want {
-				t.Fatalf("front is %d, want %d", got, want)
+		q.push(es)
+		for range 2 {
+			for i := range 1 + round%3 {
+				if got := q.at(i).Size; got != want+i {
+					t.Fatalf("entry %d is %d, want %d", i, got, want+i)
+				}
 			}
-			q.pop()
-			want++
+			q.pop(1 + round%3)
+			want += 1 + round%3
 		}
 	}
 	for i := range q.n {
 		if got := q.at(i).Size; got != want+i {
 			t.Fatalf("entry %d is %d, want %d", i, got, want+i)
 		}
+	}
+	q.pop(q.n)
+	if i := slices.IndexFunc(q.ring, func(e Entry) bool { return e != (Entry{}) }); i >= 0 {
+		t.Errorf("entry %d of %d is still there", i, len(q.ring))
 	}
 }

@@ -85,7 +85,8 @@ type Pool struct {
 	askedAuth    time.Time
 	authRequired bool // a connection without credentials was told to authenticate first
 	rng          *rand.PCG
-	scratch      []byte     // a request that is being looked at
+	scratch      []byte // a request that is being looked at
+	marks        []freshness.Mark
 	catching     []catching // wait for a replica
 	enrolled     func()     // called after the nodes have changed; nil: nobody wants to know
 }
