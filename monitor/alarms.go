@@ -1,9 +1,12 @@
 package monitor
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/understudy/understudy/topology"
 )
@@ -87,6 +90,48 @@ func (l *loop) unwritten(err error) {
 	default:
 		l.log.Warn("operator no longer needed", "alarm", was)
 	}
+}
+
+// standing are the texts of all alarms, sorted.
+func (l *loop) standing() (texts []string) {
+	for _, a := range l.alarms {
+		texts = append(texts, a.text)
+	}
+	if l.unwritable != "" {
+		texts = append(texts, l.unwritable)
+	}
+	slices.Sort(texts)
+	return texts
+}
+
+// raisePause is the time between two changes of what other members are told.
+const raisePause = time.Second
+
+// raise has all members tell of this leader's alarms: who needs to know may be asking any of them. A new leader takes back what an
+// earlier one has raised.
+func (l *loop) raise(now time.Time) {
+	term := l.term
+	if term == nil || !term.lasts() || len(l.members) == 0 || now.Sub(l.raisedAt) < raisePause {
+		return
+	}
+	texts := l.standing()
+	if l.raisedIn == term && slices.Equal(texts, l.raised) {
+		return
+	}
+	l.raisedAt = now
+	l.task("raise", func(ctx context.Context) func() {
+		err := l.coord.Raise(ctx, texts)
+		return func() {
+			switch {
+			case err == nil:
+				l.raised, l.raisedIn = texts, term
+			case errors.Is(err, topology.ErrNotLeader), errors.Is(err, topology.ErrClosed):
+				l.log.Debug("the alarms were not raised", "reason", err)
+			default:
+				l.warn("other members cannot be told of the alarms", err)
+			}
+		}
+	})
 }
 
 // fewer reports whether all of now were there before, and more.

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/understudy/understudy/internal/testcluster"
 	"github.com/understudy/understudy/topology"
 )
 
@@ -88,4 +89,33 @@ func TestAnAlarmAboutRivalsIsASentence(t *testing.T) {
 			t.Errorf("%q, want %q", got, c.want)
 		}
 	}
+}
+
+func TestTheLeaderHasOthersTellOfItsAlarmsAndTakesThemBack(t *testing.T) {
+	lone := testcluster.NewRedis(t)
+	p := &parliament{}
+	a, b := p.enter("a"), p.enter("b")
+	a.attend(t, lone.Addr)
+	b.attend(t, lone.Addr)
+	raised := func(s *seat, what string, want func(last string) bool) {
+		t.Helper()
+		testcluster.WaitFor(t, what, func() bool {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			return len(s.raised) > 0 && want(s.raised[len(s.raised)-1])
+		})
+	}
+	nothing := func(last string) bool { return last == "" }
+	nobody := func(last string) bool {
+		return strings.Contains(last, lone.Addr+" is down") && strings.Contains(last, "there is no replica")
+	}
+	raised(a, "what an earlier leader has raised to be taken back", nothing)
+	must(t, lone.Kill())
+	raised(a, "the alarm to be raised", nobody)
+	p.mu.Lock()
+	p.leave(a)
+	p.mu.Unlock()
+	raised(b, "the next leader to raise it", nobody)
+	must(t, lone.Restart(t.Context()))
+	raised(b, "the alarm to be taken back", nothing)
 }

@@ -59,6 +59,9 @@ type loop struct {
 	alarms         map[string]alarm // by subject
 	unwritable     string           // the alarm that the State cannot be written; "": it can
 	misses         int              // how often in a row it could not
+	raised         []string         // what others are told
+	raisedIn       *term            // and in which term; nil: nothing yet
+	raisedAt       time.Time        // when it was last tried
 	failovers      chronicle
 	resumeSeen     time.Time // since when this member knows of a resume that is asked for; zero while there is none
 	term           *term     // nil while this member does not lead
@@ -145,6 +148,7 @@ func (l *loop) run(ctx context.Context) {
 		l.counting.judge(l.members, l.listed, now)
 		l.rehearsal.judge(l.members, l.listed, now)
 		l.decide(now)
+		l.raise(now)
 		l.prune(now)
 		l.report(now)
 		l.lastTurn = now

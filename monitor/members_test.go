@@ -3,6 +3,7 @@ package monitor
 import (
 	"context"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -25,6 +26,7 @@ type seat struct {
 	id      string
 	fenced  uint64
 	view    []topology.NodeView
+	raised  []string // what it has raised, one after the other
 	watch   func(topology.Snapshot)
 	changed chan struct{}
 	present bool
@@ -88,6 +90,16 @@ func (s *seat) Members(context.Context) ([]topology.Member, error) {
 		}
 	}
 	return members, nil
+}
+
+func (s *seat) Raise(_ context.Context, texts []string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.leads() {
+		return topology.ErrNotLeader
+	}
+	s.raised = append(s.raised, strings.Join(texts, "; "))
+	return nil
 }
 
 func (s *seat) MembersChanged() <-chan struct{} { return s.changed }

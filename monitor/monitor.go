@@ -27,6 +27,7 @@ type Coordinator interface {
 	Requests() []topology.Request
 	WatchRequests(f func([]topology.Request)) (stop func())
 	Answer(ctx context.Context, id string, answer topology.Answer, text string) error
+	Raise(ctx context.Context, texts []string) error
 }
 
 // ErrRunning is returned by Run when the Monitor runs or has run.

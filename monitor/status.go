@@ -98,13 +98,7 @@ func (l *loop) report(now time.Time) {
 	}
 	l.reported = now
 	s := &Status{At: now, Leading: l.coord.Leading(), Failovers: slices.Clone(l.failovers.records)}
-	for _, a := range l.alarms {
-		s.Alarms = append(s.Alarms, a.text)
-	}
-	if l.unwritable != "" {
-		s.Alarms = append(s.Alarms, l.unwritable)
-	}
-	slices.Sort(s.Alarms)
+	s.Alarms = l.standing()
 	for addr, r := range l.records {
 		if l.ours(addr) {
 			s.Nodes = append(s.Nodes, l.nodeStatus(addr, r))

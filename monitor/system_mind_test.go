@@ -316,6 +316,7 @@ func (c simCoordinator) Watch(func(topology.Snapshot)) (stop func())            
 func (c simCoordinator) Publish(context.Context, []topology.NodeView) error            { return nil }
 func (c simCoordinator) Members(context.Context) ([]topology.Member, error)            { return nil, nil }
 func (c simCoordinator) MembersChanged() <-chan struct{}                               { return nil }
+func (c simCoordinator) Raise(context.Context, []string) error                         { return nil }
 func (c simCoordinator) Leading() bool                                                 { return c.m.Leading() }
 func (c simCoordinator) Shared() bool                                                  { return true }
 func (c simCoordinator) Update(context.Context, int64, *topology.State) error          { return nil }

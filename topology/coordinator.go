@@ -116,6 +116,12 @@ type Coordinator interface {
 	// WatchAuthority calls f with the Authority and then after every change of its source, in order, never two at once,
 	// until stop is called. f must not block.
 	WatchAuthority(f func(Authority)) (stop func())
+	// Raise has all members tell people of these alarms, in place of those raised before, for the leader. It returns
+	// ErrNotLeader or an error of the store.
+	Raise(ctx context.Context, texts []string) error
+	// Raised returns what the leading member has raised, as far as it is known here, without I/O. What comes to nothing with the
+	// leader stays until another one leads.
+	Raised() Alarms
 	// Promise answers another member that wants this one's promise not to lead, without I/O. It returns nil when it is
 	// promised, ErrStranger to those who do not know the cluster's identity, and otherwise why it is not promised.
 	Promise(r PromiseRequest) error

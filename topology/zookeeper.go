@@ -55,6 +55,7 @@ type ZooKeeper struct {
 	tellers    watchers[Authority]
 	leaderless atomic.Pointer[string] // the alarm that nobody may lead
 	namesake   atomic.Pointer[string] // the alarm that another process has this member's id
+	raised     atomic.Pointer[Alarms] // by the leader
 	started    time.Time
 	succeeds   atomic.Bool // an earlier process of this member did not take itself off the registry
 

@@ -22,7 +22,7 @@ type identity struct {
 }
 
 // folders are what lies in the folder of a cluster next to its State.
-var folders = []string{"registry", "members", "election", "requests"}
+var folders = []string{"registry", "members", "election", "requests", alarmsNode}
 
 // enter makes this member one of the cluster, step by step, and starts what keeps it one. It begins anew with every
 // session, and uses nothing that an earlier one knew.
@@ -51,6 +51,7 @@ func (s *session) enter(ctx context.Context) error {
 	}
 	s.goes(func(ctx context.Context) error { return s.follow(ctx, armed) })
 	s.goes(s.followRequests)
+	s.goes(s.followAlarms)
 	// From here on this member may be of use for reads.
 	if err := s.register(ctx); err != nil {
 		return err

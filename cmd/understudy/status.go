@@ -108,8 +108,13 @@ func printStatus(out io.Writer, f client.Fields) error {
 		line("last failover", "epoch %s, from %s to %s in %s ms, %v ago: %s", f["last_failover_epoch"], f["last_failover_from"], f["last_failover_to"],
 			f["last_failover_duration_ms"], time.Since(time.Unix(f.Int("last_failover_time"), 0)).Round(time.Second), f["last_failover_cause"])
 	}
+	own := f.Int("alarms") - f.Int("alarms_of_leader")
 	for i := range f.Int("alarms") {
-		line("alarm", "%s", f[fmt.Sprintf("alarm%d", i)])
+		text := f[fmt.Sprintf("alarm%d", i)]
+		if i >= own {
+			text += " (raised by " + f["alarms_leader"] + ", which leads)"
+		}
+		line("alarm", "%s", text)
 	}
 	return w.Flush()
 }

@@ -97,12 +97,27 @@ func masterCutFromMostMembers(t *testing.T, s *system, _ *history) {
 		return err == nil && strings.Contains(info["alarm0"], "master "+before.master.Addr+" cannot be reached") &&
 			strings.Contains(info["alarm0"], "seen by 2 of 3), but ")
 	})
+	for _, m := range s.without(before.leader) { // whoever looks, looks at any of them
+		testcluster.WaitFor(t, "the alarm of the leader to be told by "+m.id, func() bool {
+			info, err := m.info()
+			return err == nil && info["alarms_of_leader"] == "1" && info["alarms_leader"] == before.leader.id &&
+				strings.Contains(info["alarm0"], "master "+before.master.Addr+" cannot be reached")
+		})
+	}
 	l.progress(stage, third)
 	heal()
 	l.progress(stage, s.members...)
 	if now := s.agree(); now != before {
 		t.Errorf("epoch %d with master %s, after %d with %s", now.epoch, now.master.Addr, before.epoch, before.master.Addr)
 	}
+	testcluster.WaitFor(t, "the alarm to be over for everybody", func() bool {
+		for _, m := range s.members {
+			if info, err := m.info(); err != nil || info["alarms"] != "0" {
+				return false
+			}
+		}
+		return true
+	})
 	l.end(0)
 }
 

@@ -23,6 +23,7 @@ type Cluster interface {
 	Authority() topology.Authority
 	WatchAuthority(f func(topology.Authority)) (stop func())
 	Promise(r topology.PromiseRequest) error
+	Raised() topology.Alarms
 }
 
 // Watcher tells what this member's monitor knows. Report must not block.

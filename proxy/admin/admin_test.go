@@ -168,3 +168,29 @@ func newLocal(t *testing.T) *topology.Local {
 	}
 	return local
 }
+
+// led is a world with a leader that is another member.
+type led struct {
+	*world
+	raised topology.Alarms
+}
+
+func (l *led) Raised() topology.Alarms { return l.raised }
+
+func TestAlarmsOfTheLeaderAreToldByEveryMemberAfterItsOwn(t *testing.T) {
+	w := &led{world: afterFailover(), raised: topology.Alarms{By: "web-2", Texts: []string{"nobody can\r\ntake over"}}}
+	w.Local = newLocal(t)
+	a := admin.New(admin.Identity{Version: "v1", Cluster: "shop", ID: "web-1"}, w, w)
+	t.Cleanup(a.Close)
+	got := lines(t, a.Info())
+	for key, value := range map[string]string{"alarms": "2", "alarm0": "a node is  missing", "alarm1": "nobody can  take over",
+		"alarms_of_leader": "1", "alarms_leader": "web-2"} {
+		if got[key] != value {
+			t.Errorf("%s is %q, want %q", key, got[key], value)
+		}
+	}
+	w.raised.By = "web-1" // the leader itself knows better
+	if got := lines(t, a.Info()); got["alarms"] != "1" || got["alarms_of_leader"] != "0" {
+		t.Errorf("the leader tells of %s alarms, %s of them its own leader's", got["alarms"], got["alarms_of_leader"])
+	}
+}

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -44,14 +45,24 @@ func (a *Admin) Info() string {
 	s.authority(o.Authority, now)
 	s.traffic(&o.Traffic)
 	s.failovers(o.Failovers)
-	s.line("alarms", len(o.Alarms))
-	for i, text := range o.Alarms {
-		s.line(fmt.Sprintf("alarm%d", i), text)
-	}
+	s.alarms(o.Alarms, o.Raised)
 	for i, r := range o.Nodes {
 		s.line(fmt.Sprintf("node%d", i), r.fields())
 	}
 	return s.String()
+}
+
+// alarms tells of this member's alarms, and then of those of the leading one.
+func (s *section) alarms(own []string, raised topology.Alarms) {
+	all := slices.Concat(own, raised.Texts)
+	s.line("alarms", len(all))
+	for i, text := range all {
+		s.line(fmt.Sprintf("alarm%d", i), text)
+	}
+	s.line("alarms_of_leader", len(raised.Texts))
+	if len(raised.Texts) > 0 {
+		s.line("alarms_leader", raised.By)
+	}
 }
 
 func (s *section) state(state *topology.State) {

@@ -15,8 +15,10 @@ type Overview struct {
 	Authority topology.Authority
 	Traffic   Traffic
 	Failovers []Failover // the latest ones, oldest first
-	Alarms    []string   // what stands in the way and needs an operator
-	Nodes     []Row      // the master first
+	Alarms    []string   // what stands in the way and needs an operator, as far as this member knows itself
+	// Raised is what the leading member has raised, where that is another one: alarms about nodes are the leader's.
+	Raised topology.Alarms
+	Nodes  []Row // the master first
 }
 
 // Overview returns what is known now. It does not wait for anything.
@@ -29,6 +31,9 @@ func (a *Admin) Overview() Overview {
 	}
 	if o.Authority.Alarm != "" {
 		o.Alarms = append(slices.Clone(o.Alarms), o.Authority.Alarm)
+	}
+	if raised := a.cluster.Raised(); raised.By != a.who.ID {
+		o.Raised = raised
 	}
 	o.Nodes = rows(o.State, report, o.Traffic)
 	return o

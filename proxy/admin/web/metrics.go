@@ -64,7 +64,7 @@ func (m *metrics) state(o *admin.Overview) {
 		m.gauge("paused", "1 while no failover takes place because somebody has paused them.", number(s.Paused != nil))
 	}
 	m.gauge("write_permitted", "1 while this process may write to the master.", number(o.Authority.Source != topology.NoGrant))
-	m.gauge("alarms", "What stands in the way of a failover and needs an operator.", float64(len(o.Alarms)))
+	m.gauge("alarms", "What stands in the way of a failover and needs an operator, as this member itself knows: the leading one tells of the nodes.", float64(len(o.Alarms)))
 	if n := len(o.Failovers); n > 0 {
 		last := o.Failovers[n-1]
 		m.gauge("last_failover_timestamp_seconds", "When the last change of master began.", float64(last.Began.UnixMilli())/1000)
