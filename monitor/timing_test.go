@@ -18,9 +18,15 @@ const loneMaster = "redis_mode:standalone\r\nrun_id:r1\r\nrole:master\r\nmaster_
 
 // bubble runs a monitor of one scripted master in virtual time.
 func bubble(t *testing.T, test func(t *testing.T, f *fakeNode, m *Monitor, coord *stallable)) {
+	t.Helper()
+	bubbleOf(t, testConfig("node:1"), test)
+}
+
+// bubbleOf is bubble with a configuration of its own.
+func bubbleOf(t *testing.T, cfg Config, test func(t *testing.T, f *fakeNode, m *Monitor, coord *stallable)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		f := &fakeNode{info: loneMaster}
-		cfg := testConfig("node:1")
 		cfg.Dial = f.dial
 		local, err := topology.OpenLocal(topology.LocalConfig{Cluster: cfg.Cluster, ID: cfg.ID})
 		must(t, err)
@@ -30,16 +36,21 @@ func bubble(t *testing.T, test func(t *testing.T, f *fakeNode, m *Monitor, coord
 		ctx, cancel := context.WithCancel(context.Background())
 		ended := make(chan error)
 		go func() { ended <- m.Run(ctx) }()
+		// Also after a Fatal: a bubble that is left with goroutines in it panics, and takes all other tests with it.
+		defer func() {
+			cancel()
+			err := <-ended
+			f.cut()
+			f.waiting.Wait()
+			if err := errors.Join(err, local.Close()); err != nil {
+				t.Error(err)
+			}
+		}()
 		time.Sleep(time.Second)
 		if n := only(t, m); n.Down || n.RunID != "r1" {
 			t.Fatalf("at first: %+v", n)
 		}
 		test(t, f, m, coord)
-		cancel()
-		must(t, <-ended)
-		f.cut()
-		f.waiting.Wait()
-		must(t, local.Close())
 	})
 }
 
@@ -62,6 +73,13 @@ func only(t *testing.T, m *Monitor) NodeStatus {
 	}
 	return s.Nodes[0]
 }
+
+// noticing is how long after a node fell silent its silence begins in the eyes of the monitor, at most: a heartbeat may
+// have been answered just before.
+func noticing(m *Monitor) time.Duration { return max(m.cfg.DownAfter/2, 5*time.Millisecond) }
+
+// showing is how long after its end a limit is seen in Status, at most: by the next turn, in the next Status.
+const showing = 2*turnInterval + time.Millisecond
 
 // upThenDown fails unless the node is up for at least the first time from now and down within the second.
 func upThenDown(t *testing.T, m *Monitor, up, down time.Duration) NodeStatus {
@@ -98,16 +116,25 @@ func TestARefusedNodeIsDownWithinMillisecondsOfItsDeath(t *testing.T) {
 func TestANodeThatAcceptsAndIsSilentIsDownAfterStallAfter(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fakeNode, m *Monitor, _ *stallable) {
 		f.set(func(f *fakeNode) { f.mute = true })
-		if n := upThenDown(t, m, 6*time.Second, 6*time.Second+200*time.Millisecond); n.Reason != "no answer for 6s" {
+		if n := upThenDown(t, m, 6*time.Second, noticing(m)+6*time.Second+showing); n.Reason != "no answer for 6s" {
 			t.Errorf("reason %q", n.Reason)
 		}
+	})
+}
+
+func TestSilenceIsNoticedHoweverSeldomNodesAreAskedForINFO(t *testing.T) {
+	cfg := testConfig("node:1")
+	cfg.ProbeInterval = time.Minute
+	bubbleOf(t, cfg, func(t *testing.T, f *fakeNode, m *Monitor, _ *stallable) {
+		f.set(func(f *fakeNode) { f.mute = true })
+		upThenDown(t, m, 6*time.Second, noticing(m)+6*time.Second+showing)
 	})
 }
 
 func TestAHostThatCannotBeConnectedIsDownAfterDownAfter(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fakeNode, m *Monitor, _ *stallable) {
 		f.set(func(f *fakeNode) { f.mute, f.dark = true, true })
-		if n := upThenDown(t, m, time.Second, 1200*time.Millisecond); n.Reason != "no connection for 1s" {
+		if n := upThenDown(t, m, time.Second, noticing(m)+time.Second+showing); n.Reason != "no connection for 1s" {
 			t.Errorf("reason %q", n.Reason)
 		}
 	})
@@ -162,7 +189,8 @@ func TestAStoppedMonitorStartsItsJudgementAnew(t *testing.T) {
 		f.set(func(f *fakeNode) { f.mute = true })
 		coord.stall.Store(int64(time.Minute))
 		time.Sleep(time.Minute) // the loop stands still; the silence of the node is longer than any limit
-		upThenDown(t, m, 5900*time.Millisecond, 7*time.Second)
+		// Its silence begins with the next question, and a heartbeat may be under way.
+		upThenDown(t, m, 6*time.Second-turnInterval, noticing(m)+6*time.Second+turnInterval+showing)
 	})
 }
 

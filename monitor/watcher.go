@@ -139,10 +139,12 @@ func (w *watcher) subscribed(ctx context.Context) (connected bool, err error) {
 		return false, err
 	}
 	beating, stop := context.WithCancel(ctx)
+	var heard atomic.Bool
+	heard.Store(true) // it has just been introduced
 	var beats sync.WaitGroup
 	defer beats.Wait()
 	defer stop()
-	beats.Go(func() { w.beat(beating, l) })
+	beats.Go(func() { w.beat(beating, l, &heard) })
 	for {
 		// Judging silence is left to the probes. The limit here only replaces a connection that died without a word.
 		began := time.Now()
@@ -151,6 +153,7 @@ func (w *watcher) subscribed(ctx context.Context) (connected bool, err error) {
 			return connected, err
 		}
 		connected = true
+		heard.Store(true)
 		// An error is an answer: a user who may not subscribe still has a connection to wait on.
 		life := report{observation: observation{sign: signLife, began: began}}
 		if h, told := parseHello(message, time.Now()); told {
@@ -160,15 +163,27 @@ func (w *watcher) subscribed(ctx context.Context) (connected bool, err error) {
 	}
 }
 
-// beat sends heartbeats until ctx ends or one cannot be sent, which the reader notices as well.
-func (w *watcher) beat(ctx context.Context, l *link) {
+// beat sends heartbeats until ctx ends or one cannot be sent, which the reader notices as well. The reader sets heard
+// with everything it receives. When a heartbeat is followed by nothing until the next, that is silence since the first:
+// without it a node that hangs would be missed only by the next INFO, up to ProbeInterval later.
+func (w *watcher) beat(ctx context.Context, l *link, heard *atomic.Bool) {
 	tick := time.NewTicker(w.replyLimit())
 	defer tick.Stop()
+	var sent time.Time // the last heartbeat; zero when there was none, or its silence is told
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
+		}
+		now := time.Now()
+		switch {
+		case heard.Swap(false):
+			sent = now
+		case !sent.IsZero():
+			w.tell(ctx, report{observation: observation{sign: signSilence, began: sent, at: now}})
+			w.doubt()
+			sent = time.Time{}
 		}
 		if l.Send("PING") != nil || l.Flush() != nil {
 			return
