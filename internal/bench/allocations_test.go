@@ -52,17 +52,22 @@ func TestTheProxyAllocatesNothingPerRequestInSteadyState(t *testing.T) {
 	for _, traffic := range pipelines() {
 		t.Run(traffic.name, func(t *testing.T) {
 			c := newPipeline(t, addr, traffic)
-			const exchanges = 5000
+			// What happens now and then allocates as well: the tending of connections, the refresh of the command table, the
+			// runtime's own work. The slower the machine, the more of it falls to each request, but it does not fall into every
+			// short window. What requests allocate does.
+			const windows, exchanges = 100, 50
+			counts := make([]uint64, windows)
 			var before, after runtime.MemStats
-			runtime.ReadMemStats(&before)
-			for range exchanges {
-				c.exchange(t)
+			for i := range counts {
+				runtime.ReadMemStats(&before)
+				for range exchanges {
+					c.exchange(t)
+				}
+				runtime.ReadMemStats(&after)
+				counts[i] = after.Mallocs - before.Mallocs
 			}
-			runtime.ReadMemStats(&after)
-			// What happens now and then, timers and the runtime's own work, is far less than one in ten requests.
-			perRequest := float64(after.Mallocs-before.Mallocs) / float64(exchanges*traffic.requests)
-			if perRequest > 0.1 {
-				t.Errorf("%.3f allocations per request", perRequest)
+			if least := slices.Min(counts); least > 0 {
+				t.Errorf("%d allocations in %d requests at least; in all windows: %d", least, exchanges*traffic.requests, counts)
 			}
 		})
 	}

@@ -57,6 +57,9 @@ type Conn interface {
 type Timer interface {
 	// Stop prevents the call, if it has not happened yet. It is called on the loop's goroutine.
 	Stop()
+	// Reset has the call made after d, whether it has happened, was prevented or is still due; then it is not made twice.
+	// What is called again and again costs no memory so. It is called on the loop's goroutine.
+	Reset(d time.Duration)
 }
 
 // Loop runs handlers. Post and Stop may be called from any goroutine, everything else on the loop's own (or before

@@ -79,6 +79,49 @@ func TestAStoppedTimerDoesNotCome(t *testing.T) {
 	})
 }
 
+func TestATimerThatIsResetComesOnceAndAtItsNewTime(t *testing.T) {
+	each(t, drivers(), func(t *testing.T, f *fixture) {
+		done := make(chan struct{})
+		f.on(func() {
+			began := time.Now()
+			came := make(map[string]int)
+			var over Timer
+			moved := f.loop.After(time.Millisecond, func() {
+				came["moved"]++
+				if since := f.loop.Now().Sub(began); since < 20*time.Millisecond {
+					t.Errorf("a timer that was moved to 20 ms came after %v", since)
+				}
+			})
+			moved.Reset(20 * time.Millisecond)
+			stopped := f.loop.After(time.Millisecond, func() { came["stopped"]++ })
+			stopped.Stop()
+			stopped.Reset(2 * time.Millisecond)
+			over = f.loop.After(time.Millisecond, func() {
+				if came["over"]++; came["over"] < 3 {
+					over.Reset(time.Millisecond)
+					return
+				}
+				// Due after all others, however late they all are.
+				f.loop.After(30*time.Millisecond, func() {
+					if came["moved"] != 1 || came["stopped"] != 1 || came["over"] != 3 {
+						t.Errorf("calls %v", came)
+					}
+					close(done)
+				})
+			})
+		})
+		await(t, done)
+	})
+}
+
+func TestResettingATimerAllocatesNothing(t *testing.T) {
+	var ts timers
+	timer := ts.add(time.Now(), func() {})
+	if n := testing.AllocsPerRun(100, func() { timer.Reset(0); ts.run(time.Now()) }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
 // blockUntil keeps a loop busy, so that what is due before then comes in one turn.
 func blockUntil(at time.Time) {
 	for time.Now().Before(at) {

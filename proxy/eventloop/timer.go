@@ -20,10 +20,15 @@ type timer struct {
 }
 
 func (ts *timers) add(at time.Time, f func()) *timer {
-	ts.last++
-	t := &timer{at: at, seq: ts.last, f: f, owner: ts}
-	heap.Push(&ts.heap, t)
+	t := &timer{at: at, f: f, owner: ts}
+	ts.push(t)
 	return t
+}
+
+func (ts *timers) push(t *timer) {
+	ts.last++
+	t.seq = ts.last
+	heap.Push(&ts.heap, t)
 }
 
 // Stop implements Timer.
@@ -31,6 +36,13 @@ func (t *timer) Stop() {
 	if t.index >= 0 {
 		heap.Remove(&t.owner.heap, t.index)
 	}
+}
+
+// Reset implements Timer.
+func (t *timer) Reset(d time.Duration) {
+	t.Stop()
+	t.at = time.Now().Add(max(0, d))
+	t.owner.push(t)
 }
 
 // next returns how long it is from now until something is due, or ok false when nothing is.

@@ -58,11 +58,15 @@ type dialling struct {
 }
 
 type fakeTimer struct {
-	at time.Time
-	f  func()
+	world *world
+	at    time.Time
+	due   bool
+	f     func()
 }
 
-func (ft *fakeTimer) Stop() { ft.f = nil }
+func (ft *fakeTimer) Stop() { ft.due = false }
+
+func (ft *fakeTimer) Reset(d time.Duration) { ft.at, ft.due = ft.world.now.Add(d), true }
 
 // newWorld has a master m and replicas r1 and r2, to which nothing is connected yet.
 func newWorld(t *testing.T) *world { return newDurableWorld(t, 0) }
@@ -179,7 +183,7 @@ func (w *world) Listen(net.Listener, func(eventloop.Conn) eventloop.Handler) (fu
 }
 
 func (w *world) After(d time.Duration, f func()) eventloop.Timer {
-	timer := &fakeTimer{w.now.Add(d), f}
+	timer := &fakeTimer{w, w.now.Add(d), true, f}
 	w.timers = append(w.timers, timer)
 	return timer
 }
@@ -218,7 +222,7 @@ func (w *world) wait(d time.Duration) {
 	for until := w.now.Add(d); ; {
 		var next *fakeTimer
 		for _, timer := range w.timers {
-			if timer.f != nil && !timer.at.After(until) && (next == nil || timer.at.Before(next.at)) {
+			if timer.due && !timer.at.After(until) && (next == nil || timer.at.Before(next.at)) {
 				next = timer
 			}
 		}
@@ -227,9 +231,8 @@ func (w *world) wait(d time.Duration) {
 			return
 		}
 		w.now = next.at
-		f := next.f
-		next.f = nil
-		f()
+		next.due = false
+		next.f()
 		w.turn()
 	}
 }

@@ -50,7 +50,8 @@ type Sampler struct {
 	samples  *freshness.Samples
 	master   *probe
 	replicas []*probe
-	timer    eventloop.Timer // of the next look; nil: there is none
+	timer    eventloop.Timer // of the next look; nil: there was none yet
+	resting  bool            // no look is due
 	look     func()
 }
 
@@ -58,8 +59,9 @@ type Sampler struct {
 func NewSampler(p *Pool, interval, maxSkew time.Duration) *Sampler {
 	s := &Sampler{pool: p, tracker: p.cfg.Freshness.Tracker, interval: interval, maxSkew: maxSkew}
 	s.samples = s.tracker.NewSamples()
+	s.resting = true
 	s.look = func() {
-		s.timer = nil
+		s.resting = true
 		s.tick()
 	}
 	p.enrolled = s.enroll
@@ -70,14 +72,24 @@ func NewSampler(p *Pool, interval, maxSkew time.Duration) *Sampler {
 
 // begin ends a rest, or has what is awaited looked after at once.
 func (s *Sampler) begin() {
-	if s.timer != nil {
+	if !s.resting {
 		if !s.tracker.Hurried() {
 			return
 		}
 		s.timer.Stop()
-		s.timer = nil
+		s.resting = true
 	}
 	s.tick()
+}
+
+// lookAfter has the next look taken after d. There is one timer for all of them: there are hundreds in a second.
+func (s *Sampler) lookAfter(d time.Duration) {
+	s.resting = false
+	if s.timer == nil {
+		s.timer = s.pool.loop.After(d, s.look)
+		return
+	}
+	s.timer.Reset(d)
 }
 
 // pause is the time to the next look.
@@ -118,7 +130,7 @@ func (s *Sampler) enroll() {
 		r.close()
 	}
 	s.replicas = next
-	if s.timer == nil {
+	if s.resting {
 		p.loop.Post(s.begin)
 	}
 }
@@ -139,11 +151,11 @@ func (s *Sampler) tick() {
 	settled, left := s.settled(needed, now)
 	if settled && s.tracker.Rest(needed) {
 		if left {
-			s.timer = s.pool.loop.After(probeRetry, s.look)
+			s.lookAfter(probeRetry)
 		}
 		return
 	}
-	s.timer = s.pool.loop.After(s.pause(), s.look)
+	s.lookAfter(s.pause())
 	if s.master.verified && s.samples.Last() >= needed || !s.master.ask(now) {
 		s.askReplicas(needed, now)
 	}
