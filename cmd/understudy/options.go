@@ -65,7 +65,7 @@ type options struct {
 	HTTP          string `group:"operators" name:"http" placeholder:"HOST:PORT" help:"Address for HTTP: /metrics (Prometheus), /livez, /readyz and a status page. Nothing can be changed there."`
 
 	Consistency    string            `group:"reads" enum:"causal,bounded,eventual,strong" default:"causal" help:"What reads see. causal: every write that was answered through this process before, whichever connection it came on, and all that their session can have learnt of; replicas answer that provably have it. bounded: what the master had at most max-staleness ago, or later. eventual: whatever a healthy replica has. strong: the master's data; replicas answer nothing."`
-	SampleInterval time.Duration     `group:"reads" default:"${sample_interval}" help:"Time between two looks at how far the replicas are, while there are writes. The shorter, the sooner replicas answer reads of what was written."`
+	SampleInterval time.Duration     `group:"reads" default:"${sample_interval}" help:"Time between two looks at how far the replicas are, while there are writes and reads. The shorter, the sooner replicas answer reads of what was written."`
 	MaxStaleness   time.Duration     `group:"reads" default:"${max_staleness}" help:"How old what bounded reads get may be."`
 	MaxClockSkew   time.Duration     `group:"reads" default:"${max_clock_skew}" help:"How much the clock of a replica may differ from the master's; beyond that keys expire there at other times, and it serves no reads. 0s is any."`
 	Zone           string            `group:"reads" placeholder:"NAME" help:"Where this process runs, as in node-zones. Its reads go to replicas there as long as one may answer."`

@@ -77,9 +77,16 @@ func (l *Loop) AppendMarks(dst []Mark, cmd *command.Command, args [][]byte) []Ma
 	return l.AppendKeys(dst, cmd, args)
 }
 
+// Settled reports whether all replicas have everything that was written so far. Then nobody has to look at what a read
+// reads: it is Anything.
+func (l *Loop) Settled() bool { return l.last.Load() <= l.reached.Load() }
+
 // Needs returns the sample as of which a replica must be fresh to answer reads, by the marks of what they read. The stamps
 // of many keys lie far apart in memory, and are fetched all at once: so it is asked once for a whole batch.
 func (l *Loop) Needs(reads ...Mark) uint64 {
+	if !l.read.Load() {
+		l.read.Store(true)
+	}
 	need := l.floor.Load()
 	for _, m := range reads {
 		if m == Anything {
@@ -119,7 +126,7 @@ func (l *Loop) Answered(writes ...Mark) {
 	}
 	if written {
 		raise(&l.last, n)
-		l.Need(n)
+		l.written(n)
 	}
 }
 

@@ -19,7 +19,10 @@ type Tracker struct {
 	needed  atomic.Uint64 // the sample that the replicas should reach: the greatest that anybody asked for
 	floor   atomic.Uint64 // for every key
 	last    atomic.Uint64 // the stamp of the last write of anything
+	reached atomic.Uint64 // the newest sample that all replicas have been found to have reached
 	resting atomic.Bool   // no samples are taken until somebody needs one
+	slow    atomic.Bool   // few samples are taken until somebody reads what needs one
+	read    atomic.Bool   // something was read since WasRead was last called
 	wake    atomic.Pointer[func()]
 	told    []func() // of progress
 
@@ -60,20 +63,42 @@ func (t *Tracker) RaiseFloor() {
 	n := t.Next()
 	raise(&t.floor, n)
 	raise(&t.last, n)
-	t.Need(n)
+	t.written(n)
 }
 
 // Floor returns the sample as of which a replica must be fresh to serve any key at all.
 func (t *Tracker) Floor() uint64 { return t.floor.Load() }
 
-// Need has samples taken until every replica has reached sample n. It costs nothing while they are being taken.
+// Need has samples taken until every replica has reached sample n: somebody wants to read what is in it. It costs nothing
+// while they are being taken.
 func (t *Tracker) Need(n uint64) {
-	if raise(&t.needed, n); t.resting.Load() && t.resting.CompareAndSwap(true, false) {
-		if f := t.wake.Load(); f != nil {
-			(*f)()
-		}
+	raise(&t.needed, n)
+	if t.slow.Load() && t.slow.CompareAndSwap(true, false) || t.resting.Load() && t.resting.CompareAndSwap(true, false) {
+		t.call()
 	}
 }
+
+// written is Need for who has written something, which perhaps nobody will read: it hurries nobody.
+func (t *Tracker) written(n uint64) {
+	if raise(&t.needed, n); t.resting.Load() && t.resting.CompareAndSwap(true, false) {
+		t.call()
+	}
+}
+
+func (t *Tracker) call() {
+	if f := t.wake.Load(); f != nil {
+		(*f)()
+	}
+}
+
+// WasRead reports whether a read has asked for stamps since the last call.
+func (t *Tracker) WasRead() bool { return t.read.Load() && t.read.Swap(false) }
+
+// Slow says that samples are taken, but seldom, because nothing is read, until the function of OnNeed is called.
+func (t *Tracker) Slow() { t.slow.Store(true) }
+
+// Settled says that all replicas have reached sample n.
+func (t *Tracker) Settled(n uint64) { t.reached.Store(n) }
 
 // OnNeed sets what is called when samples are needed while none are taken, or are needed at once, and calls it: a first
 // one is. It must not block.
@@ -99,9 +124,7 @@ func (t *Tracker) progress() {
 func (t *Tracker) Hurry() {
 	t.hurried.Add(1)
 	t.resting.Store(false)
-	if f := t.wake.Load(); f != nil {
-		(*f)()
-	}
+	t.call()
 }
 
 // Calm ends a Hurry.

@@ -102,8 +102,7 @@ func (s *Session) stranger(cmd *command.Command) bool {
 // A batch that holds a write goes to the master as a whole: so a read and the write that follows it in a pipeline
 // cannot overtake each other, and nothing waits for a change of lanes in between.
 func (s *Session) takeBatch(buf []byte) int {
-	table, b := s.table(), &s.env.batch
-	b.reset()
+	table, b := s.table(), s.newBatch()
 	size, reads := 0, 0
 	room := s.allowance() - s.outstanding
 	mixing := s.outstanding > 0 && s.lane.MixesWrites()
@@ -231,8 +230,7 @@ func (s *Session) handle(cmd *command.Command, class command.Class, args [][]byt
 	}
 	s.remembered(cmd, args)
 	class = s.byReplicas(cmd, class, args)
-	b := &s.env.batch
-	b.reset()
+	b := s.newBatch()
 	if s.atMaster {
 		b.dest, b.because = toMaster, freshness.NoReplica
 	}

@@ -11,18 +11,26 @@ import (
 // batch is ordinary requests that are sent together. What can be decided once for all of them is decided when they are
 // all known: which node they go to, and whether a replica is fresh enough.
 //
-// A loop has one, for all its sessions: from reset until dispatch no other session takes anything from its input.
+// A loop has one, for all its sessions: from newBatch until dispatch no other session takes anything from its input.
 type batch struct {
 	entries []upstream.Entry
 	writes  int              // of them that are not Repeatable
 	dest    destination      // of all
 	because freshness.Reason // why the reads among them are for the master, if they are
-	reads   []freshness.Mark // what they read, unless it does not matter
+	reads   []freshness.Mark // what they read
+	keyed   bool             // that is looked at, request by request
 }
 
-func (b *batch) reset() {
+// newBatch returns the batch, empty.
+func (s *Session) newBatch() *batch {
+	b := &s.env.batch
 	clear(b.entries) // so that no session is kept alive
 	*b = batch{entries: b.entries[:0], reads: b.reads[:0]}
+	if b.keyed = s.policy == Causal; b.keyed && s.env.Freshness.Settled() {
+		b.keyed = false
+		b.reads = append(b.reads, freshness.Anything)
+	}
+	return b
 }
 
 // next returns a further entry, which is zero. Its fields are best written in place: one that is put together elsewhere and
@@ -47,7 +55,7 @@ func (s *Session) plan(cmd *command.Command, class command.Class, args [][]byte,
 	e.Kind, e.Tag = kindOf(cmd, class), tagOf(cmd, class)
 	if e.Kind == upstream.Repeatable {
 		e.Joint = e.Tag == tagPlain
-		if b.dest == toReplica && s.policy == Causal && class != command.Session {
+		if b.keyed && b.dest == toReplica && class != command.Session {
 			b.reads = s.env.Freshness.AppendKeys(b.reads, cmd, args)
 		}
 		return

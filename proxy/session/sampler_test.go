@@ -149,3 +149,75 @@ func TestAReplicaThatCopiesEverythingAnewServesNothingUntilItHasProvenItselfAgai
 		}
 	}
 }
+
+func TestWhereNothingIsReadNodesAreAskedSeldomUntilSomebodyReads(t *testing.T) {
+	s := newSampled(t)
+	s.proves("r1", "H", 0, 100)
+	s.proves("r2", "H", 0, 100)
+	writer, offset := s.client(), 100
+	// asked writes something every millisecond, of which the replicas get all but the last, and returns how often the
+	// master was asked.
+	asked := func(d time.Duration) (n int) {
+		for until := s.now.Add(d); s.now.Before(until); s.wait(time.Millisecond) {
+			writer.sends("SET a 1")
+			s.has("SET a 1").answers("+OK\r\n", "SET a 1")
+			offset++
+			if m := s.nodes["m"]; m.received != "" {
+				n++
+				m.answers(masterAt(offset), "ROLE")
+			}
+			for _, r := range []string{"r1", "r2"} {
+				if s.nodes[r].received != "" {
+					s.answers(r, "ROLE", replicaAt("m", "connected", offset-1))
+				}
+			}
+		}
+		return n
+	}
+	if n := asked(100 * time.Millisecond); n < 40 {
+		t.Errorf("in the first 100 ms the master was asked %d times", n)
+	}
+	asked(20 * time.Millisecond)
+	if n := asked(100 * time.Millisecond); n < 8 || n > 12 {
+		t.Errorf("while nothing is read it was asked %d times in 100 ms", n)
+	}
+	s.nodes["m"].gets("")
+	if at := readsAt(s.client(), "GET a"); at != "m" {
+		t.Errorf("what was just written was read at %s", at)
+	}
+	s.nodes["m"].answers(masterAt(offset), "ROLE") // at once
+	if n := asked(50 * time.Millisecond); n < 20 {
+		t.Errorf("after a read it was asked %d times in 50 ms", n)
+	}
+}
+
+func TestWhatNobodyHasWrittenSinceAllReplicasHadEverythingIsReadThere(t *testing.T) {
+	s := newSampled(t)
+	s.proves("r1", "H", 0, 100)
+	s.proves("r2", "H", 0, 100)
+	c := s.client()
+	c.sends("SET a 1")
+	s.has("SET a 1").answers("+OK\r\n", "SET a 1")
+	if at := readsAt(s.client(), "GET a"); at != "m" {
+		t.Errorf("no replica has it, and it was read at %s", at)
+	}
+	s.wait(2 * time.Millisecond)
+	s.answers("m", "ROLE", masterAt(200))
+	s.answers("r1", "ROLE", replicaAt("m", "connected", 200))
+	s.answers("r2", "ROLE", replicaAt("m", "connected", 200))
+	s.wait(2 * time.Millisecond)
+	if !s.env.Freshness.Settled() {
+		t.Error("all replicas have everything, which nobody knows")
+	}
+	if at := readsAt(s.client(), "GET a"); at == "m" {
+		t.Error("all replicas have it, and it was read at the master")
+	}
+	c.sends("SET b 1")
+	s.has("SET b 1").answers("+OK\r\n", "SET b 1")
+	if at := readsAt(s.client(), "GET b"); at != "m" {
+		t.Errorf("no replica has the next write, which was read at %s", at)
+	}
+	if at := readsAt(s.client(), "GET a"); at == "m" {
+		t.Error("all replicas have what was written before, which was read at the master")
+	}
+}
