@@ -155,6 +155,8 @@ func TestTheServersOfTheExamplesKeepTheirRolesOverAFailoverAndARestart(t *testin
 	}
 	if log := p.err.String(); strings.Contains(log, "NOPERM") {
 		t.Error("something was not permitted")
+	} else if strings.Contains(log, "refuses what the master accepts") {
+		t.Error("all nodes want a password, and one was said to differ from the master in that")
 	}
 }
 
@@ -209,5 +211,24 @@ func TestTheProbesOfZooKeeperTellWhetherItServes(t *testing.T) {
 	testcluster.WaitFor(t, "the probe to miss the quorum", func() bool { return !healthy(e.Hosts()[0]) })
 	if healthy(e.Hosts()[1]) {
 		t.Error("a dead server is said to serve")
+	}
+}
+
+func TestTheServersOfTheExamplesRefuseAPasswordThatTheirFileCannotHold(t *testing.T) {
+	script := filepath.Join("..", "..", "deploy", "redis.sh")
+	for _, password := range []string{"two words", `a"quote`, "it's", "a\ttab"} {
+		for _, name := range []string{"REDIS_PASSWORD", "UNDERSTUDY_PASSWORD"} {
+			dir := t.TempDir()
+			cmd := exec.CommandContext(t.Context(), "/bin/sh", script)
+			cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "NAME=localhost", "MASTER=localhost:6379", "DATA=" + dir,
+				"REDIS_PASSWORD=x", "UNDERSTUDY_PASSWORD=x", name + "=" + password} // the last one counts
+			out, err := cmd.CombinedOutput()
+			if err == nil || !strings.Contains(string(out), "choose another one") {
+				t.Errorf("%s %q: %v, %s", name, password, err, out)
+			}
+			if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+				t.Errorf("%s %q leaves %v, %v", name, password, left, err)
+			}
+		}
 	}
 }

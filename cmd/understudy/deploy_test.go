@@ -128,7 +128,9 @@ type service struct {
 	Build       string
 	Command     []string
 	Environment map[string]string
-	NetworkMode string                                `yaml:"network_mode"`
+	NetworkMode string `yaml:"network_mode"`
+	Restart     string
+	Init        bool
 	StopGrace   string                                `yaml:"stop_grace_period"`
 	DependsOn   map[string]struct{ Condition string } `yaml:"depends_on"`
 	Volumes     []string
@@ -193,8 +195,9 @@ func TestTheComposeExampleIsWhatTheProgramUnderstands(t *testing.T) {
 				args = i.command
 			}
 			o := sidecar(t, name, i.with(s.Environment), grace, args...)
-			if ids[o.ID] = true; o.Advertise != name+":6379" {
-				t.Errorf("%s is advertised as %s", name, o.Advertise)
+			ids[o.ID] = true
+			if pod := "pod-" + strings.TrimPrefix(name, "understudy-"); s.NetworkMode != "service:"+pod || o.Advertise != pod+":6379" {
+				t.Errorf("%s shares the network of %q and is advertised as %s", name, s.NetworkMode, o.Advertise)
 			}
 			servers, _, _ := strings.Cut(o.Zookeeper, "/")
 			for _, addr := range append(strings.Split(servers, ","), o.Nodes...) {
@@ -207,12 +210,17 @@ func TestTheComposeExampleIsWhatTheProgramUnderstands(t *testing.T) {
 				t.Errorf("%s: the tick is %v, that of ZooKeeper %s", name, o.ZookeeperTick, tick)
 			}
 		case "application":
-			if other, ok := strings.CutPrefix(s.NetworkMode, "service:understudy-"); !ok || "application-"+other != name {
-				t.Errorf("%s shares the network of %q", name, s.NetworkMode)
+			number := strings.TrimPrefix(name, "application-")
+			if _, waits := s.DependsOn["understudy-"+number]; !waits || s.NetworkMode != "service:pod-"+number {
+				t.Errorf("%s shares the network of %q and waits for %v", name, s.NetworkMode, s.DependsOn)
+			}
+		case "pod": // it must outlive those who share it
+			if s.NetworkMode != "" || s.Restart != "unless-stopped" || !s.Init {
+				t.Errorf("%s: network %q, restarted %q, init %t", name, s.NetworkMode, s.Restart, s.Init)
 			}
 		}
 	}
-	if want := map[string]int{"zookeeper": 3, "redis": 3, "understudy": 2, "application": 2}; fmt.Sprint(count) != fmt.Sprint(want) || len(ids) != 2 {
+	if want := map[string]int{"zookeeper": 3, "redis": 3, "understudy": 2, "application": 2, "pod": 2}; fmt.Sprint(count) != fmt.Sprint(want) || len(ids) != 2 {
 		t.Errorf("there are %v, %d ids", count, len(ids))
 	}
 }

@@ -223,6 +223,10 @@ func (j *journal) followAuthority(a topology.Authority) {
 	case topology.NoGrant:
 		j.add("grant", 0, "writes stop, because ZooKeeper does not answer: %s", a.Reason)
 	default:
+		if j.lost.IsZero() { // it began without one: behind a predecessor that was killed, for instance
+			j.add("grant", 0, "writes are under a lease")
+			return
+		}
 		j.add("grant", now.Sub(j.lost), "ZooKeeper is back, and writes are under a lease")
 	}
 }

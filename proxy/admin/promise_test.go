@@ -123,3 +123,13 @@ func TestInfoAndEventsTellWhatWritesRestOn(t *testing.T) {
 		t.Errorf("the events are\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 }
+
+func TestAFirstLeaseAfterAWaitIsNoReturnOfZooKeeper(t *testing.T) {
+	e := &electorate{authority: topology.Authority{Source: topology.NoGrant}}
+	a := e.admin(t)
+	e.watch(topology.Authority{Source: topology.Leased, Until: time.Now().Add(time.Hour)})
+	list := nodeMaps(t, ask(t, a, 2, "EVENTS"), '*')
+	if last := list[len(list)-1]; last["text"] != "writes are under a lease" || last["duration_us"] != "0" {
+		t.Errorf("the event is %q and took %s us", last["text"], last["duration_us"])
+	}
+}

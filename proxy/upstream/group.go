@@ -243,12 +243,17 @@ func (c *Conn) cost() time.Duration {
 
 // refusedBy remembers that a replica refuses credentials or a database that the master accepts: it is passed over.
 func (g *Group) refusedBy(n *node, frame []byte) {
+	g.passOver(n)
+	g.pool.log.Warn("a replica refuses what the master accepts; its configuration differs", "node", n.addr, "user", g.key.User,
+		"database", g.key.DB, "error", string(bytes.TrimSpace(frame[1:])))
+}
+
+// passOver keeps reads of this group away from a replica for a while.
+func (g *Group) passOver(n *node) {
 	if g.refused == nil {
 		g.refused = map[*node]time.Time{}
 	}
 	g.refused[n] = g.pool.loop.Now().Add(refusedFor)
-	g.pool.log.Warn("a replica refuses what the master accepts; its configuration differs", "node", n.addr, "user", g.key.User,
-		"database", g.key.DB, "error", string(bytes.TrimSpace(frame[1:])))
 }
 
 func (g *Group) replica(i int, now time.Time) *Conn {

@@ -131,6 +131,9 @@ func (c *Conn) heardOfAuth(frame []byte) {
 	switch pool := c.group.pool; {
 	case c.node.master:
 		pool.requireAuth(required)
+	case required && !pool.authHeard: // most likely the master, which has not answered yet, wants the same
+		c.group.passOver(c.node)
+		c.end(errRetired, false)
 	case required && !pool.authRequired:
 		c.group.refusedBy(c.node, frame)
 		c.end(errRetired, false)

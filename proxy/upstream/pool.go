@@ -84,6 +84,7 @@ type Pool struct {
 
 	askedAuth    time.Time
 	authRequired bool // a connection without credentials was told to authenticate first
+	authHeard    bool // the master has said whether it is so
 	rng          *rand.PCG
 	scratch      []byte // a request that is being looked at
 	marks        []freshness.Mark
@@ -213,7 +214,7 @@ const (
 // any are used no more.
 func (p *Pool) requireAuth(required bool) {
 	was := p.authRequired
-	p.authRequired = required
+	p.authRequired, p.authHeard = required, true
 	if !required || was {
 		return
 	}
