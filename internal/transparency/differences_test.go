@@ -23,9 +23,12 @@ func replace(pattern, with string) func(string) string {
 	return func(frame string) string { return re.ReplaceAllString(frame, with) }
 }
 
-// fields keeps the names and drops the values of "name=value" and "name:value", and with them the lengths in front.
-func fields(frame string) string {
-	return replace(`^[$=]\d+`, "text")(replace(`[=:][^ \r\n]*`, "=")(frame))
+const clientDiffers = "the client described is the proxy's, whose number, addresses, age and buffers are other ones"
+
+// described drops of the description of clients what may differ: numbers, addresses, times and sizes.
+func described(frame string) string {
+	return replace(`^[$=]\d+`, "text")(replace(`\b(id|addr|laddr|fd|age|idle|qbuf|qbuf-free|argv-mem|multi-mem|rbs|rbp|obl|oll|omem|tot-mem|events)=\S*`, "$1=")(
+		replace(`redir=[1-9]\d*`, "redir=N")(frame)))
 }
 
 const scanOrder = "the cursor also says which node it belongs to, and each node has an order of its own"
@@ -50,7 +53,8 @@ func scanned(frame string) string {
 var differences = []difference{
 	{"HELLO", "the id is the client's number at the proxy", replace(`id\r\n:\d+`, "id\r\n:N")},
 	{"CLIENT ID", "the id is the client's number at the proxy", replace(`\d+`, "N")},
-	{"CLIENT INFO", "the client described is the proxy's, whose address, age and buffers are other ones", fields},
+	{"CLIENT INFO", clientDiffers, described},
+	{"CLIENT LIST ID", clientDiffers, described},
 	{"CLIENT LIST", "the clients listed are the proxy's", func(string) string { return "a list" }},
 	{"INFO", "counters and times; a section of Understudy's own at the end", func(frame string) string {
 		body := regexp.MustCompile(`^[$=]\d+\r\n(txt:)?`).ReplaceAllString(frame, "")

@@ -259,9 +259,11 @@ func (r *runner) withIDs(st step) []byte {
 	return request(args...)
 }
 
-// withoutIDs puts the names of clients in place of numbers that are theirs, in frames that have any.
+// withoutIDs puts the names of clients in place of numbers that are theirs, in frames that tell of redirections.
 func (r *runner) withoutIDs(args []string, frame []byte) []byte {
-	if (len(args) == 0 || !strings.EqualFold(args[0], "CLIENT")) && !bytes.Contains(frame, []byte("tracking-redir-broken")) {
+	switch about := strings.ToUpper(strings.Join(args, " ")); {
+	case about == "CLIENT GETREDIR", about == "CLIENT TRACKINGINFO", about == "EXEC":
+	case !bytes.Contains(frame, []byte("tracking-redir-broken")):
 		return frame
 	}
 	for name, id := range r.ids {

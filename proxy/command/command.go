@@ -42,6 +42,9 @@ var unknown = &Command{Class: Write, partial: true, script: true}
 // Known reports whether the table has this command. One that it does not have is a Write.
 func (c *Command) Known() bool { return c != unknown }
 
+// Lacks reports whether the command is a container and a request of n arguments names a subcommand that it does not have.
+func (c *Command) Lacks(n int) bool { return c.subs != nil && n > 1 }
+
 // Keyed reports whether this is a data command with keys among its arguments and nothing to it beyond that: it may be
 // part of a block MULTI ... EXEC on a shared connection. Scans are not, though they have keys, because their cursors
 // must be translated; neither are WATCH and the subscriptions.

@@ -83,11 +83,11 @@ var handRules = []handRule{
 	// name, its id, the list of clients), except those below.
 	{class: Session, names: []string{"PING", "ECHO", "SELECT", "AUTH", "HELLO", "QUIT", "RESET", "READONLY", "READWRITE", "ASKING",
 		"CLIENT", "CLIENT|CAPA", "CLIENT|GETNAME", "CLIENT|HELP", "CLIENT|ID", "CLIENT|INFO", "CLIENT|KILL", "CLIENT|LIST",
-		"CLIENT|NO-EVICT", "CLIENT|PAUSE", "CLIENT|SETINFO", "CLIENT|SETNAME", "CLIENT|UNBLOCK", "CLIENT|UNPAUSE"}},
+		"CLIENT|NO-EVICT", "CLIENT|NO-TOUCH", "CLIENT|PAUSE", "CLIENT|SETINFO", "CLIENT|SETNAME", "CLIENT|UNBLOCK", "CLIENT|UNPAUSE"}},
 	// Tracking invalidates what this very connection has read; the other two of its kind ask about it. REPLY silences
-	// the connection, NO-TOUCH changes what its reads do.
+	// the connection.
 	{class: Pinned, names: []string{"MONITOR", "CLIENT|TRACKING", "CLIENT|CACHING", "CLIENT|TRACKINGINFO", "CLIENT|GETREDIR",
-		"CLIENT|REPLY", "CLIENT|NO-TOUCH", "CLIENT|IMPORT-SOURCE"}},
+		"CLIENT|REPLY", "CLIENT|IMPORT-SOURCE"}},
 
 	{class: Refused, refusal: refuseRole, names: []string{"REPLICAOF", "SLAVEOF"}},
 	{class: Refused, refusal: refuseReplica, names: []string{"PSYNC", "SYNC", "REPLCONF"}},

@@ -7,7 +7,8 @@ import (
 	"github.com/understudy/understudy/proxy/upstream"
 )
 
-// attachment is a pin that a session keeps because the server holds state for its connection: MONITOR, CLIENT NO-TOUCH.
+// attachment is a pin that a session keeps because the server holds state for its connection: MONITOR, and what newer
+// servers may have.
 // Requests pass as they are. Replies are told from pushed messages by their first byte, so that the session knows when
 // it may leave the pin, and when it may answer something itself without overtaking a reply.
 //
@@ -112,7 +113,7 @@ func (a *attachment) lasting() bool {
 func (s *Session) beside(cmd *command.Command, class command.Class) bool {
 	switch class {
 	case command.Session:
-		return cmd.Name != "PING" && cmd.Name != "ECHO" && cmd.Name != "SELECT"
+		return cmd.Name != "PING" && cmd.Name != "ECHO" && cmd.Name != "SELECT" && cmd.Name != "CLIENT|NO-TOUCH"
 	case command.Refused, command.Failover, command.Proxy, command.Subscribe:
 		return true
 	}

@@ -70,10 +70,12 @@ func (s *Session) takeOne(buf []byte, handle func(*command.Command, command.Clas
 		request = resp.AppendRequest(nil, args...)
 	}
 	cmd, class := s.table().Classify(args)
+	s.took(cmd, len(args))
 	if s.paused(cmd, class) || !handle(cmd, class, args, request) {
 		s.parser.Reset()
 		return 0
 	}
+	s.taken++
 	return n
 }
 
@@ -113,6 +115,8 @@ func (s *Session) takeBatch(buf []byte) int {
 		room = 1 // each is declined or served for itself
 	}
 	plainly := s.plainly()
+	var last *command.Command
+	words := 0
 	for len(b.entries) < room && (size == 0 || s.underway+size < maxRequestBytes) {
 		n, err := s.parser.Parse(buf[size:])
 		if n == 0 || err != nil {
@@ -166,15 +170,19 @@ func (s *Session) takeBatch(buf []byte) int {
 			mixing = true
 		}
 		s.plan(cmd, class, args, n)
+		last, words = cmd, len(args)
 		size += n
 	}
 	if size == 0 {
 		return 0
 	}
+	n := len(b.entries)
 	if !s.dispatch(buf[:size]) {
 		s.parser.Reset()
 		return 0
 	}
+	s.took(last, words)
+	s.taken += uint64(n)
 	return size
 }
 
@@ -208,7 +216,9 @@ func (s *Session) takeSingle(cmd *command.Command, class command.Class, args [][
 	if s.parser.Reencode {
 		request = resp.AppendRequest(nil, args...)
 	}
+	s.took(cmd, len(args))
 	if s.handle(cmd, class, args, request, ahead) {
+		s.taken++
 		s.env.Stats.Requests++
 		return n + s.tookAhead()
 	}
@@ -298,7 +308,7 @@ func (s *Session) handle(cmd *command.Command, class command.Class, args [][]byt
 	case command.Proxy, command.Failover:
 		return s.operate(args, request)
 	case command.Transaction:
-		return s.begin(cmd, request, ahead)
+		return s.begin(cmd, args, request, ahead)
 	case command.Blocking:
 		return s.block(cmd, args, request)
 	case command.Wait:

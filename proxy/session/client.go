@@ -13,74 +13,6 @@ import (
 	"github.com/understudy/understudy/resp"
 )
 
-// Info describes a client, as CLIENT LIST does.
-type Info struct {
-	ID         uint64
-	Addr       string // of the client
-	LocalAddr  string // of ours that it connected to
-	Name       string // CLIENT SETNAME
-	LibName    string // CLIENT SETINFO
-	LibVersion string
-	User       string
-	DB         int
-	Proto      int
-	Age, Idle  time.Duration
-	Blocked    bool
-	Subscribed int // channels, patterns and shard channels
-	Multi      int // commands queued in a transaction; -1 outside of one
-	Input      int // bytes waiting
-	Output     int
-	Command    string // the last one that was special: "client|list"
-
-	lastActive time.Time
-}
-
-// String is the line of CLIENT LIST, in the form of Redis 7.
-func (i *Info) String() string {
-	flags := "N"
-	switch {
-	case i.Blocked:
-		flags = "b"
-	case i.Subscribed > 0:
-		flags = "P"
-	case i.Multi >= 0:
-		flags = "x"
-	}
-	return fmt.Sprintf("id=%d addr=%s laddr=%s fd=-1 name=%s age=%d idle=%d flags=%s db=%d sub=%d psub=0 ssub=0 multi=%d "+
-		"qbuf=%d qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=%d oll=0 omem=0 tot-mem=%d events=r cmd=%s user=%s redir=-1 resp=%d",
-		i.ID, i.Addr, i.LocalAddr, i.Name, int(i.Age.Seconds()), int(i.Idle.Seconds()), flags, i.DB, i.Subscribed, i.Multi,
-		i.Input, i.Output, i.Input+i.Output, i.Command, i.User, i.Proto)
-}
-
-// Describe returns what CLIENT LIST tells about the session.
-func (s *Session) Describe() Info {
-	i := s.info
-	now := s.env.Loop.Now()
-	i.ID, i.DB, i.Proto, i.Multi = s.id, s.key.DB, s.key.Proto, -1
-	if i.User = s.key.User; s.ownUsers() {
-		i.User = s.login
-	}
-	if i.User == "" {
-		i.User = "default"
-	}
-	i.Addr, i.LocalAddr = addrString(s.conn.RemoteAddr()), addrString(s.conn.LocalAddr())
-	i.Age, i.Idle = now.Sub(s.since), now.Sub(i.lastActive)
-	i.Blocked = s.blocking() || s.held
-	if s.tx != nil && s.tx.multi {
-		i.Multi = s.tx.queued
-	}
-	i.Subscribed = s.topics()
-	i.Input, i.Output = len(s.in), s.out.Len()
-	return i
-}
-
-func addrString(a fmt.Stringer) string {
-	if a == nil {
-		return ""
-	}
-	return a.String()
-}
-
 const invalidName = "ERR Client names cannot contain spaces, newlines or special characters."
 
 // validName reports whether Redis takes a client name: printable ASCII without spaces.
@@ -91,7 +23,6 @@ func validName(name []byte) bool {
 // client handles CLIENT, whose subject is the proxy's clients, not the lanes.
 func (s *Session) client(cmd *command.Command, args [][]byte, request []byte) bool {
 	_, sub, _ := strings.Cut(cmd.Name, "|")
-	s.info.Command = strings.ToLower(cmd.Name)
 	switch sub {
 	case "ID":
 		s.emit(resp.AppendInt(nil, int64(s.id)))
@@ -118,10 +49,17 @@ func (s *Session) client(cmd *command.Command, args [][]byte, request []byte) bo
 	case "NO-EVICT": // the lanes have it on already; a client's own memory is bounded by the proxy
 		switch strings.ToUpper(string(args[2])) {
 		case "ON", "OFF":
+			s.noEvict = isOn(args[2])
 			s.emit(replyOK)
 		default:
 			s.emit(errorReply("ERR syntax error"))
 		}
+	case "NO-TOUCH":
+		key := s.key
+		if on := isOn(args[2]); on || strings.EqualFold(string(args[2]), "OFF") {
+			key.NoTouch = on
+		} // else the server refuses it, on whatever lane
+		return s.become(key, request)
 	case "PAUSE", "UNPAUSE":
 		return s.pausing(args, request, sub == "UNPAUSE")
 	case "HELP":
@@ -137,6 +75,8 @@ func (s *Session) client(cmd *command.Command, args [][]byte, request []byte) bo
 	}
 	return true
 }
+
+func isOn(arg []byte) bool { return strings.EqualFold(string(arg), "ON") }
 
 // nameReply is the reply to CLIENT GETNAME.
 func (s *Session) nameReply(proto int) []byte {
@@ -203,27 +143,14 @@ func (s *Session) whenPermitted(asked, request []byte, do func()) bool {
 
 // clientList answers CLIENT LIST [TYPE type] [ID id ...].
 func (s *Session) clientList(args [][]byte, request []byte) bool {
-	match := func(*Info) bool { return true }
-	if len(args) > 3 {
-		if kind := strings.ToLower(string(args[3])); strings.EqualFold(string(args[2]), "TYPE") {
-			match = func(i *Info) bool { return i.is(kind) }
-		} else {
-			ids := map[string]bool{}
-			for _, a := range args[3:] {
-				ids[string(a)] = true
-			}
-			match = func(i *Info) bool { return ids[strconv.FormatUint(i.ID, 10)] }
-		}
-	}
+	kept := keep(args)
 	return s.whenPermitted(request, request, func() {
 		s.whenAsked(func(done func([]byte)) {
 			s.env.Directory.Infos(s, func(infos []Info) {
 				var b strings.Builder
-				for i := range infos {
-					if match(&infos[i]) {
-						b.WriteString(infos[i].String())
-						b.WriteByte('\n')
-					}
+				for _, i := range listed(infos, kept) {
+					b.WriteString(i.String())
+					b.WriteByte('\n')
 				}
 				done(resp.AppendVerbatim(nil, s.key.Proto, "txt", b.String()))
 			})
@@ -231,15 +158,25 @@ func (s *Session) clientList(args [][]byte, request []byte) bool {
 	})
 }
 
-// is reports whether the client is of a TYPE: the proxy has no masters and replicas among its clients.
-func (i *Info) is(kind string) bool {
-	switch kind {
-	case "normal":
-		return i.Subscribed == 0
-	case "pubsub":
-		return i.Subscribed > 0
+// listed are the clients that CLIENT LIST with these arguments, which the server has accepted, means: those with an ID in the
+// order in which it names them.
+func listed(infos []Info, args [][]byte) (list []*Info) {
+	if len(args) > 3 && !strings.EqualFold(string(args[2]), "TYPE") {
+		for _, a := range args[3:] {
+			for i := range infos {
+				if strconv.FormatUint(infos[i].ID, 10) == string(a) {
+					list = append(list, &infos[i])
+				}
+			}
+		}
+		return list
 	}
-	return false
+	for i := range infos {
+		if len(args) < 4 || infos[i].is(strings.ToLower(string(args[3]))) {
+			list = append(list, &infos[i])
+		}
+	}
+	return list
 }
 
 // nobody is a filter of CLIENT KILL that no client of a server passes. Of several ID filters the last one counts.
@@ -251,10 +188,28 @@ func (s *Session) clientKill(args [][]byte) bool {
 	ask := slices.Clone(args[:2])
 	if !old {
 		ask = append(ask, args[2:]...)
+		if user := s.strangeUser(ask); user != nil {
+			s.emit(errorReply(fmt.Sprintf("ERR No such user '%s'", user)))
+			return true
+		}
 	}
 	ask = append(ask, nobody...)
 	kept := keep(args)
 	return s.whenPermitted(resp.AppendRequest(nil, args...), resp.AppendRequest(nil, ask...), func() { s.kill(kept, old) })
+}
+
+// strangeUser returns the user of a filter whom nobody knows, where the proxy has users of its own, and otherwise puts one
+// whom the servers know in the place of those.
+func (s *Session) strangeUser(filters [][]byte) []byte {
+	for i := 2; i+1 < len(filters) && s.ownUsers(); i += 2 {
+		if strings.EqualFold(string(filters[i]), "USER") {
+			if _, known := s.env.Config.Users[string(filters[i+1])]; !known {
+				return filters[i+1]
+			}
+			filters[i+1] = []byte("default")
+		}
+	}
+	return nil
 }
 
 // kill closes the clients that CLIENT KILL with these arguments means. The server has accepted them.

@@ -82,7 +82,21 @@ func (s *Session) effectOf(cmd *command.Command, args [][]byte) *effect {
 			return reply
 		})
 	case "CLIENT|NO-EVICT":
-		return change(func(_ *upstream.Key, reply []byte) []byte { return reply })
+		on := isOn(args[2])
+		return change(func(_ *upstream.Key, reply []byte) []byte {
+			s.noEvict = on
+			return reply
+		})
+	case "CLIENT|NO-TOUCH":
+		on := isOn(args[2])
+		return change(func(key *upstream.Key, reply []byte) []byte {
+			key.NoTouch = on
+			return reply
+		})
+	case "CLIENT|GETREDIR", "CLIENT|TRACKINGINFO":
+		if t := s.track; t != nil {
+			return answer(func(_ *upstream.Key, reply []byte) []byte { return t.translated(reply) })
+		}
 	case "INFO":
 		if _, ours := infoSections(args); ours {
 			return answer(func(key *upstream.Key, reply []byte) []byte { return s.withSection(key.Proto, reply) })

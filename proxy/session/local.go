@@ -66,6 +66,9 @@ func (s *Session) reset() {
 	s.login = ""
 	s.regroup(upstream.Key{Proto: 2})
 	s.info.Name = ""
+	if s.env.Pool.ServerVersion() >= 702 { // before, it was forgotten
+		s.noEvict = false
+	}
 	s.setPolicy(s.home)
 }
 
@@ -76,6 +79,12 @@ func (s *Session) selectDB(args [][]byte, request []byte) bool {
 	if db, err := strconv.Atoi(string(args[1])); err == nil && db >= 0 {
 		key.DB = db
 	} // else the server refuses it, on whatever lane
+	return s.become(key, request)
+}
+
+// become moves the session to the lanes of key, if the server takes a request that makes of a connection one of these. It is
+// sent on such a lane, where it changes nothing.
+func (s *Session) become(key upstream.Key, request []byte) bool {
 	reply := func(frame []byte) {
 		if frame[0] == '+' {
 			s.regroup(key)

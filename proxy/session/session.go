@@ -104,6 +104,11 @@ type Session struct {
 	closeReason  CloseReason
 	closed       bool
 	silence      silence
+	noEvict      bool             // CLIENT NO-EVICT
+	last         *command.Command // taken from the client; nil: none yet
+	taken        uint64           // requests
+	received     uint64           // bytes
+	sent         uint64
 	member       bool // the client is another member of the cluster, which has proved it
 	withheld     withheld
 
@@ -135,6 +140,7 @@ func (s *Session) Data(p []byte) {
 		return
 	}
 	s.info.lastActive = s.env.Loop.Now()
+	s.received += uint64(len(p))
 	if len(s.in) == 0 {
 		n := s.take(p)
 		if n < len(p) && !s.closed && !s.closeAfter {
@@ -289,6 +295,7 @@ func (s *Session) Flush() {
 		n, err := s.conn.Writev(bufs)
 		clear(bufs)
 		s.out.Release(n)
+		s.sent += uint64(n)
 		if n > 0 {
 			s.info.lastActive = s.env.Loop.Now()
 		}
@@ -407,7 +414,7 @@ func (s *Session) close(r CloseReason) {
 // regroup moves the session to the lanes of another key.
 func (s *Session) regroup(key upstream.Key) {
 	here := key
-	here.DB = s.key.DB
+	here.DB, here.NoTouch = s.key.DB, s.key.NoTouch
 	moved := here != s.key
 	if key != s.key {
 		s.group.Release()

@@ -19,7 +19,7 @@ type subscription struct {
 	hub    *pubsub.Hub          // of the user as whom the session began to listen
 	topics map[pubsub.Topic]int // and which subscription of the session it was
 	begun  int                  // subscriptions so far
-	shards int                  // of them, shard channels: they are counted by themselves
+	counts [3]int               // of topics, by kind
 	alone  bool                 // the request under way is an UNSUBSCRIBE from everything, of which there is nothing
 	// behind is since when the client has had more than the soft limit to read.
 	behind time.Time
@@ -166,13 +166,11 @@ func (l *subscription) Confirmed(v pubsub.Verb, name string, last bool) {
 			l.begun++
 			l.topics[t] = l.begun
 		}
-		if v.Kind == pubsub.Shard {
-			l.shards += step
-		}
+		l.counts[v.Kind] += step
 	}
-	count := len(l.topics) - l.shards
-	if v.Kind == pubsub.Shard {
-		count = l.shards
+	count := l.counts[pubsub.Channel] + l.counts[pubsub.Pattern]
+	if v.Kind == pubsub.Shard { // they are counted by themselves
+		count = l.counts[pubsub.Shard]
 	}
 	b := resp.AppendBulkString([]byte("3\r\n"), v.Word())
 	if l.alone {

@@ -22,6 +22,8 @@ const maxKeptTransaction = 64 << 20
 type transaction struct {
 	multi   bool // MULTI was answered
 	watched bool
+	watches int    // keys named to WATCH; one that is named twice counts twice
+	names   int    // of them, those of the WATCH that is outstanding
 	turning string // the command that is outstanding and will change what this is
 	queued  int
 	dirty   bool     // a command was not queued: EXEC will be aborted
@@ -43,7 +45,7 @@ func (tx *transaction) turns(cmd *command.Command) bool {
 	switch cmd.Name {
 	case "MULTI", "EXEC", "DISCARD", "WATCH":
 		return true
-	case "UNWATCH", "SELECT", "AUTH", "HELLO":
+	case "UNWATCH", "SELECT", "AUTH", "HELLO", "CLIENT|NO-TOUCH":
 		return !tx.multi
 	}
 	return cmd.Class == command.Scan && !tx.multi // whose reply is looked at
@@ -51,7 +53,7 @@ func (tx *transaction) turns(cmd *command.Command) bool {
 
 // begin handles MULTI, WATCH and the like outside of a transaction. A MULTI whose EXEC has already arrived, with
 // nothing but commands on keys in between, goes to a lane as one block.
-func (s *Session) begin(cmd *command.Command, request, ahead []byte) bool {
+func (s *Session) begin(cmd *command.Command, args [][]byte, request, ahead []byte) bool {
 	if cmd.Name != "MULTI" && cmd.Name != "WATCH" && s.key.User != "" { // who may lack the permission
 		return s.askMaster(request, request, s.emit) // there is nothing on a lane that it could end
 	}
@@ -83,7 +85,7 @@ func (s *Session) begin(cmd *command.Command, request, ahead []byte) bool {
 	}
 	s.pin = c
 	s.tx = &transaction{keeping: true}
-	s.sendQueued(cmd, nil, request)
+	s.sendQueued(cmd, args, request)
 	return true
 }
 
@@ -154,7 +156,7 @@ func (s *Session) withoutServer(cmd *command.Command, class command.Class) bool 
 		if s.tx.multi { // queued like any other, unless it concerns all clients of the proxy
 			return aboutAllClients[cmd.Name]
 		}
-		return cmd.Name != "SELECT" && cmd.Name != "AUTH" && cmd.Name != "HELLO"
+		return cmd.Name != "SELECT" && cmd.Name != "AUTH" && cmd.Name != "HELLO" && cmd.Name != "CLIENT|NO-TOUCH"
 	case command.Info:
 		return !s.tx.multi
 	case command.Pinned:
@@ -249,7 +251,7 @@ func (s *Session) sendQueued(cmd *command.Command, args [][]byte, request []byte
 	}
 	switch {
 	case tx.turns(cmd):
-		tx.turning = cmd.Name
+		tx.turning, tx.names = cmd.Name, len(args)-1
 		tx.pending = s.effectOf(cmd, args)
 	case tx.multi:
 		if cmd.Class == command.Scan {
@@ -354,9 +356,13 @@ func (tx *transaction) turn(name string, frame []byte) (over bool) {
 	case "WATCH":
 		if tx.watched = tx.watched || ok; !ok {
 			tx.refusedAs(frame, "-ERR WATCH inside MULTI is not allowed")
+		} else {
+			tx.watches += tx.names
 		}
 	case "UNWATCH":
-		tx.watched = tx.watched && !ok
+		if tx.watched = tx.watched && !ok; !tx.watched {
+			tx.watches = 0
+		}
 	case "DISCARD":
 		if ok {
 			tx.multi, tx.watched = false, false

@@ -15,6 +15,7 @@ type Key struct {
 	Proto    int // 2 or 3
 	User     string
 	Password string
+	NoTouch  bool // reads leave no trace in when and how often keys were used
 }
 
 // anonymous reports whether clients with this key have not authenticated.

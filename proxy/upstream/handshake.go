@@ -20,6 +20,7 @@ type step uint8
 const (
 	stepRequired step = iota // HELLO, AUTH, SELECT: without it the connection is not what its users need
 	stepOptional             // CLIENT SETNAME, CLIENT NO-EVICT: a user may lack the permission
+	stepWished               // CLIENT NO-TOUCH: the server may not have it
 	stepIdentity             // INFO server
 	stepNumber               // CLIENT ID of a pin, by which what blocks on it can be ended; servers before 5 have none
 )
@@ -49,6 +50,9 @@ func (c *Conn) introduce() error {
 	}
 	say(stepOptional, "CLIENT", "SETNAME", pool.cfg.ClientName)
 	say(stepOptional, "CLIENT", "NO-EVICT", "on")
+	if key.NoTouch {
+		say(stepWished, "CLIENT", "NO-TOUCH", "on")
+	}
 	if c.pin {
 		say(stepNumber, "CLIENT", "ID")
 	}
@@ -94,7 +98,7 @@ func (c *Conn) introduced(frame []byte) {
 		return
 	}
 	if s == stepIdentity && !failed {
-		c.node.lastCommand = countsCommands(frame)
+		c.node.version = serverVersion(frame)
 	}
 	if s == stepIdentity && failed && !c.node.master && !c.node.serves {
 		// Only iterations come here, and while a replica is not in sync State may still have the run before a restart. A
@@ -116,12 +120,14 @@ func (c *Conn) introduced(frame []byte) {
 	}
 }
 
-// countsCommands reports whether a server of which INFO says this is one before Redis 7.2: see Pool.WaitsForWrites.
-func countsCommands(info []byte) bool {
+// serverVersion returns the version of a server of which INFO says this: 702 is 7.2; 0 if it does not say.
+func serverVersion(info []byte) int {
 	_, version, _ := bytes.Cut(info, []byte("redis_version:"))
 	var major, minor int
-	n, err := fmt.Sscanf(string(version[:min(len(version), 16)]), "%d.%d", &major, &minor)
-	return n == 2 && err == nil && (major < 7 || major == 7 && minor < 2)
+	if n, err := fmt.Sscanf(string(version[:min(len(version), 16)]), "%d.%d", &major, &minor); n != 2 || err != nil {
+		return 0
+	}
+	return 100*major + minor
 }
 
 // heardOfAuth learns from the answer to a connection without credentials whether the cluster wants them. The master

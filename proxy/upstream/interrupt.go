@@ -26,7 +26,18 @@ func (p *Pool) OwnPushing() *Group {
 
 // WaitsForWrites reports whether the master's WAIT waits for what its own connection has written, as since Redis 7.2, or
 // perhaps does, because nothing is known of it. Before, it waits for everything up to the last command of the connection.
-func (p *Pool) WaitsForWrites() bool { return p.master == nil || !p.master.lastCommand }
+func (p *Pool) WaitsForWrites() bool {
+	v := p.ServerVersion()
+	return v == 0 || v >= 702
+}
+
+// ServerVersion returns the version of the master: 702 is 7.2; 0 while it is unknown.
+func (p *Pool) ServerVersion() int {
+	if p.master == nil {
+		return 0
+	}
+	return p.master.version
+}
 
 // interrupt has a living master end the commands that block on pins, so that a fence need not wait for them. The
 // server does it between two commands: either the blocked one was served, and its reply is as good as any, or it is

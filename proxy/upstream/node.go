@@ -27,8 +27,7 @@ type node struct {
 	observed time.Time
 	retryAt  time.Time // no new connection before this moment
 	misses   int       // failures since the last connection that came up
-	// lastCommand says that its WAIT waits for the last command of a connection; see Pool.WaitsForWrites.
-	lastCommand bool
+	version  int       // of the server: 702 is 7.2; 0 while unknown
 	// doubtedUntil is set when a replica has answered that it cannot serve (-LOADING, -MASTERDOWN).
 	doubtedUntil time.Time
 	left         bool               // no longer part of the State
