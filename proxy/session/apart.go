@@ -13,9 +13,11 @@ const (
 	largeReply = 64 << 10
 	loneReply  = 256 << 10
 	// apartFor is how long a session that has had a large reply keeps to connections of its own: strangers would wait behind
-	// the next ones, and the session behind those of others like it. Small replies in between prove nothing.
+	// the next ones, and the session behind those of others like it. Small replies in between prove nothing. The same goes for
+	// one that has mixed many reads and writes in a pipeline, with its connection to the master.
 	apartFor = 5 * time.Second
-	// patience is how often in a row a session's requests are given back on lanes before it is treated the same.
+	// patience is how often in a row a session's requests are given back on lanes, or the rest of a mixed pipeline waits for a
+	// round trip, before it is treated the same.
 	patience = 3
 	// maxShare is how many bytes of replies that are due to one session strangers wait for on a lane.
 	maxShare = 1 << 20
@@ -45,16 +47,48 @@ func (s *Session) large() bool {
 	return !s.largeAt.IsZero()
 }
 
+// mixes reports whether the session has sent pipelines of late in which many reads and writes alternate. On a lane each
+// would cost a round trip for every maxMixed reads.
+func (s *Session) mixes() bool {
+	if s.mixAt.IsZero() {
+		return false
+	}
+	if s.env.Loop.Now().Sub(s.mixAt) >= apartFor {
+		s.mixAt = time.Time{}
+	}
+	return !s.mixAt.IsZero()
+}
+
+// cut takes note that a pipeline waits for a round trip because there are as many reads among its writes as may be. If
+// that happens again and again, and what was left did not only read, which replicas would do, the session is better off
+// with a connection of its own.
+func (s *Session) cut() {
+	if s.cuts++; s.cuts >= patience {
+		s.cuts, s.mixAt = 0, s.env.Loop.Now()
+	}
+}
+
+// sentBatch takes note of a batch that was sent, with which so many reads of the session are under way.
+func (s *Session) sentBatch(reads int) {
+	switch b := &s.env.batch; {
+	case b.writes == 0:
+		s.cuts = 0
+	case reads > maxMixed && reads <= 2*maxMixed*b.writes && s.mixes():
+		s.mixAt = s.env.Loop.Now() // on a lane it would be cut
+	}
+}
+
 // mixed is how many reads of the session may lie on a connection to the master together with writes: few on a lane as
 // long as little is known of its replies, and one if they are large, because there is no connection of its own to be had.
 func (s *Session) mixed() int {
-	switch c := s.apart[1]; {
-	case !s.large():
-		return min(maxMixed, s.window/8)
-	case c != nil && c.Usable():
+	c, large := s.apart[1], s.large()
+	switch {
+	case c != nil && c.Usable() && (large || c.Ready() && (s.outstanding == 0 || s.lane == c)):
 		return maxOutstanding
+	case large:
+		return 1
 	}
-	return 1
+	return min(maxMixed, s.window/8)
 }
 
 // fits reports whether that many more requests may follow what the session has outstanding on a connection to the master.
@@ -64,32 +98,35 @@ func (s *Session) fits(c *upstream.Conn, requests, writes int) bool {
 
 // instead returns the connection to use in place of a lane. Nothing is outstanding.
 func (s *Session) instead(lane *upstream.Conn, want *freshness.Want) *upstream.Conn {
-	if !s.large() {
-		s.together()
+	large, k := s.large(), 0
+	if lane.Master() {
+		k = 1
+	}
+	if !large {
+		s.together(s.mixes())
+		if k == 0 || !s.mixes() {
+			return lane
+		}
+	}
+	c := s.apart[k]
+	if c != nil && !c.Serves(lane, want) {
+		c.Retire()
+		c = nil
+	}
+	if c == nil {
+		c = s.group.Apart(lane)
+		s.apart[k] = c
+	}
+	if c == nil || !large && !c.Ready() { // nobody suffers from the lane meanwhile
 		return lane
 	}
-	own := &s.apart[0]
-	if lane.Master() {
-		own = &s.apart[1]
-	}
-	if c := *own; c != nil {
-		if c.Serves(lane, want) {
-			return c
-		}
-		*own = nil
-		c.Retire()
-	}
-	if c := s.group.Apart(lane); c != nil {
-		*own = c
-		return c
-	}
-	return lane
+	return c
 }
 
-// together ends being apart, as soon as what is under way is answered.
-func (s *Session) together() {
+// together ends being apart, as soon as what is under way is answered; with atMaster not there.
+func (s *Session) together(atMaster bool) {
 	for i, c := range s.apart {
-		if c != nil {
+		if c != nil && !(atMaster && i == 1) {
 			s.apart[i] = nil
 			c.Retire()
 		}

@@ -105,7 +105,7 @@ func (s *Session) stranger(cmd *command.Command) bool {
 // cannot overtake each other, and nothing waits for a change of lanes in between.
 func (s *Session) takeBatch(buf []byte) int {
 	table, b := s.table(), s.newBatch()
-	size, reads := 0, 0
+	size, reads, most := 0, 0, s.mixed()
 	room := s.allowance() - s.outstanding
 	mixing := s.outstanding > 0 && s.lane.MixesWrites()
 	if mixing {
@@ -154,8 +154,9 @@ func (s *Session) takeBatch(buf []byte) int {
 			class = s.byReplicas(cmd, class, args)
 		}
 		if class != command.Write {
-			if mixing && reads >= s.mixed() {
+			if mixing && reads >= most {
 				if size == 0 {
+					s.cut()
 					s.draining = true
 					s.parser.Reset()
 					return 0
@@ -164,7 +165,7 @@ func (s *Session) takeBatch(buf []byte) int {
 			}
 			reads++
 		} else if !mixing {
-			if reads > s.mixed() {
+			if reads > most || reads > maxMixed && !s.large() {
 				break // they go by themselves
 			}
 			mixing = true
@@ -183,6 +184,7 @@ func (s *Session) takeBatch(buf []byte) int {
 	}
 	s.took(last, words)
 	s.taken += uint64(n)
+	s.sentBatch(reads)
 	return size
 }
 

@@ -61,7 +61,9 @@ type Session struct {
 	writes      int               // of the ordinary ones outstanding, those that are not Repeatable
 	yielded     int               // how often requests were given back since one was answered
 	largeAt     time.Time         // when a large reply was last seen; zero: not of late
-	apart       [2]*upstream.Conn // connections for this session alone while its replies are large: to a replica, to the master
+	mixAt       time.Time         // when reads and writes last alternated in a long pipeline; zero: not of late
+	cuts        int               // round trips in a row that such a pipeline has waited for
+	apart       [2]*upstream.Conn // connections for this session alone while its replies are large or it mixes: to a replica, to the master
 	replySize   int               // smoothed, bytes
 	window      int               // how many requests may be outstanding: grows as replies show their size
 
@@ -420,7 +422,7 @@ func (s *Session) regroup(key upstream.Key) {
 		s.group.Release()
 		s.key = key
 		s.group = s.env.Pool.Group(key)
-		s.together()
+		s.together(false)
 	}
 	s.lane = nil
 	if moved && s.track != nil && s.track.pin != nil {
