@@ -328,6 +328,17 @@ func (z *ZooKeeper) renew(s *session, l *lease) {
 	}
 }
 
+// shorten has the present lease end no later than that.
+func (z *ZooKeeper) shorten(limit time.Time) {
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	if was := z.lease.Load(); was != nil && limit.Before(was.until) {
+		is := *was
+		is.until = limit
+		z.lease.Store(&is)
+	}
+}
+
 // dropLease ends this member's authority.
 func (z *ZooKeeper) dropLease() {
 	z.mu.Lock()

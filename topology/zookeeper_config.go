@@ -49,11 +49,12 @@ type ZooKeeperConfig struct {
 	// decides how long the loss of a member goes unnoticed, and bounds the lease. Default 10 s.
 	SessionTimeout time.Duration
 	Heartbeat      time.Duration // between renewals of the lease; default 1 s, at most a fifth of SessionTimeout
-	// Tick is the servers' tickTime, by which they round the end of sessions: too small a value here makes leases too
-	// long. Default 2 s, as ZooKeeper's documentation has it.
+	// Tick is the servers' tickTime, half of which they may keep to themselves that they have heard of a session. It counts where
+	// they grant sessions of less than two ticks, and then too small a value makes leases too long. Default 2 s, as ZooKeeper's
+	// documentation has it.
 	Tick time.Duration
 	// Lease is how long a grant lasts after the heartbeat that confirmed it was sent. Default: 60 % of the session
-	// timeout, or less where the servers' rounding leaves less.
+	// timeout, or less where tick and heartbeat leave less.
 	Lease time.Duration
 
 	// Auth is "user:password" for digest authentication. Znodes created with it are for that user alone; without it

@@ -256,7 +256,7 @@ func TestAClusterThatIsReplacedUnderARunningMemberIsNotJoined(t *testing.T) {
 
 func TestASessionThatIsTooShortForALeaseIsRefused(t *testing.T) {
 	cfg := memberConfig(t, sharedZooKeeper(t), "a")
-	cfg.Tick = 2 * time.Second
+	cfg.Tick = 4 * time.Second
 	refusedWith(t, cfg, ErrSessionTooShort, "2s", "-250ms")
 	// The server grants 20 ticks of 200 ms at most.
 	cfg = memberConfig(t, sharedZooKeeper(t), "a")

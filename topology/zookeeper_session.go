@@ -26,7 +26,7 @@ type session struct {
 	calls  sync.WaitGroup
 	roster *roster
 
-	mu        sync.Mutex
+	mu        sync.Mutex // before that of z
 	connected bool
 	changed   chan struct{} // closed when connected or terms change, and replaced
 	began     time.Time     // before the newest connection was asked for: ZooKeeper's leader heard of the session after
@@ -180,6 +180,7 @@ func (s *session) greeted(id int64, timeout time.Duration) {
 		s.z.cfg.Log.Error("no lease can be had, so this member neither writes nor leads", "error", err)
 	}
 	s.terms, s.termsErr = t, err
+	s.z.shorten(t.limit(began))
 	// Others must wait for the longest that there may be.
 	s.z.leaseTime.Store(max(s.z.leaseTime.Load(), int64(t.lease)))
 	s.tellChange()
