@@ -24,7 +24,11 @@ func Encode(s *State) ([]byte, error) {
 	if err := s.Validate(); err != nil {
 		return nil, err
 	}
-	b, err := json.MarshalIndent(s, "", "  ")
+	written := *s
+	if s.Durable != nil {
+		written.Format = durableFormat
+	}
+	b, err := json.MarshalIndent(&written, "", "  ")
 	if err != nil {
 		return nil, fmt.Errorf("topology: encode the state: %w", err)
 	}
@@ -41,13 +45,16 @@ func Decode(b []byte) (*State, error) {
 	if err := json.Unmarshal(b, &head); err != nil {
 		return nil, fmt.Errorf("%w: %v", ErrCorrupt, err)
 	}
-	if head.Format > Format {
-		return nil, fmt.Errorf("%w: it has format %d, this version understands %d", ErrNewerFormat, head.Format, Format)
+	if head.Format > durableFormat {
+		return nil, fmt.Errorf("%w: it has format %d, this version understands %d", ErrNewerFormat, head.Format, durableFormat)
 	}
 	var s State
 	dec := json.NewDecoder(bytes.NewReader(b))
 	if err := dec.Decode(&s); err != nil {
 		return nil, fmt.Errorf("%w: %v", ErrCorrupt, err)
+	}
+	if s.Format == durableFormat {
+		s.Format = Format
 	}
 	if err := s.Validate(); err != nil {
 		return nil, fmt.Errorf("%w: %v", ErrCorrupt, err)

@@ -5,11 +5,16 @@ import (
 	"time"
 )
 
-// Format is the version of State's encoding that this build writes and understands. It grows when an older build would
-// do harm with a newer State. Fields that are only added do not make it grow: an older build reads past them, and drops
+// Format is the version of State's encoding. It is greater where an older build would
+// do harm with a State; see durableFormat. Fields that are only added do not make it grow: an older build reads past them, and drops
 // them if it comes to lead and writes. (Paused is one of those: a build before it would act, which is what it always did.
 // Outage is another: a build before it sends to a master that is held down, as it always did. Electors is another: while a member of a build before them is present, there are none.)
 const Format = 1
+
+// durableFormat is that of an encoded State with Durable. A build before it that came to lead would drop Durable, and promote a
+// replica that lacks writes which others have answered as durable. So it refuses such a State, and neither writes nor leads: all members
+// are brought to a version that knows write-acks before one of them uses it. In memory every State has Format.
+const durableFormat = 2
 
 // Phase says how far a change of master has come.
 type Phase string
