@@ -75,12 +75,12 @@ func (s *Session) Reply(c *upstream.Conn, e *upstream.Entry, frame []byte) {
 	if len(s.recovered) == 0 {
 		s.answered()
 	}
-	if s.doubtful(c, e.Kind, frame) {
+	if s.doubtful(c, e.Kind, e.Sight, frame) {
 		s.unknown()
 		return
 	}
 	s.sees(c, e.Sight, frame)
-	pledged := s.pledges(e.Kind, frame)
+	pledged := s.pledges(e.Kind, e.Sight, frame)
 	if len(s.recovered) > 0 { // an earlier request is to be sent again, and its reply comes before this one
 		s.recover(redo{reply: bytes.Clone(frame), effect: true, write: c.Request(nil), pledged: pledged})
 		return
@@ -102,7 +102,7 @@ func (s *Session) Replies(c *upstream.Conn, e *upstream.Entry, n, size, largest 
 		return true
 	case c.Rejected(), len(s.recovered) > 0, s.behind != nil, s.backlog()+len(frames) >= hardOutput:
 		return false
-	case e.Kind != upstream.Repeatable && s.doubtful(c, e.Kind, frames):
+	case e.Kind != upstream.Repeatable && s.doubtful(c, e.Kind, e.Sight, frames):
 		return false
 	}
 	s.outstanding -= n

@@ -70,11 +70,24 @@ func (s *Session) sees(c *upstream.Conn, sight upstream.Sight, frame []byte) {
 	s.observed(c)
 }
 
-// holdsData reports whether a reply is anything else than nil, empty, a number, a status or an error.
+// holdsData reports whether a reply is anything else than nil, an empty list, a number, a status or an error.
 func holdsData(frame []byte) bool {
 	switch frame[0] {
-	case '+', '-', ':', '_', '#':
+	case '+', '-', ':', '#':
 		return false
 	}
-	return len(frame) < 2 || frame[1] != '-' && frame[1] != '0'
+	return !hasNothing(frame)
+}
+
+// hasNothing reports whether a reply is nil, or an empty list.
+func hasNothing(frame []byte) bool {
+	switch frame[0] {
+	case '_':
+		return true
+	case '$':
+		return frame[1] == '-'
+	case '*', '%', '~':
+		return frame[1] == '-' || frame[1] == '0'
+	}
+	return false
 }

@@ -100,7 +100,7 @@ func (s *Session) replySpecial(c *upstream.Conn, e *upstream.Entry, frame []byte
 	}
 	s.answered()
 	s.clock.stop()
-	if s.doubtful(c, e.Kind, a.frames[a.final:]) {
+	if s.doubtful(c, e.Kind, a.sight, a.frames[a.final:]) {
 		a.frames = append(a.frames[:a.final], unknownResult...)
 		s.env.Stats.Unknown++
 		if s.env.Config.CloseAmbiguous {
@@ -109,7 +109,7 @@ func (s *Session) replySpecial(c *upstream.Conn, e *upstream.Entry, frame []byte
 		}
 	}
 	s.sees(c, a.sight, a.frames[a.final:])
-	if s.pledges(e.Kind, a.frames[a.final:]) {
+	if s.pledges(e.Kind, a.sight, a.frames[a.final:]) {
 		if !a.last {
 			s.emit(a.frames[:a.final])
 		}

@@ -113,12 +113,12 @@ func (s *Session) streamMode(c *upstream.Conn, e *upstream.Entry) streamMode {
 		s.emit(s.await.frames) // what came before in a Block
 		s.await.frames = nil
 	}
-	if s.doubtful(c, e.Kind, []byte("*")) {
+	if s.doubtful(c, e.Kind, upstream.Seeing, []byte("*")) {
 		s.unknown()
 		return dropped
 	}
 	s.sees(c, e.Sight, []byte("*"))
-	if s.pledges(e.Kind, []byte("*")) {
+	if s.pledges(e.Kind, upstream.Seeing, []byte("*")) {
 		s.pledge()
 	}
 	return passed

@@ -300,11 +300,15 @@ func (s *Session) replyQueued(c *upstream.Conn, e *upstream.Entry, frame []byte)
 	}
 	s.measure(1, len(frame))
 	told := s.takeEffect(frame)
-	if s.doubtful(c, e.Kind, frame) {
+	sight := e.Sight
+	if tx.turning == "EXEC" {
+		sight = upstream.Taking // nil says that nothing was carried out, because a watched key was changed
+	}
+	if s.doubtful(c, e.Kind, sight, frame) {
 		s.unknown()
 	} else {
 		s.observed(c)
-		if s.pledges(e.Kind, frame) {
+		if s.pledges(e.Kind, sight, frame) {
 			s.pledge()
 			defer s.seal()
 		}

@@ -28,9 +28,12 @@ type pledge struct {
 var _ upstream.Claimant = (*Session)(nil)
 
 // pledges reports whether the reply to a write is withheld until the write is durable. An error changes nothing, unless
-// it is that of a script, which may have written before.
-func (s *Session) pledges(kind upstream.Kind, frame []byte) bool {
-	return s.env.Config.WriteAcks > 0 && kind != upstream.Repeatable && (frame[0] != '-' || kind == upstream.Script)
+// it is that of a script, which may have written before, nor does a command that found nothing to take.
+func (s *Session) pledges(kind upstream.Kind, sight upstream.Sight, frame []byte) bool {
+	if s.env.Config.WriteAcks == 0 || kind == upstream.Repeatable || sight == upstream.Taking && hasNothing(frame) {
+		return false
+	}
+	return frame[0] != '-' || kind == upstream.Script
 }
 
 // pledge withholds what is emitted from now on: the reply to a write, up to seal, until the write is durable. The write
@@ -61,8 +64,8 @@ func (s *Session) sealLate() {
 
 // doubtful reports whether it cannot be said what became of a write whose reply has come: the master may have been deposed,
 // or the write cannot become durable any more.
-func (s *Session) doubtful(c *upstream.Conn, kind upstream.Kind, frame []byte) bool {
-	return kind != upstream.Repeatable && (!s.env.Pool.Answerable(c) || s.pledges(kind, frame) && !s.env.Pool.Claimable())
+func (s *Session) doubtful(c *upstream.Conn, kind upstream.Kind, sight upstream.Sight, frame []byte) bool {
+	return kind != upstream.Repeatable && (!s.env.Pool.Answerable(c) || s.pledges(kind, sight, frame) && !s.env.Pool.Claimable())
 }
 
 // Waits implements upstream.Claimant.

@@ -74,6 +74,27 @@ func TestAnErrorOfAWriteIsNotWithheldAndThatOfAScriptIs(t *testing.T) {
 	c.gets("-ERR it wrote before\r\n")
 }
 
+func TestWhatFoundNothingToTakeIsNotWithheld(t *testing.T) {
+	w := newDurableWorld(t, 1)
+	w.lagging = true
+	c := w.client()
+	for request, reply := range map[string]string{
+		"LPOP a": "$-1\r\n", "LPOP a 0": "*0\r\n", "ZPOPMIN a": "*0\r\n", "LMPOP 1 a LEFT": "*-1\r\n", "GETDEL a": "$-1\r\n",
+	} {
+		c.sends(request)
+		w.link("m").answers(reply, request)
+		c.gets(reply)
+	}
+	pin := begin(w, c, "WATCH a")
+	for _, step := range [][2]string{{"MULTI", "+OK\r\n"}, {"INCR a", "+QUEUED\r\n"}, {"EXEC", "*-1\r\n"}} { // a is another by now
+		c.sends(step[0])
+		pin.answers(step[1], step[0])
+		c.gets(step[1])
+	}
+	unanswered(w, "LPOP b", "$0\r\n\r\n").gets("") // an empty element is one
+	unanswered(w, "GETSET b 1", "$-1\r\n").gets("")
+}
+
 func TestOfATransactionOnlyTheReplyToExecIsWithheldAndReplaced(t *testing.T) {
 	w := newDurableWorld(t, 1)
 	w.lagging = true
