@@ -3,6 +3,7 @@ package transparency
 import (
 	"fmt"
 	"net"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -15,6 +16,9 @@ import (
 
 // own returns the id that CLIENT ID tells a client.
 func own(c *client) string { return strings.TrimSpace(c.do("CLIENT", "ID")[1:]) }
+
+// lastCommand is what CLIENT LIST says of a client's command.
+var lastCommand = regexp.MustCompile(` cmd=\S*`)
 
 func TestClientsAreUnblockedByOthersAsByAServer(t *testing.T) {
 	f := newFront(t, testcluster.New(t, 1), func(c *proxy.Config) { c.Loops = 3 })
@@ -35,6 +39,7 @@ func TestClientsAreUnblockedByOthersAsByAServer(t *testing.T) {
 					other.expect(":0", append([]string{"CLIENT", "UNBLOCK", id}, strings.Fields(reason)...)...)
 					c.send(append(request(strings.Fields(blocking)...), request("PING")...))
 					waitBlocked(t, f.master(), 1)
+					said[i] = append(said[i], lastCommand.FindString(other.do("CLIENT", "LIST", "ID", id)))
 					other.expect(":1", append([]string{"CLIENT", "UNBLOCK", id}, strings.Fields(reason)...)...)
 					reply := c.reply()
 					if blocking == "WAIT 5 0" && reply[0] == ':' { // how many have acknowledged at that instant

@@ -189,8 +189,10 @@ func (a *attachment) plain(cmd *command.Command, args [][]byte) (e expected) {
 // deliver passes a frame of the pin on to the client.
 func (a *attachment) deliver(s *Session, frame []byte) {
 	if a.opaque {
-		a.sees(s, false)
-		s.emit(frame)
+		if !s.env.Pool.Asked(frame) {
+			a.sees(s, false)
+			s.emit(frame)
+		}
 		return
 	}
 	push, answered := a.match(frame)

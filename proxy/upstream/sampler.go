@@ -304,6 +304,23 @@ func (p *probe) fails(frame []byte) {
 	}
 }
 
+// Asked reports whether a line of MONITOR, +time [database address] "COMMAND", shows a question that this pool asked for
+// itself. They come every few milliseconds, and no client expects anything on a server that nobody uses.
+func (p *Pool) Asked(line []byte) bool {
+	_, rest, _ := bytes.Cut(line, []byte(" ["))
+	_, rest, _ = bytes.Cut(rest, []byte(" "))
+	addr, _, ok := bytes.Cut(rest, []byte("]"))
+	if !ok {
+		return false
+	}
+	for c := range p.conns {
+		if c.own && c.net != nil && c.net.LocalAddr() != nil && c.net.LocalAddr().String() == string(addr) {
+			return true
+		}
+	}
+	return false
+}
+
 // close ends a probe for good; nil is none.
 func (p *probe) close() {
 	if p != nil && p.conn != nil {
