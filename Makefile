@@ -3,9 +3,11 @@
 # make test    vet, staticcheck, SCHEDULES (100000) schedules of the simulated system, and all tests with the race
 #              detector, against real servers
 # make bench   CPU, throughput and latency against direct Redis, HAProxy and twemproxy
+# make clients the tests that the authors of go-redis, redigo and rueidis have for them, with a server and through Understudy;
+#              writes what passed into docs/compatibility.md
 # make fuzz    every fuzz target for FUZZTIME (30s)
 #
-# demo, test and bench install the servers they need if they are missing, and say so.
+# demo, test, clients and bench install the servers they need if they are missing, and say so.
 
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 FUZZTIME ?= 30s
@@ -18,7 +20,7 @@ export GOFLAGS := $(GOFLAGS) -buildvcs=false
 # Debian keeps servers in sbin, which is not in everybody's PATH.
 export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin
 
-.PHONY: build demo test lint bench fuzz generate image clean
+.PHONY: build demo test lint clients bench fuzz generate image clean
 
 build:
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/understudy ./cmd/understudy
@@ -38,6 +40,10 @@ lint:
 	@unformatted=$$(gofmt -l .); [ -z "$$unformatted" ] || { echo "gofmt would change:"; echo "$$unformatted"; exit 1; }
 	go vet ./...
 	go tool staticcheck ./...
+
+clients:
+	@.ci/deps demo
+	go test -timeout 60m -v -run '^TestSuitesOfClients' ./internal/transparency -suites -rewrite
 
 bench:
 	@.ci/deps bench

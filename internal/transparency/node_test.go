@@ -7,41 +7,61 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"testing"
 	"time"
 )
 
-// TestIoredisAndNodeRedisWorkAsWithAServer runs testdata/node/tour.js, with the clients as npm has them. It is
-// skipped where there is no node, or no registry to install them from: nothing of the proxy depends on them.
-func TestIoredisAndNodeRedisWorkAsWithAServer(t *testing.T) {
+// nodeClients are what npm installs for the scripts in testdata/node.
+var nodeClients = []string{"ioredis@6", "redis@6", "bullmq@6"}
+
+// TestNodeClientsWorkAsWithAServer runs the scripts in testdata/node, with the clients as npm has them, through a failover.
+// It is skipped where there is no node, or no registry to install them from: nothing of the proxy depends on them.
+func TestNodeClientsWorkAsWithAServer(t *testing.T) {
+	folder := installNodeClients(t)
+	for _, script := range []struct {
+		file, does string
+		acks       int
+	}{
+		{"tour.js", "ioredis and node-redis", 0},
+		// That no job is lost with the master is what durable writes are for.
+		{"bullmq.js", "BullMQ", 1},
+	} {
+		t.Run(script.does, func(t *testing.T) {
+			s := systemOptions{acks: script.acks}.start(t, 2)
+			runNode(t, folder, script.file, s)
+		})
+	}
+}
+
+// installNodeClients returns a folder with the clients and the scripts.
+func installNodeClients(t *testing.T) string {
+	t.Helper()
 	for _, program := range []string{"node", "npm"} {
 		if _, err := exec.LookPath(program); err != nil {
-			t.Skipf("%s is not installed, so ioredis cannot be driven: %v", program, err)
+			t.Skipf("%s is not installed, so its clients cannot be driven: %v", program, err)
 		}
 	}
-	script, err := filepath.Abs("testdata/node/tour.js")
-	if err != nil {
+	folder := t.TempDir()
+	if err := os.CopyFS(folder, os.DirFS("testdata/node")); err != nil { // beside node_modules, where require looks
 		t.Fatal(err)
 	}
-	folder := t.TempDir()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
-	install := exec.CommandContext(ctx, "npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", "ioredis@6", "redis@6")
+	args := append([]string{"install", "--no-audit", "--no-fund", "--ignore-scripts"}, nodeClients...)
+	install := exec.CommandContext(ctx, "npm", args...)
 	install.Dir = folder
 	if out, err := install.CombinedOutput(); err != nil {
-		t.Skipf("npm could not install ioredis@6 and redis@6, so they cannot be driven: %v\n%s", err, out)
+		t.Skipf("npm could not install %v, so they cannot be driven: %v\n%s", nodeClients, err, out)
 	}
-	text, err := os.ReadFile(script)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(folder, "tour.js"), text, 0o600); err != nil { // beside node_modules, where require looks
-		t.Fatal(err)
-	}
+	return folder
+}
 
-	s := newSystem(t, 2)
-	cmd := exec.CommandContext(ctx, "node", "tour.js", s.addr)
+// runNode runs a script, and kills the master when it asks for that.
+func runNode(t *testing.T, folder, script string, s *system) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "node", script, s.addr)
 	cmd.Dir = folder
 	var errors bytes.Buffer
 	cmd.Stderr = &errors

@@ -1,6 +1,7 @@
 package transparency
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"sync"
@@ -22,14 +23,26 @@ type system struct {
 
 func newSystem(t *testing.T, replicas int) *system {
 	t.Helper()
-	s := &system{t: t, cluster: testcluster.New(t, replicas)}
+	return systemOptions{}.start(t, replicas)
+}
+
+// systemOptions are how a system differs from the ordinary one.
+type systemOptions struct {
+	addr string   // that the proxy listens on; "": any
+	acks int      // replicas that must have a write before it is answered
+	args []string // of the servers
+}
+
+func (o systemOptions) start(t *testing.T, replicas int) *system {
+	t.Helper()
+	s := &system{t: t, cluster: testcluster.New(t, replicas, o.args...)}
 	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 	var err error
 	if s.coord, err = topology.OpenLocal(topology.LocalConfig{Cluster: "test", ID: "a"}); err != nil {
 		t.Fatal(err)
 	}
 	mcfg := monitor.Defaults()
-	mcfg.Cluster, mcfg.ID, mcfg.Nodes = "test", "a", []string{s.cluster.Nodes[0].Addr}
+	mcfg.Cluster, mcfg.ID, mcfg.Nodes, mcfg.WriteAcks = "test", "a", []string{s.cluster.Nodes[0].Addr}, o.acks
 	m, err := monitor.New(mcfg, s.coord, log)
 	if err != nil {
 		t.Fatal(err)
@@ -38,8 +51,8 @@ func newSystem(t *testing.T, replicas int) *system {
 		t.Fatal(err)
 	}
 	pcfg := proxy.Defaults()
-	pcfg.Listen = []proxy.Listen{{Network: "tcp", Addr: "127.0.0.1:0"}}
-	pcfg.ClientName = "understudy:test:a"
+	pcfg.Listen = []proxy.Listen{{Network: "tcp", Addr: cmp.Or(o.addr, "127.0.0.1:0")}}
+	pcfg.ClientName, pcfg.WriteAcks = "understudy:test:a", o.acks
 	p, err := proxy.New(pcfg, s.coord, fixedAdmin{}, log)
 	if err != nil {
 		t.Fatal(err)

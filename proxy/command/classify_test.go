@@ -128,7 +128,6 @@ var shapes = map[Class]string{
 		XLEN k
 		XPENDING k g
 		XINFO STREAM k
-		XINFO GROUPS k
 		XREAD STREAMS k 0
 		XREAD COUNT 1 STREAMS a b 0 0
 		XREAD STREAMS BLOCK 0
@@ -157,6 +156,7 @@ var shapes = map[Class]string{
 		XINFO STREAM k FULL
 		XINFO STREAM k full COUNT 1
 		XINFO CONSUMERS k g
+		XINFO GROUPS k
 		SORT k
 		SORT k BY nosort GET # DESC ALPHA
 		GEORADIUS k 0 0 1 m

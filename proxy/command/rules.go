@@ -31,8 +31,9 @@ const (
 var handRules = []handRule{
 	// Access times and frequencies are kept by each node for itself; TOUCH is meant to change the master's.
 	{class: MasterRead, names: []string{"TOUCH", "OBJECT|FREQ", "OBJECT|IDLETIME"}},
-	// When a consumer was last seen is not replicated if it found nothing.
-	{class: MasterRead, names: []string{"XINFO|CONSUMERS"}},
+	// When a consumer was last seen is not replicated if it found nothing, nor how many entries a group has read: a replica
+	// does not know the group's lag, and a monitor that asks for it would find none.
+	{class: MasterRead, names: []string{"XINFO|CONSUMERS", "XINFO|GROUPS"}},
 	{class: Read, rule: ruleXInfoFull, names: []string{"XINFO|STREAM"}},
 
 	// The state of the server itself. The proxy stands for the master.

@@ -1,0 +1,178 @@
+package transparency
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"net"
+	"slices"
+	"strconv"
+	"testing"
+
+	"github.com/gomodule/redigo/redis"
+
+	"github.com/understudy/understudy/internal/testcluster"
+)
+
+var (
+	runSuites = flag.Bool("suites", false, "run the tests that the authors of clients test them with, with a server and through the proxy (some minutes)")
+	rewrite   = flag.Bool("rewrite", false, "with -suites: write the table of what was run into docs/compatibility.md")
+)
+
+// suite is a set of tests that a client's authors wrote, as far as it needs one server and no more.
+type suite struct {
+	client string // as in the table
+	module string // whose tests they are, in the version of go.mod
+	folder string // in the module
+	what   string // was run, for the table
+	addr   string // as the tests spell the address of their server: what a copy of them says is changed to ours
+	ours   string // what is put in its place, with %d for the port
+	args   func(t *testing.T, port int) []string
+	env    []string
+	ginkgo bool // the names are those in ginkgo's own report
+
+	// differences are the tests that pass with a server and not through the proxy, and why that is so.
+	differences map[string]string
+}
+
+// suites leave out what tests clusters, rings and Sentinel, which are other ways to connect than the proxy's, and what
+// needs modules.
+var suites = []suite{
+	{
+		client: "go-redis", module: "github.com/redis/go-redis/v9", folder: ".", what: "its specifications of commands, pipelines, transactions, pools, pub/sub, scripts",
+		addr: `"6379"`, ours: `"%d"`, ginkgo: true,
+		args: func(*testing.T, int) []string {
+			return []string{
+				"-test.run=^TestGinkgoSuite$", "-ginkgo.no-color", "-ginkgo.seed=1", "-ginkgo.label-filter=!NonRedisEnterprise",
+				"-ginkgo.skip-file=osscluster|sentinel|ring|tls|search|json_test|timeseries|probabilistic|vectorset|async_handoff|array_commands|himport|hotkeys",
+				"-ginkgo.skip=Cluster|Ring|Sentinel|RediSearch|JSON|Vector",
+			}
+		},
+		// RE_CLUSTER is how its authors say that there is one address, and no servers of other kinds beside it.
+		env: []string{"RE_CLUSTER=true", "REDIS_VERSION=7.0"},
+		differences: map[string]string{
+			"Commands server should Wait": "expects that nothing replicates: `WAIT 1` says 0 of a lone server, and 1 or more here",
+		},
+	},
+	{
+		client: "go-redis", module: "github.com/redis/go-redis/v9", folder: "doctests", what: "the examples of its documentation, but those of modules",
+		addr: `localhost:6379`, ours: `127.0.0.1:%d`,
+		args: func(*testing.T, int) []string { // an example without its module ends the program
+			return []string{"-test.skip=geoindex|bloom|cms|cuckoo|search|probabilistic|query|tdig|timeseries|topk|vectorset|" +
+				"ExampleClient_(setget|str|num|arr2?|obj|(set|get|getmtn|get2mtn|update)bikes|getmodels|filter[1-4]|updatefilters[12])$"}
+		},
+		env: []string{"REDIS_VERSION=7.0"},
+	},
+	{
+		client: "go-redis", module: "github.com/redis/go-redis/v9", folder: ".", what: "its tests of client-side caching, automatic pipelines and what they promise",
+		addr: `"6379"`, ours: `"%d"`,
+		args: func(*testing.T, int) []string { // no server has the modules, or is a cluster
+			return []string{"-test.run=^Test(CSC|AutoPipeline|AsyncAutoPipeline|Pipeline|Truth|FD|FullDuplex|Languages|Probe|Monitor)", "-test.skip=Cluster|Ring|Sentinel|Search|Bench"}
+		},
+		env: []string{"RE_CLUSTER=true", "REDIS_VERSION=7.0"},
+	},
+	{
+		client: "redigo", module: "github.com/gomodule/redigo", folder: "redis", what: "all its tests",
+		args: func(t *testing.T, port int) []string {
+			return []string{"-redis-server=" + serverElsewhere(t), "-redis-port=" + strconv.Itoa(port)}
+		},
+		differences: map[string]string{
+			"TestLatency":          "uses `DEBUG SLEEP`, which is refused",
+			"TestLatencyHistories": "uses `DEBUG SLEEP`, which is refused",
+		},
+	},
+	{
+		client: "rueidis", module: "github.com/redis/rueidis", folder: ".", what: "its integration tests with one server",
+		addr: `127.0.0.1:6379`, ours: `127.0.0.1:%d`,
+		args: func(*testing.T, int) []string {
+			return []string{"-test.run=^Test(SingleClientIntegration|Negative|UnblockOnCancel)"}
+		},
+	},
+}
+
+// TestSuitesOfClientsPassAsWithAServer runs each suite twice, with a server alone and with the proxy in front of a
+// master and two replicas, on the same port. What passes with the server must pass through the proxy.
+func TestSuitesOfClientsPassAsWithAServer(t *testing.T) {
+	if !*runSuites {
+		t.Skip("takes minutes and fetches modules: run it with -suites (make clients)")
+	}
+	var rows []row
+	for _, s := range suites {
+		t.Run(s.client+" "+s.what, func(t *testing.T) {
+			port, release, err := testcluster.ReservePort()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer release()
+			program := s.build(t, port)
+			var direct, proxied outcomes
+			t.Run("with a server", func(t *testing.T) {
+				startSuiteServer(t, port)
+				direct = program.run(t)
+			})
+			t.Run("through the proxy", func(t *testing.T) {
+				system := systemOptions{addr: net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), args: suiteServerArgs}.start(t, 2)
+				proxied = program.run(t)
+				t.Logf("replicas answered %d reads", readsOfReplicas(t, system.cluster))
+			})
+			rows = append(rows, s.compare(t, program.version, direct, proxied))
+		})
+	}
+	report(t, rows)
+}
+
+// suiteServerArgs let the tests use the DEBUG that they use.
+var suiteServerArgs = []string{"--enable-debug-command", "local"}
+
+// startSuiteServer starts a server for a suite on a port, until the end of the test.
+func startSuiteServer(t *testing.T, port int) {
+	t.Helper()
+	r, err := testcluster.StartRedis(context.Background(), testcluster.Options{Port: port, Args: suiteServerArgs})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// readsOfReplicas is how many commands that only read the replicas have carried out.
+func readsOfReplicas(t *testing.T, c *testcluster.Cluster) int {
+	t.Helper()
+	reads := 0
+	for _, node := range c.Replicas() {
+		stats, err := node.Info("commandstats")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, text := range stats {
+			var calls int
+			if _, err := fmt.Sscanf(text, "calls=%d,", &calls); err != nil {
+				t.Fatalf("%s says %s:%s of a command: %v", node.Addr, name, text, err)
+			}
+			if readsOnly(t, node, name) {
+				reads += calls
+			}
+		}
+	}
+	return reads
+}
+
+// readsOnly asks a server whether a command, as it is named in INFO (cmdstat_get), has the flag readonly.
+func readsOnly(t *testing.T, node *testcluster.Redis, stat string) bool {
+	t.Helper()
+	info, err := redis.Values(node.Do("COMMAND", "INFO", stat[len("cmdstat_"):]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info[0] == nil {
+		return false // of a module that is gone
+	}
+	flags, err := redis.Strings(info[0].([]any)[2], nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return slices.Contains(flags, "readonly")
+}
