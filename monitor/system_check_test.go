@@ -9,6 +9,23 @@ import (
 	"github.com/understudy/understudy/topology"
 )
 
+// simInvariant is what is asserted.
+type simInvariant string
+
+const (
+	simOneReceiver      simInvariant = "at most one node receives writes from members that hold a grant"
+	simNothingOfDeposed simInvariant = "nothing is acknowledged that a deposed master has carried out"
+	simReadsSee         simInvariant = "a read of the master sees what was acknowledged before it"
+	simStateInSteps     simInvariant = "epochs only grow, and a master is made by a fence, a choice, and nothing else"
+	simChosenProcess    simInvariant = "nobody is promoted but the process that a leader has chosen by a quorum write"
+	simLeadersInOrder   simInvariant = "no command of an earlier leader is carried out after one of a later"
+	simOnce             simInvariant = "no write is applied twice"
+	simHeldByHolders    simInvariant = "a durable write is acknowledged when as many holders have it as are needed"
+	simDurableKept      simInvariant = "no durable write is lost while a node that has it could be read"
+	simNothingLost      simInvariant = "a switchover loses nothing that was acknowledged"
+	simSettles          simInvariant = "when all faults are over, all comes to rest with the same data"
+)
+
 // simLedger is what the checker remembers.
 type simLedger struct {
 	writes   int // numbers given to writes
@@ -45,7 +62,7 @@ func (y *simSystem) deposed(addr string) string {
 // checkSending: at most one node receives writes from members that hold a grant.
 func (y *simSystem) checkSending(m *simMember, l *simLane) {
 	if why := y.deposed(l.server.addr); why != "" {
-		y.violate("%s sends a write to %s under epoch %d, and %s", m, l.server, l.epoch, why)
+		y.violate(simOneReceiver, "%s sends a write to %s under epoch %d, and %s", m, l.server, l.epoch, why)
 	}
 }
 
@@ -57,22 +74,23 @@ func (y *simSystem) checkAnswer(m *simMember, l *simLane, r *simRequest, reply s
 		what = "a read"
 	}
 	if why := y.deposed(l.server.addr); why != "" {
-		y.violate("%s acknowledges %s, carried out by %s, and %s", m, what, l.server, why)
+		y.violate(simNothingOfDeposed, "%s acknowledges %s, carried out by %s, and %s", m, what, l.server, why)
 		return
 	}
 	if s := y.store.agreed.State; s.Phase == topology.Stable && s.Master.RunID != reply.run {
-		y.violate("%s acknowledges %s, carried out by the process %s, and the State names %s", m, what, reply.run, s.Master.RunID)
+		y.violate(simNothingOfDeposed, "%s acknowledges %s, carried out by the process %s, and the State names %s", m, what, reply.run, s.Master.RunID)
 		return
 	}
 	if r.id == 0 {
 		if reply.history == r.history && reply.offset < r.sees {
-			y.violate("a read through %s sees offset %d of %s, and %d was acknowledged before it", m, reply.offset, l.server, r.sees)
+			y.violate(simReadsSee, "a read through %s sees offset %d of %s, and %d was acknowledged before it", m, reply.offset, l.server, r.sees)
 		}
 		return
 	}
 	y.ledger.acked = append(y.ledger.acked, r.id)
 	y.ledger.newest[reply.history] = max(y.ledger.newest[reply.history], reply.offset)
 	if r.acks > 0 {
+		y.checkHeld(m, r)
 		var holders []string
 		for _, h := range have {
 			holders = append(holders, h.Addr)
@@ -84,21 +102,37 @@ func (y *simSystem) checkAnswer(m *simMember, l *simLane, r *simRequest, reply s
 	y.tell("%s acknowledges write %d of %s at offset %d", m, r.id, l.server, reply.offset)
 }
 
+// checkHeld: a durable write is acknowledged when as many holders have it as are needed. A member may count by an earlier
+// State, whose holders are former ones then. Of a process that is gone nobody can say any more what it had, nor of replicas
+// that have copied a master which had lost its data.
+func (y *simSystem) checkHeld(m *simMember, r *simRequest) {
+	have := 0
+	all := y.store.agreed.State.Durable.All()
+	for _, h := range all {
+		if s := y.server(h.Addr); s.run != h.RunID || slices.Contains(s.log, r.id) {
+			have++
+		}
+	}
+	if have < r.acks && !y.ledger.wiped {
+		y.violate(simHeldByHolders, "%s acknowledges write %d as durable, and %d of %s have it", m, r.id, have, holders(all))
+	}
+}
+
 // checkState: epochs only grow, and a master is made by a fence, a choice, and nothing else.
 func (y *simSystem) checkState(by *simMember, was, next *topology.State) {
 	switch grown := int(next.Epoch) - int(was.Epoch); {
 	case grown < 0:
-		y.violate("%s replaces epoch %d by epoch %d", by, was.Epoch, next.Epoch)
+		y.violate(simStateInSteps, "%s replaces epoch %d by epoch %d", by, was.Epoch, next.Epoch)
 	case grown == 0 && next.Phase == topology.Stable && was.Phase == topology.Promoting && next.Master.Addr != was.Failover.Choice:
-		y.violate("%s makes %s master in epoch %d, and %s is chosen", by, next.Master.Addr, next.Epoch, was.Failover.Choice)
+		y.violate(simStateInSteps, "%s makes %s master in epoch %d, and %s is chosen", by, next.Master.Addr, next.Epoch, was.Failover.Choice)
 	case next.Master.Addr != was.Master.Addr && (grown != 0 || was.Phase != topology.Promoting || next.Phase != topology.Stable):
-		y.violate("%s makes %s master in epoch %d without a choice", by, next.Master.Addr, next.Epoch)
+		y.violate(simStateInSteps, "%s makes %s master in epoch %d without a choice", by, next.Master.Addr, next.Epoch)
 	case next.Phase == topology.Promoting && (grown != 0 || was.Phase == topology.Stable):
-		y.violate("%s chooses %s in epoch %d without a fence", by, next.Failover.Choice, next.Epoch)
+		y.violate(simStateInSteps, "%s chooses %s in epoch %d without a fence", by, next.Failover.Choice, next.Epoch)
 	case was.Phase == topology.Stable && next.Phase == topology.Fencing && grown != 1:
-		y.violate("%s fences epoch %d after epoch %d", by, next.Epoch, was.Epoch)
+		y.violate(simStateInSteps, "%s fences epoch %d after epoch %d", by, next.Epoch, was.Epoch)
 	case was.Phase == topology.Promoting && next.Phase == topology.Promoting && was.Failover.Choice != next.Failover.Choice:
-		y.violate("%s chooses %s in epoch %d, and %s is chosen already", by, next.Failover.Choice, next.Epoch, was.Failover.Choice)
+		y.violate(simStateInSteps, "%s chooses %s in epoch %d, and %s is chosen already", by, next.Failover.Choice, next.Epoch, was.Failover.Choice)
 	}
 	if y.fault != "" {
 		return
@@ -135,7 +169,7 @@ func (y *simSystem) checkDurable(by *simMember, next *topology.State) {
 		}
 		for _, s := range y.servers {
 			if y.ledger.read[s.addr] == s.run && slices.Contains(s.log, w.id) {
-				y.violate("%s makes %s master, which has not the durable write %d (acknowledged with %s), and %s could be read and has it",
+				y.violate(simDurableKept, "%s makes %s master, which has not the durable write %d (acknowledged with %s), and %s could be read and has it",
 					by, master, w.id, strings.Join(w.holders, ", "), s)
 				return
 			}
@@ -153,12 +187,12 @@ func (y *simSystem) checkPromotion(s *simServer, epoch uint64) {
 		if a.State.Epoch == epoch && a.State.Phase == topology.Promoting && a.State.Failover.Choice == s.addr {
 			// Of the master itself State names the process that was master before.
 			if known, _ := a.State.Node(s.addr); s.addr != a.State.Master.Addr && known.RunID != "" && known.RunID != s.run {
-				y.violate("%s is promoted in epoch %d, which chose the process %s, and the one that runs is %s", s, epoch, known.RunID, s.run)
+				y.violate(simChosenProcess, "%s is promoted in epoch %d, which chose the process %s, and the one that runs is %s", s, epoch, known.RunID, s.run)
 			}
 			return
 		}
 	}
-	y.violate("%s is promoted in epoch %d, which chose it never", s, epoch)
+	y.violate(simChosenProcess, "%s is promoted in epoch %d, which chose it never", s, epoch)
 }
 
 // unsettled says what is not yet as it should be when all faults are over.
@@ -204,26 +238,26 @@ func (y *simSystem) checkEnd() {
 	seen := make(map[int]bool, len(m.log))
 	for _, id := range m.log {
 		if seen[id] {
-			y.violate("write %d was applied twice", id)
+			y.violate(simOnce, "write %d was applied twice", id)
 		}
 		seen[id] = true
 	}
 	if !y.ledger.wiped && !y.forced {
 		for _, w := range y.ledger.durable {
 			if !seen[w.id] {
-				y.violate("the durable write %d, acknowledged with %s, is lost", w.id, strings.Join(w.holders, ", "))
+				y.violate(simDurableKept, "the durable write %d, acknowledged with %s, is lost", w.id, strings.Join(w.holders, ", "))
 			}
 		}
 	}
 	if !y.ledger.wiped && y.ledger.planned == y.ledger.changes {
 		for _, id := range y.ledger.acked {
 			if !seen[id] {
-				y.violate("write %d was acknowledged and is lost, and all changes of master were planned", id)
+				y.violate(simNothingLost, "write %d was acknowledged and is lost, and all changes of master were planned", id)
 			}
 		}
 	}
 	if !y.sameData() {
-		y.violate("the replicas have other data than their master %s in the end", m)
+		y.violate(simSettles, "the replicas have other data than their master %s in the end", m)
 	}
 }
 

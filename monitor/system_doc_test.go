@@ -13,10 +13,12 @@ package monitor
 //   - Real: everything of this package that judges and decides. Each member has a loop, which is fed with observations and
 //     asked for actions as Monitor does it (vitality, record, trail, combine, decide, what was tried, noticeGap, term);
 //     topology's State with its rules of validity, what durable writes rest on (topology.Durable, counting), and Grant.
+//     What a loop may send, believe, and answer as durable (topology.Tenure), and samples (proxy/freshness).
 //   - Modelled, in the words of the code that it stands for: what has sockets and goroutines. The store (simStore) is
 //     linearizable, and has ZooKeeper's sessions, ephemerals, candidates, versions and watches. A member's session and
-//     lease (simMember) follow topology.ZooKeeper; the way of requests through it (simFlow) follows upstream.Pool; the
-//     connections for commands (simOrders) follow term, control and commander.
+//     lease (simMember) follow topology.ZooKeeper; the way of requests through it (simFlow) follows upstream.Pool; what asks
+//     nodes how far they are (simSampler) follows upstream.Sampler; replies that are withheld (simClaim) follow
+//     proxy/session; the connections for commands (simOrders) follow term, control and commander.
 //   - Modelled from Redis: servers with histories, offsets, partial and full synchronisation, saved roles and FAILOVER
 //     (simServer, simFeed, simHandover). Data is a log of the numbers of all writes; a counter would be the length of it, and
 //     a write that is applied twice a number that is in it twice.
@@ -34,7 +36,7 @@ package monitor
 //	go test ./monitor -run TheWholeSystem -seed 4711 -v          the story of one, line by line
 //
 // To add a fault, add it to disturb or to spring in system_fault_test.go; it must end in heal. To add a rule, add a
-// simRule, let the model break it, and add it to TestTheSimulationFindsEveryBrokenRule: an assertion that finds nothing
-// when a rule is broken is none. Rules are broken in the model's part alone. Everything must be taken from the system's
+// simRule, let the model break it, and add it to TestTheSimulationFindsEveryBrokenRule with the invariant that it is there
+// for: an assertion that finds nothing when a rule is broken is none. Rules are broken in the model's part alone. Everything must be taken from the system's
 // own generator and clock, and nothing may depend on the order of a map, or seeds are no schedules any more:
 // TestASeedIsASchedule looks at that.

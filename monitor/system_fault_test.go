@@ -74,13 +74,21 @@ func (y *simSystem) spring(step simStep, after bool, m *simMember) {
 	case 7:
 		victim := y.servers[y.rng.IntN(len(y.servers))]
 		y.crashFor(victim, y.between(5*time.Millisecond, time.Second), simRestart(y.rng.IntN(3)))
+	case 8: // what it does next, it does to another process
+		s := y.store.agreed.State
+		victim := s.Master.Addr
+		if s.Phase == topology.Promoting {
+			victim = s.Failover.Choice
+		}
+		y.crashFor(y.server(victim), y.between(time.Millisecond, 100*time.Millisecond), simRestart(y.rng.IntN(3)))
+		y.pause(m.proc, y.between(50*time.Millisecond, 400*time.Millisecond), false)
 	}
 }
 
 // arrange chooses the faults of a schedule.
 func (y *simSystem) arrange() {
 	if y.chance(60) {
-		y.trap = &simTrap{step: simSteps[y.rng.IntN(len(simSteps))], after: y.chance(50), what: y.rng.IntN(8)}
+		y.trap = &simTrap{step: simSteps[y.rng.IntN(len(simSteps))], after: y.chance(50), what: y.rng.IntN(9)}
 	}
 	y.at(y.between(300*time.Millisecond, 700*time.Millisecond), y.trouble)
 	for range 1 + y.rng.IntN(5) {

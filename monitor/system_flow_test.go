@@ -17,14 +17,19 @@ const (
 // has, and proxy/session.
 type simFlow struct {
 	*simMember
-	version int64 // of the State that it routes under; the loop that it stands for learns of a new one a moment later
-	state   *topology.State
+	tenure  topology.Tenure // the real one; the loop that it stands for learns of a new State a moment later
 	held    []*simRequest
 	lane    *simLane
 	doubted time.Duration // the master is not tried before
-	grant   topology.Grant
 	fence   uint64
-	fencing bool
+	claims  []*simClaim // replies that are withheld
+	sampler simSampler
+}
+
+func (f *simFlow) begin(m *simMember) {
+	f.simMember = m
+	f.tenure = topology.NewTenure(simAuthority{f}, m)
+	f.sampler.begin(f)
 }
 
 // simRequest is what an application asks.
@@ -62,45 +67,30 @@ func (f *simFlow) submit(r *simRequest) {
 	f.proceed()
 }
 
-// granted reports whether the grant of the State's epoch holds, and for that much longer.
-func (f *simFlow) granted(longer time.Duration) bool {
-	if f.state == nil {
-		return false
-	}
-	g := f.Grant()
-	if g.Epoch != 0 {
-		f.grant = g
-	}
-	return g.Permits(f.state.Epoch, f.clock().Add(longer))
-}
-
 // answerable reports whether a reply may be delivered as it is.
-func (f *simFlow) answerable() bool {
-	switch {
-	case f.rule == simNoCheckOfReplies:
-		return true
-	case f.fencing:
-		return f.grant.Permits(f.grant.Epoch, f.clock())
-	case f.granted(0):
-		return true
-	}
-	// A fence may have been raised since this loop last looked.
-	return f.agreed.Version != f.version && f.grant.Permits(f.state.Epoch, f.clock())
-}
+func (f *simFlow) answerable() bool { return f.rule == simNoCheckOfReplies || f.tenure.Answerable() }
 
 // refresh applies the member's State if it is newer than the one applied.
 func (f *simFlow) refresh() {
-	if f.version != f.agreed.Version {
-		f.version, f.state = f.agreed.Version, f.agreed.State
-		f.apply(f.state)
+	next := f.agreed
+	if next.State == nil || next.Version == f.tenure.Version {
+		return
 	}
+	keeps := f.tenure.Keeps(next.State)
+	f.tenure.State, f.tenure.Version = next.State, next.Version
+	if !keeps && f.rule != simClaimsKept {
+		f.forsake()
+	}
+	f.sampler.enroll(next)
+	f.apply(next.State)
+	f.honour()
 }
 
 // proceed sends what is held, as far as that is possible now.
 func (f *simFlow) proceed() {
 	f.refresh()
-	s := f.state
-	if len(f.held) == 0 || s == nil || s.Phase != topology.Stable || f.now < f.doubted || !f.granted(simLease/10) {
+	s := f.tenure.State
+	if len(f.held) == 0 || f.now < f.doubted || !f.tenure.Granted(simLease/10) {
 		return
 	}
 	if f.lane == nil {
@@ -161,7 +151,7 @@ func (f *simFlow) sendTo(l *simLane, r *simRequest) {
 	server := l.server
 	answer := func(refusal string) {
 		reply := simReply{refusal: refusal, run: server.run, history: server.replID, offset: server.offset()}
-		f.send(server.proc, f.proc, l.wire, func() { f.reply(l, r, reply, nil) })
+		f.send(server.proc, f.proc, l.wire, func() { f.reply(l, r, reply) })
 	}
 	f.send(f.proc, server.proc, l.wire, func() {
 		switch {
@@ -176,24 +166,23 @@ func (f *simFlow) sendTo(l *simLane, r *simRequest) {
 }
 
 // reply takes in a server's answer.
-func (f *simFlow) reply(l *simLane, r *simRequest, reply simReply, have []topology.Holder) {
-	if reply.refusal == "" && r.acks > 0 && counted(f.agreed.State.Durable, have) < r.acks && f.rule != simNoAcks {
-		f.awaitAcks(l, r, reply)
-		return
-	}
+func (f *simFlow) reply(l *simLane, r *simRequest, reply simReply) {
 	l.flight = slices.DeleteFunc(l.flight, func(o *simRequest) bool { return o == r })
+	durable := r.acks > 0 && f.rule != simNoAcks
 	switch {
 	case reply.refusal != "":
 		// Nothing was applied: it is sent again, when the State is another one.
 		f.held = append([]*simRequest{r}, f.held...)
 		f.suspect(l.server)
 		f.retry(simDoubt)
-	case f.answerable():
-		f.checkAnswer(f.simMember, l, r, reply, have)
-		r.by.answered(r, true)
-	default:
+	case !f.answerable() || durable && !f.tenure.Claimable():
 		f.tell("%s does not know what has become of write %d: its grant is over", f, r.id)
 		r.by.answered(r, false)
+	case durable:
+		f.claim(l, r, reply)
+	default:
+		f.checkAnswer(f.simMember, l, r, reply, nil)
+		r.by.answered(r, true)
 	}
 	f.settled()
 }
@@ -230,7 +219,7 @@ func (f *simFlow) apply(s *topology.State) {
 		f.raiseFence(s)
 		return
 	}
-	f.fencing = false
+	f.tenure.Fencing = false
 	if l := f.lane; l != nil && (l.server.addr != s.Master.Addr || l.run != s.Master.RunID) {
 		f.end(l, false)
 	}
@@ -243,11 +232,11 @@ func (f *simFlow) apply(s *topology.State) {
 // raiseFence stops the flow to a master that is being deposed.
 func (f *simFlow) raiseFence(s *topology.State) {
 	if f.fence != s.Epoch {
-		f.fence, f.fencing = s.Epoch, true
+		f.fence, f.tenure.Fencing = s.Epoch, true
 		if !s.Failover.Planned {
 			epoch := s.Epoch
 			f.after(f.proc, simDrainTimeout, func() {
-				if f.fencing && f.fence == epoch && f.lane != nil {
+				if f.tenure.Fencing && f.fence == epoch && f.lane != nil {
 					f.end(f.lane, false)
 				}
 			})
@@ -257,17 +246,17 @@ func (f *simFlow) raiseFence(s *topology.State) {
 		f.end(l, false)
 	}
 	f.settled()
-	if f.fencing {
+	if f.tenure.Fencing {
 		f.spring(simSeen, true, f.simMember)
 	}
 }
 
 // settled acknowledges the fence once nothing is in flight.
 func (f *simFlow) settled() {
-	if !f.fencing || f.lane != nil && len(f.lane.flight) > 0 {
+	if !f.tenure.Fencing || f.lane != nil && len(f.lane.flight) > 0 || len(f.claims) > 0 && f.tenure.State.Draining() {
 		return
 	}
-	f.fencing = false
+	f.tenure.Fencing = false
 	if f.lane != nil {
 		f.end(f.lane, false)
 	}

@@ -38,7 +38,7 @@ type simLeaseHeld struct {
 func (y *simSystem) newMember(id string, party int) *simMember {
 	m := &simMember{simSystem: y, id: id, proc: y.newProcess(id, party)}
 	m.entry = topology.Member{ID: id, Addr: id + ":6380", Lease: simLease}
-	m.flow = simFlow{simMember: m}
+	m.flow.begin(m)
 	m.mind.begin(m)
 	m.after(m.proc, y.between(0, 20*time.Millisecond), m.tick)
 	return m
@@ -47,6 +47,10 @@ func (y *simSystem) newMember(id string, party int) *simMember {
 func (m *simMember) String() string { return m.id }
 
 func (m *simMember) clock() time.Time { return m.simSystem.clock(m.proc) }
+
+// Now and Clock implement topology.Clock: what happens in one moment is a turn.
+func (m *simMember) Now() time.Time   { return m.clock() }
+func (m *simMember) Clock() time.Time { return m.clock() }
 
 // call has the store carry out a request, and then one of the others: answered with what came of it, or unknown when no
 // answer came in time. What is still on its way then, on the old connection, may yet be carried out.
@@ -203,7 +207,7 @@ func (m *simMember) learn(found topology.Snapshot) {
 		return
 	}
 	if was := m.agreed.State; was != nil && found.State.Epoch < was.Epoch {
-		m.violate("%s has applied epoch %d and then epoch %d", m, was.Epoch, found.State.Epoch)
+		m.violate(simStateInSteps, "%s has applied epoch %d and then epoch %d", m, was.Epoch, found.State.Epoch)
 	}
 	m.agreed = found
 	m.after(m.proc, m.between(0, time.Millisecond), m.flow.refresh)

@@ -212,7 +212,7 @@ func (d *simMind) tellOnce(format string, args ...any) {
 // write replaces the State.
 func (d *simMind) write(next topology.Snapshot) {
 	if err := next.State.Validate(); err != nil {
-		d.violate("%s writes a State that is none: %v", d, err)
+		d.violate(simStateInSteps, "%s writes a State that is none: %v", d, err)
 		return
 	}
 	for i := range next.State.Recent {

@@ -142,7 +142,7 @@ func (s *simServer) write(id int) (refusal string) {
 		return "READONLY"
 	}
 	if slices.Contains(s.log, id) {
-		s.violate("write %d is applied twice on %s", id, s)
+		s.violate(simOnce, "write %d is applied twice on %s", id, s)
 	}
 	s.log = append(s.log, id)
 	s.pump()
@@ -202,7 +202,7 @@ type simCommands struct {
 // commanded checks that no command comes later than one of a later leader.
 func (s *simServer) commanded(term int, epoch uint64, what string) {
 	if c := s.commands; term < c.term || term == c.term && epoch < c.epoch {
-		s.violate("%s carries out %q of leader %d in epoch %d after a command of leader %d in epoch %d", s, what, term, epoch, c.term, c.epoch)
+		s.violate(simLeadersInOrder, "%s carries out %q of leader %d in epoch %d after a command of leader %d in epoch %d", s, what, term, epoch, c.term, c.epoch)
 	}
 	s.commands = simCommands{term, epoch}
 }

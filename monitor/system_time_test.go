@@ -31,7 +31,8 @@ type simSystem struct {
 
 	telling bool
 	story   []string
-	fault   string // the first violation of an invariant; "" while there is none
+	fault   string       // the first violation of an invariant; "" while there is none
+	broken  simInvariant // by it
 }
 
 // tell adds a line to the story. Stories are only written when a seed is run again: most of them interest nobody.
@@ -42,9 +43,9 @@ func (y *simSystem) tell(format string, args ...any) {
 }
 
 // violate ends the schedule: an invariant does not hold.
-func (y *simSystem) violate(format string, args ...any) {
+func (y *simSystem) violate(broken simInvariant, format string, args ...any) {
 	if y.fault == "" {
-		y.fault = fmt.Sprintf(format, args...)
+		y.broken, y.fault = broken, fmt.Sprintf(format, args...)
 		y.tell("VIOLATION: %s", y.fault)
 	}
 }
