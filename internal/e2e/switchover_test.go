@@ -280,6 +280,12 @@ func BenchmarkPauseOfASwitchover(b *testing.B) {
 	})
 }
 
+// BenchmarkPauseOfNothing is what to compare with: the longest pause of the same clients while nothing is done to anybody
+// for as long as a switchover takes. What it reports is the machine's.
+func BenchmarkPauseOfNothing(b *testing.B) {
+	benchmarkPauses(b, func(*system) { time.Sleep(20 * time.Millisecond) })
+}
+
 func TestWhoMayNotSendFailoverToTheServersMayNotChangeTheCluster(t *testing.T) {
 	s := start(t, options{replicas: 1})
 	for _, n := range s.cluster.Nodes {
