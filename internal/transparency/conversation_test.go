@@ -51,6 +51,10 @@ func TestWhatIsRefusedSaysWhy(t *testing.T) {
 	c.expect("-ERR SLAVEOF"+role, "SLAVEOF", "127.0.0.1", "1")
 	c.expect("-ERR SHUTDOWN is not available through Understudy. Send it to the node itself", "SHUTDOWN", "NOSAVE")
 	c.expect("-ERR DEBUG is not available through Understudy, because it can stop the master for every client. Send it to the node itself", "DEBUG", "SLEEP", "10")
+	const password = "-ERR CONFIG SET requirepass is not available through Understudy, which it would cut off from the master, and no other node would have the password. Give it to every node itself, and to Understudy (--password)"
+	c.expect(password, "CONFIG", "SET", "requirepass", "x")
+	c.expect(password, "config", "set", "maxmemory", "0", "RequirePass", "")
+	c.expect("+OK", "CONFIG", "SET", "maxmemory", "0")
 	c.expect("-ERR PSYNC is not available through Understudy. A replica has to connect to the node itself", "PSYNC", "?", "-1")
 	c.expect("-ERR REPLCONF is not available through Understudy. A replica has to connect to the node itself", "REPLCONF", "ACK", "1")
 

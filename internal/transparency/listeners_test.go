@@ -178,3 +178,38 @@ func TestTheMembersOwnChannelsAreNotListed(t *testing.T) {
 	others.do("SUBSCRIBE", "understudy-news")
 	c.expect("*1\r\n$15\r\nunderstudy-news", "PUBSUB", "CHANNELS", "under*")
 }
+
+func TestFlushedScriptsAreForgottenByAllMembers(t *testing.T) {
+	cluster := testcluster.New(t, 1)
+	var r registry
+	a, b := r.member(t, "a", cluster, nil).dial(), r.member(t, "b", cluster, nil).dial()
+	const sha = "98fe65896b61b785c5ed328a5a0a1421f4f1490c" // of "return 500"
+	const unknown = "-NOSCRIPT No matching script. Please use EVAL."
+	for _, flush := range [][][]string{{{"SCRIPT", "FLUSH"}}, {{"MULTI"}, {"SCRIPT", "FLUSH"}, {"EXEC"}}} {
+		a.expect("$40\r\n"+sha, "SCRIPT", "LOAD", "return 500")
+		b.expect("$40\r\n"+sha, "SCRIPT", "LOAD", "return 500")
+		b.expect(":500", "EVALSHA", sha, "0")
+		for _, args := range flush {
+			a.do(args...)
+		}
+		if len(flush) > 1 { // it is not waited for
+			testcluster.WaitFor(t, "the other to forget", func() bool { return b.do("EVALSHA", sha, "0") == unknown+"\r\n" })
+		}
+		for range 3 {
+			b.expect(unknown, "EVALSHA", sha, "0")
+			a.expect(unknown, "EVALSHA", sha, "0")
+		}
+		b.expect("*1\r\n:0", "SCRIPT", "EXISTS", sha)
+	}
+}
+
+func TestScriptsThatWereFlushedAtTheServerItselfAreNotRevived(t *testing.T) {
+	s := newSystem(t, 1)
+	c := dial(t, "tcp", s.addr)
+	sha := strings.Split(c.do("SCRIPT", "LOAD", "return 7"), "\r\n")[1]
+	c.expect(":7", "EVALSHA", sha, "0")
+	must(t, s.cluster.Nodes[0], "SCRIPT", "FLUSH")
+	for range 3 {
+		c.expect("-NOSCRIPT No matching script. Please use EVAL.", "EVALSHA", sha, "0")
+	}
+}

@@ -1,5 +1,7 @@
 package command
 
+import "strings"
+
 // rule says how arguments decide the class of an invocation.
 type rule uint8
 
@@ -12,6 +14,7 @@ const (
 	ruleXReadGroup      // the same, after the names of group and consumer
 	ruleXInfoFull       // FULL shows what only the master knows
 	ruleACLLog          // RESET forgets
+	ruleConfigSet       // requirepass would cut us off
 )
 
 // Classify finds the command of a request and how this invocation of it is treated. args is the whole request; if it
@@ -29,6 +32,13 @@ func (t *Table) Classify(args [][]byte) (*Command, Class) {
 
 func (r rule) class(class Class, args [][]byte) Class {
 	switch r {
+	case ruleConfigSet:
+		for i := 2; i < len(args); i += 2 {
+			if strings.EqualFold(string(args[i]), "requirepass") {
+				return Refused
+			}
+		}
+		return Write
 	case ruleSort:
 		if hasWord(args, 2, "STORE") {
 			return Write

@@ -382,6 +382,15 @@ func TestNamesAreFoundWhateverTheirCaseAndLength(t *testing.T) {
 	}
 }
 
+func TestConfigSetIsRefusedWhereItSetsThePassword(t *testing.T) {
+	for request, want := range map[string]Class{"CONFIG SET requirepass x": Refused, "config set maxmemory 1 RequirePass": Refused,
+		"CONFIG SET maxmemory 1": Write, "CONFIG SET dbfilename requirepass": Write} {
+		if _, got := Builtin().Classify(words(request)); got != want {
+			t.Errorf("%s is %v, want %v", request, got, want)
+		}
+	}
+}
+
 func TestEveryRuleIsForACommandThatTheTableHas(t *testing.T) {
 	// These exist on newer servers or in modules only.
 	elsewhere := map[string]bool{"COMMANDLOG|GET": true, "COMMANDLOG|LEN": true, "COMMANDLOG|HELP": true, "SCRIPT|SHOW": true, "CLUSTER|MYSHARDID": true,
@@ -389,7 +398,7 @@ func TestEveryRuleIsForACommandThatTheTableHas(t *testing.T) {
 	have := make(map[string]bool)
 	for c := range Builtin().All() {
 		have[c.Name] = true
-		if (c.Class == Refused) != strings.HasPrefix(c.Refusal(), "ERR ") {
+		if (c.Class == Refused || c.Name == "CONFIG|SET") != strings.HasPrefix(c.Refusal(), "ERR ") {
 			t.Errorf("%s is %v and its refusal is %q", c.Name, c.Class, c.Refusal())
 		}
 		if strings.ContainsAny(c.Refusal(), "{}\r\n") {

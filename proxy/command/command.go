@@ -70,7 +70,7 @@ func (c *Command) SoleKey() int { return c.sole }
 func (c *Command) Script() bool { return c.script }
 
 // Refusal is the error to answer a command of class Refused with, beginning with "ERR ", without CRLF. It is empty for
-// the other classes.
+// commands of which no invocation is of that class.
 func (c *Command) Refusal() string { return c.refusal }
 
 // ReadForm is the name under which a replica accepts an invocation that [Table.Classify] calls MasterRead: SORT_RO for

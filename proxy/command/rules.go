@@ -23,6 +23,7 @@ const (
 	refuseShutdown = "ERR {name} is not available through Understudy. Send it to the node itself"
 	refuseDebug    = "ERR {name} is not available through Understudy, because it can stop the master for every client. Send it to the node itself"
 	refuseDebugger = "ERR {name} is not available through Understudy, because the debugger takes over a connection and can stop the master for every client. Connect to the node itself"
+	refusePassword = "ERR CONFIG SET requirepass is not available through Understudy, which it would cut off from the master, and no other node would have the password. Give it to every node itself, and to Understudy (--password)"
 	refuseCluster  = "ERR This instance has cluster support disabled"
 	refuseHTTP     = "ERR this is HTTP, not the Redis protocol"
 )
@@ -95,6 +96,7 @@ var handRules = []handRule{
 	{class: Refused, refusal: refuseShutdown, names: []string{"SHUTDOWN"}},
 	{class: Refused, refusal: refuseDebug, names: []string{"DEBUG"}},
 	{class: Refused, refusal: refuseDebugger, names: []string{"SCRIPT|DEBUG"}},
+	{class: Write, rule: ruleConfigSet, refusal: refusePassword, names: []string{"CONFIG|SET"}},
 	// A server hangs up on these two words, which would cost strangers their shared connection.
 	{class: Refused, refusal: refuseHTTP, names: []string{"POST", "HOST:"}},
 	// What asks about a cluster goes to the master, which answers that it is none. What changes one is answered here

@@ -98,6 +98,11 @@ func (p *Peers) Listeners(kind pubsub.Kind, names []string, done func(counts []p
 	}, func(missing int) { done(counts, missing) })
 }
 
+// ForgetScripts implements session.Peers.
+func (p *Peers) ForgetScripts(done func(missing int)) {
+	p.ask([]any{"FORGETSCRIPTS"}, func(any) error { return nil }, done)
+}
+
 // ask sends PROXY with args to all other members at once, gives take their replies one at a time, and calls done with how
 // many of them have not given any in time that take has taken.
 func (p *Peers) ask(args []any, take func(reply any) error, done func(missing int)) {
@@ -190,7 +195,7 @@ func (p *Peers) heard(m topology.Member, err error) {
 	case err != nil:
 		p.silent[m.ID] = time.Now().Add(silencePause)
 		if !was {
-			p.log.Warn("a member does not answer; its subscribers are counted as one for each of its connections to the master", "member", m.ID, "addr", m.Addr, "error", err)
+			p.log.Warn("a member does not answer: subscribers of its clients are not counted one by one, and it goes on to remember scripts that are flushed", "member", m.ID, "addr", m.Addr, "error", err)
 		}
 	case was:
 		delete(p.silent, m.ID)

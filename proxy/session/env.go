@@ -99,6 +99,8 @@ type Peers interface {
 	// Listeners counts the clients of the others that listen to each of names. It calls done once, at once or later, on any
 	// goroutine, with as many counts, and how many members are missing in them because they have not answered.
 	Listeners(kind pubsub.Kind, names []string, done func(counts []pubsub.Count, missing int))
+	// ForgetScripts has the others forget the scripts that they remember. It calls done as Listeners does.
+	ForgetScripts(done func(missing int))
 }
 
 // Admin answers PROXY, FAILOVER and INFO understudy. Its methods do not block.

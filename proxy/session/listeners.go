@@ -105,9 +105,9 @@ func withoutOwnChannels(frame []byte) []byte {
 var kindNames = map[string]pubsub.Kind{"CHANNEL": pubsub.Channel, "SHARD": pubsub.Shard}
 
 // ofMember handles what members ask each other: PROXY MEMBER identity, to prove that one is a member, and then
-// PROXY LISTENERS CHANNEL|SHARD name ... It returns false for all others, who are not told that there is such a thing.
+// PROXY LISTENERS CHANNEL|SHARD name ... or PROXY FORGETSCRIPTS. It returns false for all others, who are not told that there is such a thing.
 func (s *Session) ofMember(args [][]byte) bool {
-	if s.env.Peers == nil || len(args) < 3 {
+	if s.env.Peers == nil || len(args) < 2 {
 		return false
 	}
 	switch sub := strings.ToUpper(string(args[1])); {
@@ -118,7 +118,10 @@ func (s *Session) ofMember(args [][]byte) bool {
 		}
 		s.member = true
 		s.emit(resp.AppendBulkString(nil, id))
-	case sub == "LISTENERS" && s.member:
+	case sub == "FORGETSCRIPTS" && s.member:
+		s.env.Scripts.Flush()
+		s.emit(replyOK)
+	case sub == "LISTENERS" && s.member && len(args) > 2:
 		s.tellListeners(args)
 	default:
 		return false

@@ -71,6 +71,16 @@ func (m *Scripts) Body(sha upstream.SHA) []byte {
 	return e.Value.(*script).body
 }
 
+// Forget forgets one script.
+func (m *Scripts) Forget(sha upstream.SHA) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if e := m.bodies[sha]; e != nil {
+		m.size -= m.recent.Remove(e).(*script).cost()
+		delete(m.bodies, sha)
+	}
+}
+
 // Flush forgets everything.
 func (m *Scripts) Flush() {
 	m.mu.Lock()

@@ -23,6 +23,9 @@ func (s *Session) remembered(cmd *command.Command, args [][]byte) {
 	switch {
 	case cmd.Name == "SCRIPT|FLUSH" && s.tx != nil: // EXEC comes to it later, but forgetting does no harm
 		s.env.Scripts.Flush()
+		if s.env.Peers != nil {
+			s.env.Peers.ForgetScripts(func(int) {}) // nobody waits for them, and it is logged if they do not hear
+		}
 	case len(args) < 3:
 	case cmd.Name == "SCRIPT|LOAD":
 		s.env.Scripts.Remember(args[2])
@@ -114,14 +117,17 @@ func (s *Session) byReplicas(cmd *command.Command, class command.Class, args [][
 
 var noScript = []byte("-NOSCRIPT ")
 
-// noScript drops a note that was wrong: the node at c does not have the script of the request that it answers.
+// noScript drops a note that was wrong: the node at c does not have the script of the request that it answers. If it is
+// still the process that had taken it, somebody has flushed its scripts by another way, and that one is remembered no more.
 func (s *Session) noScript(c *upstream.Conn) {
 	parser := resp.RequestParser{Limits: resp.DefaultLimits}
 	if n, err := parser.Parse(c.Request(nil)); n == 0 || err != nil {
 		return
 	}
 	if sha, names := digest(s.table().Lookup(parser.Args), parser.Args); names {
-		c.NoScript(sha)
+		if c.NoScript(sha) {
+			s.env.Scripts.Forget(sha)
+		}
 	}
 }
 
@@ -141,12 +147,14 @@ func (s *Session) scripts(cmd *command.Command, args [][]byte, request []byte) b
 	case "SCRIPT|FLUSH":
 		kept := bytes.Clone(request)
 		return s.askMaster(request, request, func(frame []byte) {
-			if frame[0] == '+' {
-				s.env.Scripts.Flush()
-				s.heedFlush()
-				s.env.Pool.FlushReplicas(kept)
+			if frame[0] != '+' {
+				s.emit(frame)
+				return
 			}
-			s.emit(frame)
+			s.env.Scripts.Flush()
+			s.heedFlush()
+			s.env.Pool.FlushReplicas(kept)
+			s.whenForgotten(bytes.Clone(frame))
 		})
 	case "SCRIPT|EXISTS":
 		return s.scriptExists(args, request)
@@ -155,6 +163,23 @@ func (s *Session) scripts(cmd *command.Command, args [][]byte, request []byte) b
 	default:
 		return s.killScript(request)
 	}
+}
+
+// whenForgotten gives a reply when the other members have forgotten all scripts, too: one that remembered them would load
+// them again.
+func (s *Session) whenForgotten(reply []byte) {
+	if s.env.Peers == nil {
+		s.emit(reply)
+		return
+	}
+	s.whenAsked(func(done func([]byte)) {
+		s.env.Peers.ForgetScripts(func(missing int) {
+			s.env.Loop.Post(func() {
+				s.env.Stats.Unheard += uint64(missing)
+				done(reply)
+			})
+		})
+	})
 }
 
 // loadScript passes SCRIPT LOAD on, and has the replicas load the script as well.

@@ -69,8 +69,13 @@ func (c *Conn) Loaded(sha SHA, ok bool) {
 	}
 }
 
-// NoScript notes that the node has said that it does not have a script.
-func (c *Conn) NoScript(sha SHA) { delete(c.node.scripts, sha) }
+// NoScript notes that the node has said that it does not have a script, and reports whether it has had it, as the same
+// process.
+func (c *Conn) NoScript(sha SHA) (flushed bool) {
+	flushed = c.node.has(sha) && c.node.runID != ""
+	delete(c.node.scripts, sha)
+	return flushed
+}
 
 // ForgetScripts drops all notes.
 func (p *Pool) ForgetScripts() {
