@@ -273,3 +273,24 @@ func calls(t testing.TB, node *testcluster.Redis, command string) int {
 	}
 	return n
 }
+
+// BenchmarkAThousandSubscribesInOnePipeline compares the time that the server takes for them with that of the proxy.
+func BenchmarkAThousandSubscribesInOnePipeline(b *testing.B) {
+	f := newFront(b, testcluster.New(b, 0), nil)
+	var pipeline []byte
+	for i := range 1000 {
+		pipeline = append(pipeline, request("SUBSCRIBE", fmt.Sprint("channel:", i))...)
+	}
+	for name, addr := range map[string]string{"direct": f.master().Addr, "proxy": f.addr} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				c := dial(b, "tcp", addr)
+				c.send(pipeline)
+				for range 1000 {
+					c.reply()
+				}
+				c.conn.Close()
+			}
+		})
+	}
+}

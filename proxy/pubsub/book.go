@@ -31,7 +31,8 @@ type Returned struct {
 }
 
 // Book is who listens to what over one connection. It has no connection itself: its owner sends what Unsent returns, and
-// hands in what comes. A client has one request under way at a time.
+// hands in what comes. A client has one request under way at a
+// time, or several that all subscribe, or all end what they name.
 type Book struct {
 	topics  [kinds]map[string]*topic
 	n       int // of topics

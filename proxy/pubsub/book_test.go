@@ -15,7 +15,8 @@ import (
 type listener struct {
 	name    string
 	topics  map[Topic]int
-	busy    bool
+	busy    int  // requests under way
+	ends    bool // which end something
 	told    []string
 	denied  bool
 	remains Returned
@@ -37,15 +38,17 @@ func (l *listener) Confirmed(v Verb, name string, last bool) {
 		l.topics[at] = 1
 	}
 	l.told = append(l.told, v.Word()+" "+name)
-	l.busy = !last
+	if last {
+		l.busy--
+	}
 }
 
 func (l *listener) Answered(frame []byte) {
 	l.told = append(l.told, string(frame))
-	l.busy = false
+	l.busy--
 }
 
-func (l *listener) Returned(r Returned) { l.busy, l.remains = false, r }
+func (l *listener) Returned(r Returned) { l.busy, l.remains = l.busy-1, r }
 func (l *listener) Expelled()           { l.denied = true }
 
 // server is one connection of a server with one subscriber: the Book.
@@ -194,14 +197,14 @@ func (w *world) step(i int) {
 	l := w.clients[w.rng.IntN(len(w.clients))]
 	kind := Kind(w.rng.IntN(int(kinds)))
 	switch r := w.rng.IntN(20); {
-	case r < 4 && !l.busy:
+	case r < 4 && (l.busy == 0 || !l.ends):
 		names := w.names()
-		l.busy = true
+		l.busy, l.ends = l.busy+1, false
 		w.book.Subscribe(l, kind, names)
 		w.send(asked{l, Verb{Kind: kind}, names})
-	case r < 7 && !l.busy:
+	case r < 7 && (l.busy == 0 || l.ends):
 		names := w.names()
-		l.busy = true
+		l.busy, l.ends = l.busy+1, true
 		w.book.Unsubscribe(l, kind, names)
 		w.send(asked{l, Verb{kind, true}, names})
 	case r == 7 && i%7 == 0:
@@ -313,7 +316,7 @@ func TestWhatWasListenedToIsListenedToOnTheNextConnection(t *testing.T) {
 		w.book.Lost()
 		w.way, w.server = nil, server{subscribed: map[Topic]bool{}}
 		for _, l := range w.clients {
-			if l.busy {
+			if l.busy != 0 {
 				t.Fatalf("seed %d: client %s has not got its request back", seed, l.name)
 			}
 			l.told = nil

@@ -71,12 +71,14 @@ func (s *Session) takeOne(buf []byte, handle func(*command.Command, command.Clas
 	}
 	cmd, class := s.table().Classify(args)
 	s.took(cmd, len(args))
-	if s.paused(cmd, class) || !handle(cmd, class, args, request) {
+	s.following = buf[n:]
+	done := !s.paused(cmd, class) && handle(cmd, class, args, request)
+	if s.following = nil; !done {
 		s.parser.Reset()
 		return 0
 	}
 	s.taken++
-	return n
+	return n + s.tookAhead()
 }
 
 // limit bounds what the client may send: as Redis does, tightly while it has not authenticated.
@@ -219,7 +221,9 @@ func (s *Session) takeSingle(cmd *command.Command, class command.Class, args [][
 		request = resp.AppendRequest(nil, args...)
 	}
 	s.took(cmd, len(args))
-	if s.handle(cmd, class, args, request, ahead) {
+	s.following = ahead
+	done := s.handle(cmd, class, args, request, ahead)
+	if s.following = nil; done {
 		s.taken++
 		s.env.Stats.Requests++
 		return n + s.tookAhead()

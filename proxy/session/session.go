@@ -75,6 +75,8 @@ type Session struct {
 	draining bool // the next request waits until nothing is outstanding
 	ahead    int  // bytes behind the request being handled that were taken with it
 
+	following []byte // what stands in the input behind that request, while it is handled
+
 	await    *await // the special request under way
 	clock    clock  // of the blocking command at hand
 	pin      *upstream.Conn

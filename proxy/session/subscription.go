@@ -20,6 +20,7 @@ type subscription struct {
 	topics map[pubsub.Topic]int // and which subscription of the session it was
 	begun  int                  // subscriptions so far
 	counts [3]int               // of topics, by kind
+	left   int                  // requests under way
 	alone  bool                 // the request under way is an UNSUBSCRIBE from everything, of which there is nothing
 	// behind is since when the client has had more than the soft limit to read.
 	behind time.Time
@@ -63,12 +64,50 @@ func (s *Session) subscribe(cmd *command.Command, args [][]byte) bool {
 		l.alone = len(names) == 0
 	}
 	l.awaits()
+	l.send(verb, names)
+	if len(args) > 1 {
+		s.subscribeAhead(verb.Ends)
+	}
+	return true
+}
+
+func (l *subscription) send(verb pubsub.Verb, names []string) {
 	if verb.Ends {
 		l.hub.Unsubscribe(l, verb.Kind, names)
 	} else {
 		l.hub.Subscribe(l, verb.Kind, names)
 	}
-	return true
+}
+
+// maxSubscribes is how many requests of a subscriber are under way at a time.
+const maxSubscribes = 256
+
+// subscribeAhead sends the requests that follow in the input, as long as they are of the same kind: they all subscribe, or
+// all end what they name. So a pipeline of them does not cost a round trip for each.
+func (s *Session) subscribeAhead(ends bool) {
+	l, table := s.sub, s.table()
+	parser := resp.RequestParser{Limits: s.parser.Limits}
+	for l.left < maxSubscribes && s.silence == audible {
+		n, err := parser.Parse(s.following[s.ahead:])
+		if n == 0 || err != nil || parser.Reencode || len(parser.Args) < 2 {
+			return
+		}
+		cmd, class := table.Classify(parser.Args)
+		verb, ok := pubsub.ParseVerb(cmd.Name)
+		if !ok || class != command.Subscribe || verb.Ends != ends {
+			return
+		}
+		names := make([]string, 0, len(parser.Args)-1)
+		for _, a := range parser.Args[1:] {
+			names = append(names, string(a))
+		}
+		l.left++
+		l.send(verb, names)
+		s.ahead += n
+		s.took(cmd, len(parser.Args))
+		s.taken++
+		s.env.Stats.Requests++
+	}
 }
 
 // all returns what the session listens to, in the order in which it began to.
@@ -89,11 +128,15 @@ func (l *subscription) all(k pubsub.Kind) []string {
 func (l *subscription) awaits() {
 	l.s.await = &await{}
 	l.s.outstanding++
+	l.left = 1
 }
 
-// over ends that.
+// over ends that, when the hub has answered everything.
 func (l *subscription) over() {
 	l.alone = false
+	if l.left--; l.left > 0 {
+		return
+	}
 	l.s.endAwait()
 	l.s.conn.Flush()
 }

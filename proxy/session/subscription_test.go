@@ -211,3 +211,27 @@ func TestWhoMayNotListenAnyMoreIsDisconnected(t *testing.T) {
 	hub.says(message("b", "x"))
 	b.gets(message("b", "x"))
 }
+
+func TestSubscribesInAPipelineGoOutTogetherAndAreMadeAgainOneByOne(t *testing.T) {
+	w := newWorld(t)
+	c := w.client()
+	c.sends("SUBSCRIBE a", "SUBSCRIBE b", "SUBSCRIBE secret", "PSUBSCRIBE c", "UNSUBSCRIBE a", "UNSUBSCRIBE b", "PING")
+	hub := w.accept("m")
+	hub.getsRequests("SUBSCRIBE a", "SUBSCRIBE b", "SUBSCRIBE secret", "PSUBSCRIBE c")
+	hub.says(subscribedA)
+	c.gets(subscribedA)
+	hub.dies()
+	w.wait(time.Second)
+	hub = w.accept("m")
+	hub.answers(subscribedA+subscribedB, "SUBSCRIBE a", "SUBSCRIBE b")
+	c.gets(subscribedB)
+	hub.answers("-NOPERM no\r\n", "SUBSCRIBE secret")
+	c.gets("-NOPERM no\r\n")
+	hub.answers("*3\r\n$10\r\npsubscribe\r\n$1\r\nc\r\n:3\r\n", "PSUBSCRIBE c")
+	c.gets("*3\r\n$10\r\npsubscribe\r\n$1\r\nc\r\n:3\r\n")
+	const goneA, goneB = "*3\r\n$11\r\nunsubscribe\r\n$1\r\na\r\n:2\r\n", "*3\r\n$11\r\nunsubscribe\r\n$1\r\nb\r\n:1\r\n"
+	hub.answers(goneA+goneB, "UNSUBSCRIBE a", "UNSUBSCRIBE b")
+	c.gets(goneA + goneB)
+	hub.answers("*2\r\n$4\r\npong\r\n$0\r\n\r\n", "PING")
+	c.gets("*2\r\n$4\r\npong\r\n$0\r\n\r\n")
+}
