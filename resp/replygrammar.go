@@ -39,6 +39,9 @@ func WholeLeaf(p []byte) int {
 		}
 		return end
 	case '+', '-', ':', '_', '#', ',', '(':
+		if len(p) >= 5 && string(p[:5]) == "+OK\r\n" { // which most writes are answered by
+			return 5
+		}
 		if i := bytes.IndexByte(p, '\n'); i > 0 && p[i-1] == '\r' {
 			return i + 1
 		}

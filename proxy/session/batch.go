@@ -14,7 +14,7 @@ import (
 // many bytes of buf that was.
 func (s *Session) take(buf []byte) int {
 	pos := 0
-	for s.mayTake() {
+	for (pos < len(buf) || len(s.redo) > 0) && s.mayTake() {
 		if len(s.redo) > 0 {
 			if !s.takeRedo() {
 				break
