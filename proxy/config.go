@@ -57,7 +57,10 @@ type Config struct {
 	Push           session.PushLimit // the same of a client that has subscribed to something
 	Users          session.Users     // of the proxy's own; nil: clients are users of the servers
 	AllowDebug     bool              // let clients use what is harmless of DEBUG
-	Peers          session.Peers     // the other members; nil: there are none
+
+	// CommandInterval is the time between two questions to the master whether it has loaded or unloaded modules, above 0.
+	CommandInterval time.Duration
+	Peers           session.Peers // the other members; nil: there are none
 
 	// WriteAcks is how many replicas must have a write before it is answered, 0 to 100; all members must have the same, and
 	// so must the monitor. WriteAcksTimeout is how long an answer waits for that, 1 ms to 1 h.
@@ -83,6 +86,7 @@ func Defaults() Config {
 		OutputLimit:    256 << 20,
 		Push:           session.PushLimit{Hard: 32 << 20, Soft: 8 << 20, Time: time.Minute},
 
+		CommandInterval:  30 * time.Second,
 		WriteAcksTimeout: time.Second,
 	}
 }

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"time"
@@ -15,27 +16,36 @@ const (
 	maxCommandReply = 16 << 20
 )
 
+// commandsKnown is whose commands the table has: those of the master of an epoch, with these modules.
+type commandsKnown struct {
+	epoch   uint64
+	modules []byte // replies to whichModules
+}
+
+// whichModules are two small questions whose answers change when a module is loaded or unloaded. The second needs a permission
+// that the first does not.
+var whichModules = [][]string{{"COMMAND", "COUNT"}, {"MODULE", "LIST"}}
+
 // refreshCommands asks the master for its commands whenever there may be a new one, until ctx ends, so that commands
-// of modules and of newer servers are routed by the server's own flags.
+// of modules and of newer servers are routed by the server's own flags. That is when the master changes, and when it
+// has loaded or unloaded a module, which it is asked for every CommandInterval.
 func (p *Proxy) refreshCommands(ctx context.Context, stable <-chan struct{}) {
-	asked := uint64(0)
+	var known commandsKnown
+	again := time.NewTicker(p.cfg.CommandInterval)
+	defer again.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
+		case <-again.C:
 		case <-stable:
 		}
 		for {
-			state := p.coord.Snapshot().State
-			if state == nil || state.Epoch == asked {
-				break
-			}
-			err := p.askCommands(ctx, state.Master.Addr)
+			err := p.learnCommands(ctx, &known)
 			if err == nil {
-				asked = state.Epoch
 				break
 			}
-			p.log.Debug("the master was not asked for its commands; the built-in table serves", "node", state.Master.Addr, "error", err)
+			p.log.Debug("the master was not asked for its commands; the table of before serves", "error", err)
 			select {
 			case <-ctx.Done():
 				return
@@ -46,62 +56,86 @@ func (p *Proxy) refreshCommands(ctx context.Context, stable <-chan struct{}) {
 	}
 }
 
-// askCommands replaces the command table by what the node at addr lists.
-func (p *Proxy) askCommands(ctx context.Context, addr string) error {
+// learnCommands replaces the command table by what the master lists, if that may have changed.
+func (p *Proxy) learnCommands(ctx context.Context, known *commandsKnown) error {
+	state := p.coord.Snapshot().State
+	if state == nil {
+		return nil
+	}
+	now := commandsKnown{epoch: state.Epoch}
+	replies, err := p.askMaster(ctx, state.Master.Addr, whichModules...)
+	if err != nil {
+		return err
+	}
+	if now.modules = bytes.Join(replies, nil); now.epoch == known.epoch && bytes.Equal(now.modules, known.modules) {
+		return nil
+	}
+	replies, err = p.askMaster(ctx, state.Master.Addr, []string{"COMMAND"})
+	if err != nil {
+		return err
+	}
+	table, err := p.commands.Load().Refresh(replies[0])
+	if err != nil {
+		return fmt.Errorf("the list of commands of %s: %w", state.Master.Addr, err)
+	}
+	p.commands.Store(table)
+	*known = now
+	return nil
+}
+
+// askMaster sends commands to the node at addr over a connection of their own and returns the raw replies.
+func (p *Proxy) askMaster(ctx context.Context, addr string, commands ...[]string) ([][]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, refreshTimeout)
 	defer cancel()
 	conn, err := p.cfg.Dial(ctx, "tcp", addr)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
 
 	var request []byte
-	skip := 0
+	due, skip := len(commands), 0
 	if p.cfg.Password != "" {
 		user := p.cfg.Username
 		if user == "" {
 			user = "default"
 		}
 		request = resp.AppendRequestStrings(request, "AUTH", user, p.cfg.Password)
-		skip = 1
+		due, skip = due+1, 1
 	}
-	request = resp.AppendRequestStrings(request, "COMMAND")
+	for _, args := range commands {
+		request = resp.AppendRequestStrings(request, args...)
+	}
 	if _, err := conn.Write(request); err != nil {
-		return err
+		return nil, err
 	}
 	var scanner resp.ReplyScanner
+	var replies [][]byte
 	var reply []byte
 	buf := make([]byte, 64<<10)
 	for {
 		n, err := conn.Read(buf)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		for rest := buf[:n]; len(rest) > 0; {
 			k, done, err := scanner.Scan(rest)
 			if err != nil {
-				return err
+				return nil, err
 			}
 			reply = append(reply, rest[:k]...)
 			rest = rest[k:]
 			if len(reply) > maxCommandReply {
-				return fmt.Errorf("the reply to COMMAND has more than %d bytes", maxCommandReply)
+				return nil, fmt.Errorf("a reply of %s has more than %d bytes", addr, maxCommandReply)
 			}
 			if !done {
 				continue
 			}
-			if skip > 0 {
-				skip, reply = skip-1, nil
-				continue
+			if replies = append(replies, reply); len(replies) == due {
+				return replies[skip:], nil
 			}
-			table, err := p.commands.Load().Refresh(reply)
-			if err != nil {
-				return err
-			}
-			p.commands.Store(table)
-			return nil
+			reply = nil
 		}
 	}
 }

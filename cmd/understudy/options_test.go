@@ -107,7 +107,8 @@ write-acks-timeout: 19s
 			{Network: "unix", Addr: "/run/u.sock", Policy: session.Strong},
 		},
 		Loops: 2, MaxClients: 7, ClientName: "understudy:shop:web-1", Username: "user", Password: "secret", HoldTimeout: 3 * time.Second,
-		DrainTimeout: 5 * time.Second, Consistency: session.Strong, SampleInterval: 4 * time.Millisecond, MaxCatchUp: 5 * time.Millisecond, MaxStaleness: 60 * time.Millisecond, MaxClockSkew: 70 * time.Millisecond,
+		CommandInterval: 30 * time.Second, // no option
+		DrainTimeout:    5 * time.Second, Consistency: session.Strong, SampleInterval: 4 * time.Millisecond, MaxCatchUp: 5 * time.Millisecond, MaxStaleness: 60 * time.Millisecond, MaxClockSkew: 70 * time.Millisecond,
 		Zone: "a", NodeZones: map[string]string{"a:1": "a"}, Weights: map[string]int{"b:2": 0}, IdleTimeout: time.Minute, CloseAmbiguous: true, AllowDebug: true, OutputLimit: 2 << 20,
 		Push: session.PushLimit{Hard: 3 << 20, Soft: 1 << 20, Time: 18 * time.Second}, WriteAcks: 2, WriteAcksTimeout: 19 * time.Second,
 	}

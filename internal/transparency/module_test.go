@@ -1,0 +1,90 @@
+package transparency
+
+import (
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/understudy/understudy/internal/testcluster"
+	"github.com/understudy/understudy/proxy"
+)
+
+// compileModule makes the module in testdata/module, or skips the test where it cannot be made.
+func compileModule(t *testing.T) string {
+	t.Helper()
+	compiler, err := exec.LookPath("gcc")
+	if err != nil {
+		t.Skipf("gcc is not installed, so there is no module to load: %v", err)
+	}
+	path := filepath.Join(t.TempDir(), "drawer.so")
+	if out, err := exec.Command(compiler, "-shared", "-fPIC", "-Wall", "-Werror", "-o", path, "testdata/module/drawer.c").CombinedOutput(); err != nil {
+		t.Fatalf("compile the module: %v\n%s", err, out)
+	}
+	return path
+}
+
+// callsOf is how often a node has carried out a command.
+func callsOf(t *testing.T, node *testcluster.Redis, command string) string {
+	t.Helper()
+	stats, err := node.Info("commandstats")
+	if err != nil {
+		t.Fatal(err)
+	}
+	calls, _, _ := strings.Cut(stats["cmdstat_"+command], ",")
+	return calls
+}
+
+func TestCommandsOfModulesAreRoutedByTheirFlagsAndKeys(t *testing.T) {
+	module := compileModule(t)
+	f := newFront(t, testcluster.New(t, 1, "--enable-module-command", "local"), func(c *proxy.Config) { c.CommandInterval = 50 * time.Millisecond })
+	master, replica := f.cluster.Nodes[0], f.cluster.Nodes[1]
+	c := f.dial()
+	c.expect("-ERR unknown command 'DRAWER.LOOK', with args beginning with: 'k' ", "DRAWER.LOOK", "k")
+
+	// It is loaded while the proxy runs: from some moment on replicas are asked.
+	for _, node := range f.cluster.Nodes {
+		must(t, node, "MODULE", "LOAD", module)
+	}
+	c.expect("+OK", "DRAWER.PUT", "v", "k")
+	testcluster.WaitFor(t, "a replica to be asked for what the module reads", func() bool {
+		c.expect("$1\r\nv", "DRAWER.LOOK", "k")
+		return callsOf(t, replica, "drawer.look") != ""
+	})
+	if calls := callsOf(t, replica, "drawer.put"); calls != "" {
+		t.Errorf("the replica was sent what the module writes: %s", calls)
+	}
+
+	// Where the key is is known, too: who writes it reads what was written, over whatever connection, and other keys are read
+	// from the replica meanwhile. A value that looks like the other key would be taken for it otherwise.
+	c.expect("+OK", "SET", "still", "here")
+	for i := range 200 {
+		value := strings.Repeat("x", i%7) + "still"
+		c.expect("+OK", "DRAWER.PUT", value, "k")
+		if got := f.dial().do("DRAWER.LOOK", "k"); !strings.Contains(got, "\r\n"+value+"\r\n") {
+			t.Fatalf("after %q was put into it, %q was in the drawer", value, got)
+		}
+	}
+
+	// When it is unloaded, the server's words are the client's.
+	for _, node := range f.cluster.Nodes {
+		must(t, node, "MODULE", "UNLOAD", "drawer")
+	}
+	c.expect("-ERR unknown command 'DRAWER.LOOK', with args beginning with: 'k' ", "DRAWER.LOOK", "k")
+	testcluster.WaitFor(t, "what is unknown to be asked of the master again", func() bool {
+		rejected := rejections(t, master)
+		c.expect("-ERR unknown command 'DRAWER.LOOK', with args beginning with: 'k' ", "DRAWER.LOOK", "k")
+		return rejections(t, master) != rejected
+	})
+}
+
+// rejections is how many errors a node has given.
+func rejections(t *testing.T, node *testcluster.Redis) string {
+	t.Helper()
+	stats, err := node.Info("errorstats")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return stats["errorstat_ERR"]
+}
