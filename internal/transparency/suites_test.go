@@ -64,10 +64,10 @@ var suites = []suite{
 		env: []string{"REDIS_VERSION=7.0"},
 	},
 	{
-		client: "go-redis", module: "github.com/redis/go-redis/v9", folder: ".", what: "its tests of client-side caching, automatic pipelines and what they promise",
+		client: "go-redis", module: "github.com/redis/go-redis/v9", folder: ".", what: "its tests of client-side caching, pipelines and texts in many scripts",
 		addr: `"6379"`, ours: `"%d"`,
-		args: func(*testing.T, int) []string { // no server has the modules, or is a cluster
-			return []string{"-test.run=^Test(CSC|AutoPipeline|AsyncAutoPipeline|Pipeline|Truth|FD|FullDuplex|Languages|Probe|Monitor)", "-test.skip=Cluster|Ring|Sentinel|Search|Bench"}
+		args: func(*testing.T, int) []string {
+			return []string{"-test.run=^Test(CSC|Pipeline|Truth|Languages)", "-test.skip=Cluster|Ring|Sentinel|Failover"}
 		},
 		env: []string{"RE_CLUSTER=true", "REDIS_VERSION=7.0"},
 	},
