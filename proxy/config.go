@@ -49,6 +49,7 @@ type Config struct {
 	Weights        map[string]int    // by address as in State: how many reads a replica gets, 0 to 1000; 100 where none is given
 	MaxClockSkew   time.Duration     // between a replica that serves reads and the master, 0 to 1 h; 0: any
 	MaxCatchUp     time.Duration     // how long a read may wait for a replica to have what its session has seen, 0 to 1 s
+	TouchRate      int               // keys a second that each loop repeats to a master that evicts what is used least, 0 to 1000000
 	SampleInterval time.Duration     // time between two looks at how far replicas are, while that matters, 1 ms to 1 s
 	IdleTimeout    time.Duration     // after which a client without requests is closed; 0: never
 	KeepAlive      time.Duration     // TCP keepalive of clients' connections; 0: off
@@ -86,6 +87,7 @@ func Defaults() Config {
 		OutputLimit:    256 << 20,
 		Push:           session.PushLimit{Hard: 32 << 20, Soft: 8 << 20, Time: time.Minute},
 
+		TouchRate:        1000,
 		CommandInterval:  30 * time.Second,
 		WriteAcksTimeout: time.Second,
 	}
@@ -128,6 +130,7 @@ func (c *Config) Validate() error {
 	}
 	number("loops", c.Loops, 1, 64)
 	number("maxclients", c.MaxClients, 1, 1<<20)
+	number("touch-rate", c.TouchRate, 0, 1_000_000)
 	number("write-acks", c.WriteAcks, 0, 100)
 	duration("write-acks-timeout", c.WriteAcksTimeout, time.Millisecond, time.Hour)
 	number("output-limit", c.OutputLimit, 1<<20, 1<<40)

@@ -79,6 +79,7 @@ func newWorker(p *Proxy, index int) (*worker, error) {
 		Hubs:      &pubsub.Hubs{Pool: w.pool, Now: loop.Now},
 		Closed:    func(s *session.Session, reason session.CloseReason) { p.closed(s, reason, loop.Now()) },
 	}
+	w.env.Touches = upstream.NewTouches(w.pool, p.cfg.TouchRate)
 	if index == 0 {
 		upstream.NewSampler(w.pool, p.cfg.SampleInterval, p.cfg.MaxClockSkew)
 	}

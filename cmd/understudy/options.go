@@ -71,6 +71,7 @@ type options struct {
 	Zone           string            `group:"reads" placeholder:"NAME" help:"Where this process runs, as in node-zones. Its reads go to replicas there as long as one may answer."`
 	NodeZones      map[string]string `group:"reads" mapsep:"," placeholder:"HOST:PORT=ZONE" help:"Where the nodes are."`
 	ReplicaWeights map[string]int    `group:"reads" mapsep:"," placeholder:"HOST:PORT=WEIGHT" help:"How many of the reads replicas get, in comparison with others, whose weight is 100. 0 is none: such a replica is for backups, or for a failover."`
+	TouchRate      int               `group:"reads" default:"${touch_rate}" help:"How many keys a second of those that replicas are asked for are repeated to the master as TOUCH, where it has a maxmemory and evicts what is used least (LRU, LFU): it would else not know of reads on replicas. Each of loops repeats so many; 0 is none."`
 	MaxCatchUp     time.Duration     `group:"reads" default:"${max_catch_up}" help:"How long a read may now and then wait for a replica to have what its session has seen, where the session would else read from the master again and again. 0s is never."`
 
 	HoldTimeout       time.Duration `group:"failover" default:"${hold_timeout}" help:"How long a request waits for a master before it is answered with an error."`
@@ -134,6 +135,7 @@ func defaults() map[string]string {
 		"write_acks_timeout": p.WriteAcksTimeout.String(),
 		"max_staleness":      p.MaxStaleness.String(),
 		"max_clock_skew":     p.MaxClockSkew.String(),
+		"touch_rate":         strconv.Itoa(p.TouchRate),
 		"max_catch_up":       p.MaxCatchUp.String(),
 		"sample_interval":    p.SampleInterval.String(),
 		"drain_timeout":      p.DrainTimeout.String(),
@@ -198,6 +200,7 @@ func (o *options) proxy() proxy.Config {
 	c.HoldTimeout, c.DrainTimeout = o.HoldTimeout, o.DrainTimeout
 	c.WriteAcks, c.WriteAcksTimeout = o.WriteAcks, o.WriteAcksTimeout
 	c.Consistency, _ = session.ParsePolicy(o.Consistency) // the parser admits known ones only
+	c.TouchRate = o.TouchRate
 	c.SampleInterval, c.MaxCatchUp, c.MaxStaleness = o.SampleInterval, o.MaxCatchUp, o.MaxStaleness
 	c.MaxClockSkew, c.Zone, c.NodeZones, c.Weights = o.MaxClockSkew, o.Zone, maps.Clone(o.NodeZones), maps.Clone(o.ReplicaWeights)
 	c.AllowDebug = o.AllowDebug

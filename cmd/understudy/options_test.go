@@ -70,6 +70,7 @@ ambiguous-writes: close
 consistency: strong
 sample-interval: 4ms
 max-catch-up: 5ms
+touch-rate: 70
 max-staleness: 60ms
 max-clock-skew: 70ms
 zone: a
@@ -107,6 +108,7 @@ write-acks-timeout: 19s
 			{Network: "unix", Addr: "/run/u.sock", Policy: session.Strong},
 		},
 		Loops: 2, MaxClients: 7, ClientName: "understudy:shop:web-1", Username: "user", Password: "secret", HoldTimeout: 3 * time.Second,
+		TouchRate:       70,
 		CommandInterval: 30 * time.Second, // no option
 		DrainTimeout:    5 * time.Second, Consistency: session.Strong, SampleInterval: 4 * time.Millisecond, MaxCatchUp: 5 * time.Millisecond, MaxStaleness: 60 * time.Millisecond, MaxClockSkew: 70 * time.Millisecond,
 		Zone: "a", NodeZones: map[string]string{"a:1": "a"}, Weights: map[string]int{"b:2": 0}, IdleTimeout: time.Minute, CloseAmbiguous: true, AllowDebug: true, OutputLimit: 2 << 20,

@@ -245,8 +245,8 @@ func (j *judge) eviction() {
 		return strings.HasSuffix(p, "lru") || strings.HasSuffix(p, "lfu")
 	})
 	if len(using) > 0 {
-		j.note("maxmemory-policy on %s evicts the keys used least, and reads that replicas serve do not count as use on the master: "+
-			"with many such reads let those clients use a listener with policy=master", list(using))
+		j.note("maxmemory-policy on %s evicts the keys used least, and of reads that replicas serve the master learns by a sample alone (touch-rate): "+
+			"where that does not suffice let those clients use a listener with policy=strong", list(using))
 	}
 	if writable := j.where(func(n *Node) bool { return n.Config["replica-read-only"] == "no" }); len(writable) > 0 {
 		j.problem("replica-read-only is no on %s: a write that reaches a replica is accepted there and lost; set it to yes", list(writable))

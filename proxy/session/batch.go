@@ -376,6 +376,9 @@ func (s *Session) dispatch(requests []byte) bool {
 	}
 	lane.Append(requests)
 	lane.Expect(b.entries...)
+	if s.env.Touches.Wanted() && !lane.Master() {
+		s.touch(requests)
+	}
 	s.writes += b.writes
 	s.underway += len(requests)
 	s.sentOn(lane, n, b.writes)

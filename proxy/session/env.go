@@ -131,6 +131,7 @@ type Env struct {
 	Peers     Peers                 // nil: there are none
 	Sessions  map[*Session]struct{} // those that are open
 	Hubs      *pubsub.Hubs
+	Touches   *upstream.Touches // nil: what replicas are asked for does not concern the master
 	Stats     Stats
 	bounded   time.Time // when a sample was last asked for because of a session with a bound
 
