@@ -279,8 +279,15 @@ func (r *runner) withoutIDs(args []string, frame []byte) []byte {
 	return frame
 }
 
-// ofTheProxy reports whether MONITOR shows how the proxy prepares a connection.
-func ofTheProxy(frame []byte) bool { return bytes.Contains(frame, []byte(`] "CLIENT" "`)) }
+// ofTheProxy reports whether MONITOR shows how the proxy prepares a connection, or what it asks the master for every 30 s.
+func ofTheProxy(frame []byte) bool {
+	for _, own := range []string{`] "CLIENT" "`, `] "INFO" "memory"`, `] "COMMAND" "COUNT"`} {
+		if bytes.Contains(frame, []byte(own)) {
+			return true
+		}
+	}
+	return false
+}
 
 func (r *runner) say(st step, what string) {
 	if what == "" {

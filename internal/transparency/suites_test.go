@@ -64,14 +64,6 @@ var suites = []suite{
 		env: []string{"REDIS_VERSION=7.0"},
 	},
 	{
-		client: "go-redis", module: "github.com/redis/go-redis/v9", folder: ".", what: "its tests of client-side caching, pipelines and texts in many scripts",
-		addr: `"6379"`, ours: `"%d"`,
-		args: func(*testing.T, int) []string {
-			return []string{"-test.run=^Test(CSC|Pipeline|Truth|Languages)", "-test.skip=Cluster|Ring|Sentinel|Failover"}
-		},
-		env: []string{"RE_CLUSTER=true", "REDIS_VERSION=7.0"},
-	},
-	{
 		client: "redigo", module: "github.com/gomodule/redigo", folder: "redis", what: "all its tests",
 		args: func(t *testing.T, port int) []string {
 			return []string{"-redis-server=" + serverElsewhere(t), "-redis-port=" + strconv.Itoa(port)}
