@@ -221,7 +221,7 @@ func (a *attachment) emit(s *Session, part []byte, push bool) {
 		s.emit(part)
 		return
 	}
-	s.out.Append(part) // also to a client that CLIENT REPLY has silenced
+	s.put(part) // also to a client that CLIENT REPLY has silenced
 	s.conn.Flush()
 }
 

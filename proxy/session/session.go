@@ -269,14 +269,19 @@ func (s *Session) measure(n, size int) {
 
 // emit queues bytes for the client.
 func (s *Session) emit(p []byte) {
-	switch {
-	case s.silenced():
-	case s.withheld.any():
-		s.withheld.withhold(p)
-	default:
-		s.out.Append(p)
+	if !s.silenced() {
+		s.put(p)
 	}
 	s.conn.Flush()
+}
+
+// put queues bytes behind all that the client is to get before them.
+func (s *Session) put(p []byte) {
+	if s.withheld.any() {
+		s.withheld.withhold(p)
+		return
+	}
+	s.out.Append(p)
 }
 
 // backlog is how many bytes of replies the client has yet to take.

@@ -251,7 +251,8 @@ func (l *subscription) Expelled() { l.s.close(ByExpulsion) }
 var arrayByte, pushByte = []byte("*"), []byte(">")
 
 // push queues what the client has not asked for, or the answer to a subscription, without its first byte. CLIENT REPLY
-// does not silence it. shared says that body is not changed any more.
+// does not silence it, and it overtakes no reply that is withheld: a client that is told that a key was changed, and then gets
+// what it had read there before, would keep that for ever. shared says that body is not changed any more.
 func (s *Session) push(body []byte, shared bool) {
 	if s.closed || s.closeAfter {
 		return
@@ -263,12 +264,12 @@ func (s *Session) push(body []byte, shared bool) {
 	switch {
 	case s.midReply():
 		s.pushes = append(append(s.pushes, first...), body...)
-	case shared:
+	case shared && !s.withheld.any():
 		s.out.Append(first)
 		s.out.AppendShared(body)
 	default:
-		s.out.Append(first)
-		s.out.Append(body)
+		s.put(first)
+		s.put(body)
 	}
 	s.conn.Flush()
 }
@@ -281,7 +282,7 @@ func (s *Session) midReply() bool {
 // pushKept queues what had to wait for the end of a reply.
 func (s *Session) pushKept() {
 	if len(s.pushes) > 0 && !s.midReply() {
-		s.out.Append(s.pushes)
+		s.put(s.pushes)
 		s.pushes = nil
 	}
 }
@@ -291,7 +292,7 @@ func (s *Session) lagging(now time.Time) bool {
 	if !s.listening() {
 		return false
 	}
-	limit, unread := s.env.Config.Push, s.out.Len()+len(s.pushes)
+	limit, unread := s.env.Config.Push, s.backlog()+len(s.pushes)
 	switch {
 	case limit.Hard > 0 && unread > limit.Hard:
 		return true

@@ -60,6 +60,20 @@ func TestRepliesBehindAWriteWaitForTheirTurn(t *testing.T) {
 	c.gets("+OK\r\n$1\r\n1\r\n+PONG\r\n+OK\r\n")
 }
 
+func TestWhatIsPushedDoesNotOvertakeWhatIsWithheld(t *testing.T) {
+	w := newDurableWorld(t, 1)
+	c := unanswered(w, "SET a 1", "+OK\r\n")
+	c.sends("SUBSCRIBE a")
+	hub := w.accept("m")
+	hub.getsRequests("SUBSCRIBE a")
+	hub.says(subscribedA + message("a", "text"))
+	c.gets("")
+	w.reaches(1)
+	c.gets("+OK\r\n" + subscribedA + message("a", "text"))
+	hub.says(message("a", "more"))
+	c.gets(message("a", "more"))
+}
+
 func TestAnErrorOfAWriteIsNotWithheldAndThatOfAScriptIs(t *testing.T) {
 	w := newDurableWorld(t, 1)
 	w.lagging = true
