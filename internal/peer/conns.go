@@ -15,24 +15,28 @@ const idleLimit = time.Minute
 // Greet says what has to be said first on a new connection. With an error the connection is not used.
 type Greet func(ctx context.Context, conn redis.Conn) error
 
-// Conns are connections to other members, one to each address. Its methods may be called from any goroutine. The zero
+// Conns are connections to other members, one to each at its address. Its methods may be called from any goroutine. The zero
 // value has none.
 type Conns struct {
 	mu    sync.Mutex
-	peers map[string]*peer // by address
+	peers map[place]*peer
 }
 
-// peer is one member's address.
+// place is where a member is to be found. Another member may have been found there before, and what was greeted as one is
+// not asked as the other.
+type place struct{ id, addr string }
+
+// peer is one member at one address.
 type peer struct {
 	mu   sync.Mutex // held by who uses conn
 	conn redis.Conn // nil: none
 	idle *time.Timer
 }
 
-// Do sends a command to a member and returns the reply. A redis.Error is the member's answer. greet may be nil. It tries
+// Do sends a command to the member id, or to whoever it is if that is empty, at addr, and returns the reply. A redis.Error is the member's answer. greet may be nil. It tries
 // no longer than ctx lasts, which must have a deadline.
-func (c *Conns) Do(ctx context.Context, addr string, greet Greet, command string, args ...any) (any, error) {
-	p := c.peer(addr)
+func (c *Conns) Do(ctx context.Context, id, addr string, greet Greet, command string, args ...any) (any, error) {
+	p := c.peer(place{id, addr})
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if err := ctx.Err(); err != nil { // somebody else has waited in vain meanwhile
@@ -41,16 +45,16 @@ func (c *Conns) Do(ctx context.Context, addr string, greet Greet, command string
 	return p.do(ctx, addr, greet, command, args)
 }
 
-func (c *Conns) peer(addr string) *peer {
+func (c *Conns) peer(at place) *peer {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	p := c.peers[addr]
+	p := c.peers[at]
 	if p == nil {
 		if c.peers == nil {
-			c.peers = make(map[string]*peer)
+			c.peers = make(map[place]*peer)
 		}
 		p = &peer{}
-		c.peers[addr] = p
+		c.peers[at] = p
 	}
 	return p
 }

@@ -24,7 +24,7 @@ func NewClient() *Client { return &Client{} }
 
 // Promise implements topology.Promisers. It tries no longer than ctx lasts, which must have a deadline.
 func (c *Client) Promise(ctx context.Context, e topology.Elector, r topology.PromiseRequest) error {
-	reply, err := redis.String(c.conns.Do(ctx, e.Addr, nil, "PROXY", "PROMISE", r.Identity, r.ID, r.Version, r.Epoch, r.Duration.Milliseconds()))
+	reply, err := redis.String(c.conns.Do(ctx, "", e.Addr, nil, "PROXY", "PROMISE", r.Identity, r.ID, r.Version, r.Epoch, r.Duration.Milliseconds()))
 	var refusal redis.Error
 	switch {
 	case errors.As(err, &refusal):

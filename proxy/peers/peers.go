@@ -145,7 +145,7 @@ func (p *Peers) askOne(ctx context.Context, m topology.Member, args []any) (any,
 		}
 		return err
 	}
-	return p.conns.Do(ctx, m.Addr, greet, "PROXY", args...)
+	return p.conns.Do(ctx, m.ID, m.Addr, greet, "PROXY", args...)
 }
 
 // others returns the members to ask, and how many there are that are left alone.
