@@ -99,7 +99,6 @@ func benchmark(b *testing.B, o options, losses int, do func(s *system, l *load, 
 	var pauses []time.Duration
 	for b.Loop() {
 		l := startLoad(s)
-		l.patient = time.Minute
 		l.progress(stage, s.members...)
 		before := s.agree()
 		do(s, l, before)

@@ -45,7 +45,6 @@ func TestAllMembersFollowSentinelThroughZooKeeper(t *testing.T) {
 	s := start(t, options{args: append([]string{"--failover=off", "--hold-timeout=1m"}, swift...)})
 	sentinels := testcluster.NewSentinels(t, 3, s.cluster.Nodes[0], 2, 500*time.Millisecond)
 	l := startLoad(s)
-	l.patient = time.Minute
 	l.progress(stage, s.members...)
 	before := s.agree()
 	must(t, before.master.Kill())

@@ -64,7 +64,7 @@ func startLoad(s *system, members ...*member) *load {
 	if len(members) == 0 {
 		members = s.alive()
 	}
-	l := &load{s: s, patient: 15 * time.Second, stop: make(chan struct{})}
+	l := &load{s: s, patient: time.Minute, stop: make(chan struct{})}
 	number := loads.Add(1)
 	for _, m := range members {
 		for i := range writers + readers {

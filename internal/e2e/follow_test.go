@@ -73,7 +73,7 @@ func TestFailoversOfSentinelAreFollowed(t *testing.T) {
 	if err := dead.Restart(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	testcluster.WaitWithin(t, 30*time.Second, "Sentinel to make it a replica", func() bool {
+	testcluster.WaitWithin(t, time.Minute, "Sentinel to make it a replica", func() bool {
 		info, err := dead.Info("replication")
 		return err == nil && info["role"] == "slave" && info["master_link_status"] == "up"
 	})
@@ -93,7 +93,7 @@ func TestFailoversOfSentinelAreFollowed(t *testing.T) {
 		t.Error("the State still names the master that Sentinel has replaced")
 	}
 	l.progress(100)
-	testcluster.WaitWithin(t, 30*time.Second, "Sentinel to make the old master a replica", func() bool {
+	testcluster.WaitWithin(t, time.Minute, "Sentinel to make the old master a replica", func() bool {
 		info, err := old.Info("replication")
 		return err == nil && info["role"] == "slave"
 	})

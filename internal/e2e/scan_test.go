@@ -194,7 +194,7 @@ func TestIterationsThroughPooledConnectionsReturnAllThatStaysOrFailClearly(t *te
 	var going sync.WaitGroup
 	conns := func(n int) (list []redis.Conn) {
 		for i := range n {
-			c, err := redis.Dial("tcp", []string{s.addr, other}[i%2], redis.DialReadTimeout(30*time.Second))
+			c, err := redis.Dial("tcp", []string{s.addr, other}[i%2], redis.DialReadTimeout(time.Minute))
 			must(t, err)
 			t.Cleanup(func() { c.Close() })
 			list = append(list, c)

@@ -78,6 +78,7 @@ func (s *system) run(o options) {
 	pcfg := proxy.Defaults()
 	pcfg.Listen = []proxy.Listen{{Network: "tcp", Addr: "127.0.0.1:0"}}
 	pcfg.ClientName = "understudy:test:a"
+	pcfg.HoldTimeout = time.Minute // longer than anything takes on a busy machine
 	if o.proxy != nil {
 		o.proxy(&pcfg)
 	}
@@ -180,10 +181,10 @@ func (s *system) node(addr string) *testcluster.Redis {
 
 func (s *system) epoch() uint64 { return s.coord.Snapshot().State.Epoch }
 
-// dial connects a client that gives up after half a minute.
+// dial connects a client that gives up after a minute.
 func (s *system) dial() redis.Conn {
 	s.t.Helper()
-	c, err := redis.Dial("tcp", s.addr, redis.DialReadTimeout(30*time.Second), redis.DialConnectTimeout(5*time.Second))
+	c, err := redis.Dial("tcp", s.addr, redis.DialReadTimeout(time.Minute), redis.DialConnectTimeout(30*time.Second))
 	if err != nil {
 		s.t.Fatal(err)
 	}

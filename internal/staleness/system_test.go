@@ -92,7 +92,7 @@ func startMember(t testing.TB, n *nodes, policy session.Policy, loops int) *memb
 	m := &member{proxy: p, meter: proxy.NewMeter(p)}
 	addr := p.Addrs()[0].String()
 	m.pool = &redis.Pool{MaxIdle: 64, MaxActive: 64, Wait: true, Dial: func() (redis.Conn, error) {
-		return redis.Dial("tcp", addr, redis.DialReadTimeout(30*time.Second), redis.DialConnectTimeout(5*time.Second))
+		return redis.Dial("tcp", addr, redis.DialReadTimeout(time.Minute), redis.DialConnectTimeout(30*time.Second))
 	}}
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup

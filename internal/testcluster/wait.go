@@ -9,7 +9,7 @@ import (
 
 const (
 	// waitLimit is how long WaitFor waits: far longer than anything takes on a loaded machine.
-	waitLimit = 15 * time.Second
+	waitLimit = time.Minute
 
 	firstPause   = time.Millisecond
 	longestPause = 10 * time.Millisecond
@@ -37,7 +37,7 @@ func Poll(ctx context.Context, what string, cond func() error) error {
 // errNotYet is what a condition without words of its own fails with.
 var errNotYet = errors.New("it did not come")
 
-// WaitFor polls cond until it holds, and fails the test when it does not within 15 s. what completes the sentence
+// WaitFor polls cond until it holds, and fails the test when it does not within a minute. what completes the sentence
 // "waited for ...".
 func WaitFor(t T, what string, cond func() bool) {
 	t.Helper()

@@ -13,7 +13,7 @@ import (
 )
 
 // patience is how long a client waits for a reply that must come.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // client is a connection that shows the bytes it receives, cut into replies.
 type client struct {
