@@ -1,20 +1,17 @@
 package command
 
-import "strings"
-
 // rule says how arguments decide the class of an invocation.
 type rule uint8
 
 const (
-	ruleNone       rule = iota
-	ruleSort            // STORE makes it a write
-	ruleGeoStore        // STORE or STOREDIST make it a write
-	ruleBitfield        // anything but GET makes it a write
-	ruleXRead           // BLOCK before STREAMS
-	ruleXReadGroup      // the same, after the names of group and consumer
-	ruleXInfoFull       // FULL shows what only the master knows
-	ruleACLLog          // RESET forgets
-	ruleConfigSet       // requirepass would cut us off
+	ruleNone      rule = iota
+	ruleSort           // STORE makes it a write
+	ruleGeoStore       // STORE or STOREDIST make it a write
+	ruleBitfield       // anything but GET makes it a write
+	ruleXRead          // BLOCK among the options of XREAD or XREADGROUP
+	ruleXInfoFull      // FULL shows what only the master knows
+	ruleACLLog         // RESET forgets
+	ruleConfigSet      // requirepass would cut us off
 )
 
 // Classify finds the command of a request and how this invocation of it is treated. args is the whole request; if it
@@ -34,7 +31,7 @@ func (r rule) class(class Class, args [][]byte) Class {
 	switch r {
 	case ruleConfigSet:
 		for i := 2; i < len(args); i += 2 {
-			if strings.EqualFold(string(args[i]), "requirepass") {
+			if EqualFold(args[i], "REQUIREPASS") {
 				return Refused
 			}
 		}
@@ -55,11 +52,7 @@ func (r rule) class(class Class, args [][]byte) Class {
 		}
 		return Write
 	case ruleXRead:
-		if blocks(args, 1) {
-			return Blocking
-		}
-	case ruleXReadGroup:
-		if blocks(args, 4) {
+		if mayBlock(args) {
 			return Blocking
 		}
 	case ruleXInfoFull:
@@ -78,7 +71,7 @@ func (r rule) class(class Class, args [][]byte) Class {
 // happens to be STORE makes a write of a read, which is safe.
 func hasWord(args [][]byte, from int, word string) bool {
 	for i := from; i < len(args); i++ {
-		if equalFold(args[i], word) {
+		if EqualFold(args[i], word) {
 			return true
 		}
 	}
@@ -88,24 +81,9 @@ func hasWord(args [][]byte, from int, word string) bool {
 // bitfieldOnlyGets reports whether BITFIELD key [GET encoding offset ...] has no other operation.
 func bitfieldOnlyGets(args [][]byte) bool {
 	for i := 2; i < len(args); i += 3 {
-		if !equalFold(args[i], "GET") {
+		if !EqualFold(args[i], "GET") {
 			return false
 		}
 	}
 	return true
-}
-
-// blocks reports whether XREAD or XREADGROUP has the option BLOCK between an index and STREAMS.
-func blocks(args [][]byte, from int) bool {
-	for i := from; i < len(args); i++ {
-		switch {
-		case equalFold(args[i], "STREAMS"):
-			return false
-		case equalFold(args[i], "BLOCK"):
-			return true
-		case equalFold(args[i], "COUNT"):
-			i++
-		}
-	}
-	return false
 }

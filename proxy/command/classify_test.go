@@ -38,6 +38,8 @@ var shapes = map[Class]string{
 		XREADGROUP GROUP g c COUNT 10 NOACK STREAMS k >
 		XREADGROUP GROUP BLOCK BLOCK STREAMS k >
 		XREADGROUP GROUP g c STREAMS BLOCK 0
+		XREADGROUP NOACK COUNT BLOCK GROUP g c STREAMS k >
+		XREADGROUP COUNT 1 GROUP g BLOCK STREAMS k >
 		XCLAIM k g c 0 1-1
 		XAUTOCLAIM k g c 0 0
 		PFADD k e
@@ -208,7 +210,14 @@ var shapes = map[Class]string{
 		xread count 5 block 100 streams k 0
 		XREADGROUP GROUP g c BLOCK 0 STREAMS k >
 		XREADGROUP GROUP g c COUNT 1 BLOCK 0 NOACK STREAMS k >
-		XREADGROUP GROUP STREAMS STREAMS BLOCK 0 STREAMS k >`,
+		XREADGROUP GROUP STREAMS STREAMS BLOCK 0 STREAMS k >
+		XREADGROUP BLOCK 0 GROUP g c STREAMS k >
+		XREADGROUP COUNT 1 BLOCK 0 GROUP g c STREAMS k >
+		XREADGROUP NOACK GROUP g COUNT BLOCK 0 STREAMS k >
+		XREADGROUP GROUP COUNT STREAMS NOACK block 0 STREAMS k >
+		XREADGROUP GROUP g c CLAIM 100 BLOCK 0 STREAMS k >
+		XREADGROUP GROUP g c BLOCK
+		XREAD COUNT 1 BLOCK 0 STREAMS k $`,
 	Scripts: `
 		SCRIPT LOAD s
 		SCRIPT EXISTS s
@@ -384,7 +393,7 @@ func TestNamesAreFoundWhateverTheirCaseAndLength(t *testing.T) {
 
 func TestConfigSetIsRefusedWhereItSetsThePassword(t *testing.T) {
 	for request, want := range map[string]Class{"CONFIG SET requirepass x": Refused, "config set maxmemory 1 RequirePass": Refused,
-		"CONFIG SET maxmemory 1": Write, "CONFIG SET dbfilename requirepass": Write} {
+		"CONFIG SET requirepass\x00 x": Refused, "CONFIG SET maxmemory 1": Write, "CONFIG SET dbfilename requirepass": Write} {
 		if _, got := Builtin().Classify(words(request)); got != want {
 			t.Errorf("%s is %v, want %v", request, got, want)
 		}

@@ -1,6 +1,7 @@
 package command
 
 import (
+	"bytes"
 	"encoding/binary"
 	"math/bits"
 )
@@ -82,19 +83,20 @@ func (x *index) find(name []byte) *Command {
 		if s.cmd == nil {
 			return nil
 		}
-		if s.name == f && (f.size <= 16 || equalFold(name, s.full)) {
+		if s.name == f && (f.size <= 16 || EqualFold(name, s.full)) {
 			return s.cmd
 		}
 	}
 }
 
-// equalFold compares an argument with an ASCII word in upper case. (bytes.EqualFold also folds beyond ASCII, which a
-// server does not.)
-func equalFold(arg []byte, word string) bool {
-	if len(arg) != len(word) {
+// EqualFold compares an argument with an ASCII word in upper case as a server does: whatever the case of its letters, and
+// up to its first NUL, where a string ends for a program in C. BLOCK\x00 is BLOCK. (bytes.EqualFold also folds beyond ASCII,
+// which a server does not.)
+func EqualFold(arg []byte, word string) bool {
+	if len(arg) != len(word) && (len(arg) < len(word) || arg[len(word)] != 0) {
 		return false
 	}
-	for i := range arg {
+	for i := range len(word) {
 		b := arg[i]
 		if 'a' <= b && b <= 'z' {
 			b -= 'a' - 'A'
@@ -104,4 +106,23 @@ func equalFold(arg []byte, word string) bool {
 		}
 	}
 	return true
+}
+
+// Word is an argument in upper case as a server reads a word: see [EqualFold].
+func Word(arg []byte) string {
+	if i := bytes.IndexByte(arg, 0); i >= 0 {
+		arg = arg[:i]
+	}
+	return asciiUpper(arg)
+}
+
+// asciiUpper is a name in upper case, of which a server knows only the letters of ASCII.
+func asciiUpper(name []byte) string {
+	b := bytes.Clone(name)
+	for i, c := range b {
+		if 'a' <= c && c <= 'z' {
+			b[i] = c - ('a' - 'A')
+		}
+	}
+	return string(b)
 }

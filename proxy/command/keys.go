@@ -92,7 +92,7 @@ func afterKeyword(args [][]byte, word string, from int) int {
 		from, step = len(args)+from, -1
 	}
 	for i := from; i > 0 && i < len(args); i += step {
-		if equalFold(args[i], word) {
+		if EqualFold(args[i], word) {
 			return i + 1
 		}
 	}
@@ -124,11 +124,11 @@ func sortKeys(dst, args [][]byte) [][]byte {
 	store := 0
 	for i := 2; i < len(args); i++ {
 		switch {
-		case equalFold(args[i], "LIMIT"):
+		case EqualFold(args[i], "LIMIT"):
 			i += 2
-		case equalFold(args[i], "BY"), equalFold(args[i], "GET"):
+		case EqualFold(args[i], "BY"), EqualFold(args[i], "GET"):
 			i++
-		case equalFold(args[i], "STORE"):
+		case EqualFold(args[i], "STORE"):
 			i++
 			store = i
 		}
@@ -143,9 +143,9 @@ func sortKeys(dst, args [][]byte) [][]byte {
 func sortReaches(args [][]byte) bool {
 	for i := 2; i+1 < len(args); i++ {
 		switch {
-		case equalFold(args[i], "LIMIT"):
+		case EqualFold(args[i], "LIMIT"):
 			i += 2
-		case equalFold(args[i], "BY"), equalFold(args[i], "GET"):
+		case EqualFold(args[i], "BY"), EqualFold(args[i], "GET"):
 			i++
 			if bytes.IndexByte(args[i], '*') >= 0 {
 				return true
@@ -163,11 +163,11 @@ func migrateKeys(dst, args [][]byte) [][]byte {
 	}
 	for i := 6; i < len(args) && len(args[3]) == 0; i++ {
 		switch {
-		case equalFold(args[i], "AUTH"):
+		case EqualFold(args[i], "AUTH"):
 			i++
-		case equalFold(args[i], "AUTH2"):
+		case EqualFold(args[i], "AUTH2"):
 			i += 2
-		case equalFold(args[i], "KEYS"):
+		case EqualFold(args[i], "KEYS"):
 			return append(dst, args[i+1:]...)
 		}
 	}
@@ -184,10 +184,10 @@ func geoKeys(options int) keyFinder {
 		dst = append(dst, args[1])
 		for i := options; i+1 < len(args); i++ {
 			switch {
-			case equalFold(args[i], "STORE"), equalFold(args[i], "STOREDIST"):
+			case EqualFold(args[i], "STORE"), EqualFold(args[i], "STOREDIST"):
 				i++
 				dst = append(dst, args[i])
-			case equalFold(args[i], "COUNT"):
+			case EqualFold(args[i], "COUNT"):
 				i++
 			}
 		}

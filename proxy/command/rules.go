@@ -68,7 +68,7 @@ var handRules = []handRule{
 
 	// Both block only if they say BLOCK.
 	{class: Read, rule: ruleXRead, names: []string{"XREAD"}},
-	{class: Write, rule: ruleXReadGroup, names: []string{"XREADGROUP"}},
+	{class: Write, rule: ruleXRead, names: []string{"XREADGROUP"}},
 	// Every node keeps scripts for itself, and sent behind the very script they should end, the last three would wait for it.
 	{class: Scripts, names: []string{"SCRIPT|LOAD", "SCRIPT|FLUSH", "SCRIPT|EXISTS", "SCRIPT|KILL", "FUNCTION|KILL", "FUNCTION|STATS"}},
 

@@ -25,6 +25,6 @@ func (c *Command) Blind(args [][]byte) bool {
 	if c.Name != "SET" || len(args) <= 3 {
 		return true
 	}
-	return len(args) == 5 && (equalFold(args[3], "EX") || equalFold(args[3], "PX")) ||
-		len(args) == 4 && equalFold(args[3], "KEEPTTL")
+	return len(args) == 5 && (EqualFold(args[3], "EX") || EqualFold(args[3], "PX")) ||
+		len(args) == 4 && EqualFold(args[3], "KEEPTTL")
 }

@@ -2,7 +2,6 @@ package session
 
 import (
 	"errors"
-	"strings"
 
 	"github.com/understudy/understudy/proxy/command"
 	"github.com/understudy/understudy/proxy/freshness"
@@ -275,7 +274,7 @@ func (s *Session) handle(cmd *command.Command, class command.Class, args [][]byt
 		s.emit(resp.AppendError(nil, cmd.ArityError()))
 		return true
 	}
-	if class == command.Proxy && len(args) > 1 && strings.EqualFold(string(args[1]), "READ") && !s.stranger(cmd) {
+	if class == command.Proxy && len(args) > 1 && command.EqualFold(args[1], "READ") && !s.stranger(cmd) {
 		s.proxyRead(args)
 		return true
 	}

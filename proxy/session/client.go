@@ -47,7 +47,7 @@ func (s *Session) client(cmd *command.Command, args [][]byte, request []byte) bo
 	case "UNBLOCK":
 		return s.clientUnblock(args, request)
 	case "NO-EVICT": // the lanes have it on already; a client's own memory is bounded by the proxy
-		switch strings.ToUpper(string(args[2])) {
+		switch command.Word(args[2]) {
 		case "ON", "OFF":
 			s.noEvict = isOn(args[2])
 			s.emit(replyOK)
@@ -56,7 +56,7 @@ func (s *Session) client(cmd *command.Command, args [][]byte, request []byte) bo
 		}
 	case "NO-TOUCH":
 		key := s.key
-		if on := isOn(args[2]); on || strings.EqualFold(string(args[2]), "OFF") {
+		if on := isOn(args[2]); on || command.EqualFold(args[2], "OFF") {
 			key.NoTouch = on
 		} // else the server refuses it, on whatever lane
 		return s.become(key, request)
@@ -76,7 +76,7 @@ func (s *Session) client(cmd *command.Command, args [][]byte, request []byte) bo
 	return true
 }
 
-func isOn(arg []byte) bool { return strings.EqualFold(string(arg), "ON") }
+func isOn(arg []byte) bool { return command.EqualFold(arg, "ON") }
 
 // nameReply is the reply to CLIENT GETNAME.
 func (s *Session) nameReply(proto int) []byte {
@@ -96,7 +96,7 @@ func (s *Session) setInfo(args [][]byte) {
 
 // keepInfo takes in what CLIENT SETINFO says, or reports that it is unknown.
 func (s *Session) keepInfo(args [][]byte) bool {
-	switch strings.ToUpper(string(args[2])) {
+	switch command.Word(args[2]) {
 	case "LIB-NAME":
 		s.info.LibName = string(args[3])
 	case "LIB-VER":
@@ -161,7 +161,7 @@ func (s *Session) clientList(args [][]byte, request []byte) bool {
 // listed are the clients that CLIENT LIST with these arguments, which the server has accepted, means: those with an ID in the
 // order in which it names them.
 func listed(infos []Info, args [][]byte) (list []*Info) {
-	if len(args) > 3 && !strings.EqualFold(string(args[2]), "TYPE") {
+	if len(args) > 3 && !command.EqualFold(args[2], "TYPE") {
 		for _, a := range args[3:] {
 			for i := range infos {
 				if strconv.FormatUint(infos[i].ID, 10) == string(a) {
@@ -202,7 +202,7 @@ func (s *Session) clientKill(args [][]byte) bool {
 // whom the servers know in the place of those.
 func (s *Session) strangeUser(filters [][]byte) []byte {
 	for i := 2; i+1 < len(filters) && s.ownUsers(); i += 2 {
-		if strings.EqualFold(string(filters[i]), "USER") {
+		if command.EqualFold(filters[i], "USER") {
 			if _, known := s.env.Config.Users[string(filters[i+1])]; !known {
 				return filters[i+1]
 			}
@@ -247,7 +247,7 @@ func killFilter(args [][]byte, old bool) (match func(*Info) bool, skipMe bool) {
 	filters := map[string]func(*Info) bool{} // of several of a kind the last one counts
 	for i := 2; i+1 < len(args); i += 2 {
 		value := string(args[i+1])
-		switch option := strings.ToUpper(string(args[i])); option {
+		switch option := command.Word(args[i]); option {
 		case "ID":
 			filters[option] = func(i *Info) bool { return strconv.FormatUint(i.ID, 10) == value }
 		case "TYPE":
@@ -262,7 +262,7 @@ func killFilter(args [][]byte, old bool) (match func(*Info) bool, skipMe bool) {
 			age, err := strconv.ParseInt(value, 10, 64)
 			filters[option] = func(i *Info) bool { return err == nil && int64(i.Age/time.Second) >= age }
 		case "SKIPME":
-			skipMe = strings.EqualFold(value, "yes")
+			skipMe = command.EqualFold([]byte(value), "YES")
 		default: // of a newer server: it is not known whom it means, so nobody
 			filters[option] = func(*Info) bool { return false }
 		}

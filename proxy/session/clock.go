@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/understudy/understudy/proxy/command"
@@ -74,17 +73,8 @@ func timeoutPlace(cmd *command.Command, args [][]byte) (place int, unit time.Dur
 	case "WAITAOF":
 		return 3, time.Millisecond
 	case "XREAD", "XREADGROUP":
-		for i := 1; i+1 < len(args); i++ {
-			switch strings.ToUpper(string(args[i])) {
-			case "BLOCK":
-				return i + 1, time.Millisecond
-			case "COUNT":
-				i++
-			case "GROUP":
-				i += 2
-			case "STREAMS":
-				return 0, 0
-			}
+		if block, _ := command.StreamOptions(args); block > 0 {
+			return block, time.Millisecond
 		}
 	}
 	return 0, 0

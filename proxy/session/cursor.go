@@ -52,7 +52,7 @@ func cursorOf(cmd *command.Command, args [][]byte) uint64 {
 	if len(args) <= at {
 		return 0
 	}
-	digits := args[at]
+	digits, _, _ := bytes.Cut(args[at], []byte{0}) // where a string ends for the server
 	minus := len(digits) > 0 && digits[0] == '-'
 	if minus || len(digits) > 0 && digits[0] == '+' { // as strtoul takes it
 		digits = digits[1:]

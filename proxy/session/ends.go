@@ -1,8 +1,6 @@
 package session
 
 import (
-	"strings"
-
 	"github.com/understudy/understudy/proxy/command"
 	"github.com/understudy/understudy/resp"
 )
@@ -20,7 +18,7 @@ func endsOf(cmd *command.Command, args [][]byte) *ends {
 	if cmd.Name != "XREAD" {
 		return nil
 	}
-	first := streamsAt(args)
+	_, first := command.StreamOptions(args)
 	n := (len(args) - first) / 2
 	if first == 0 || n == 0 || (len(args)-first)%2 != 0 {
 		return nil
@@ -38,23 +36,11 @@ func endsOf(cmd *command.Command, args [][]byte) *ends {
 	return e
 }
 
-// streamsAt returns where the keys of XREAD begin, or 0.
-func streamsAt(args [][]byte) int {
-	for i := 1; i < len(args); i++ {
-		switch strings.ToUpper(string(args[i])) {
-		case "STREAMS":
-			return i + 1
-		case "BLOCK", "COUNT":
-			i++
-		}
-	}
-	return 0
-}
-
 // questions are the requests that ask where the ends are.
 func (e *ends) questions() []byte {
 	var b []byte
-	n := (len(e.args) - streamsAt(e.args)) / 2
+	_, first := command.StreamOptions(e.args)
+	n := (len(e.args) - first) / 2
 	for _, place := range e.places {
 		b = resp.AppendRequestStrings(b, "XREVRANGE", string(e.args[place-n]), "+", "-", "COUNT", "1")
 	}

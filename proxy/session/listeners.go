@@ -2,7 +2,6 @@ package session
 
 import (
 	"bytes"
-	"strings"
 
 	"github.com/understudy/understudy/proxy/command"
 	"github.com/understudy/understudy/proxy/pubsub"
@@ -110,7 +109,7 @@ func (s *Session) ofMember(args [][]byte) bool {
 	if s.env.Peers == nil || len(args) < 2 {
 		return false
 	}
-	switch sub := strings.ToUpper(string(args[1])); {
+	switch sub := command.Word(args[1]); {
 	case sub == "MEMBER" && len(args) == 3:
 		id, ok := s.env.Peers.Name(args[2])
 		if !ok {

@@ -76,9 +76,7 @@ func (s *Session) reset() {
 // database, where it changes nothing, and the server's answer is the client's.
 func (s *Session) selectDB(args [][]byte, request []byte) bool {
 	key := s.key
-	if db, err := strconv.Atoi(string(args[1])); err == nil && db >= 0 {
-		key.DB = db
-	} // else the server refuses it, on whatever lane
+	key.DB = database(args, key.DB) // where it is none the server refuses it, on whatever lane
 	return s.become(key, request)
 }
 
@@ -138,7 +136,7 @@ func parseGreeting(args [][]byte) (g greeting, refusal string) {
 		g.proto = int(v)
 	}
 	for i := 2; i < len(args); {
-		switch opt := strings.ToUpper(string(args[i])); {
+		switch opt := command.Word(args[i]); {
 		case opt == "AUTH" && i+2 < len(args):
 			g.user, g.password, g.authenticates = string(args[i+1]), string(args[i+2]), true
 			i += 3

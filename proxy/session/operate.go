@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"strings"
 
+	"github.com/understudy/understudy/proxy/command"
 	"github.com/understudy/understudy/proxy/freshness"
 	"github.com/understudy/understudy/proxy/upstream"
 	"github.com/understudy/understudy/resp"
@@ -69,7 +70,7 @@ func (s *Session) operate(args [][]byte, request []byte) bool {
 	}
 	// A switchover needs a master that answers. A pause or its end may be asked for because there is none.
 	var c *upstream.Conn
-	if planned := strings.EqualFold(string(args[0]), "FAILOVER") || strings.EqualFold(string(args[1]), "FAILOVER"); planned {
+	if planned := command.EqualFold(args[0], "FAILOVER") || command.EqualFold(args[1], "FAILOVER"); planned {
 		c = s.group.Master()
 	}
 	if c == nil {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -104,7 +103,7 @@ func (s *Session) clientPause(args [][]byte) {
 		return
 	}
 	if len(args) > 3 {
-		switch strings.ToUpper(string(args[3])) {
+		switch command.Word(args[3]) {
 		case "WRITE":
 			all = false
 		case "ALL":

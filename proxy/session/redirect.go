@@ -3,8 +3,8 @@ package session
 import (
 	"bytes"
 	"strconv"
-	"strings"
 
+	"github.com/understudy/understudy/proxy/command"
 	"github.com/understudy/understudy/resp"
 )
 
@@ -19,10 +19,10 @@ type redirect struct {
 // redirected to, and that number; 0 if there is none. What is no number the server has a word for.
 func redirected(args [][]byte) (at int, id uint64) {
 	for i := 3; i+1 < len(args); i++ {
-		switch word := string(args[i]); {
-		case strings.EqualFold(word, "PREFIX"):
+		switch word := args[i]; {
+		case command.EqualFold(word, "PREFIX"):
 			i++ // whatever it is, it is a prefix
-		case strings.EqualFold(word, "REDIRECT"):
+		case command.EqualFold(word, "REDIRECT"):
 			n, err := strconv.ParseInt(string(args[i+1]), 10, 64)
 			if err != nil || strconv.FormatInt(n, 10) != string(args[i+1]) {
 				return 0, 0

@@ -1,8 +1,6 @@
 package session
 
-import (
-	"strings"
-)
+import "github.com/understudy/understudy/proxy/command"
 
 // silence is what CLIENT REPLY has made of the replies to come. The proxy keeps it for itself, so that a silent client
 // is served by lanes like any other.
@@ -18,7 +16,7 @@ const (
 
 // clientReply handles CLIENT REPLY. Nothing is outstanding.
 func (s *Session) clientReply(args [][]byte) {
-	switch strings.ToUpper(string(args[2])) {
+	switch command.Word(args[2]) {
 	case "ON":
 		s.silence = audible
 		s.emit(replyOK)

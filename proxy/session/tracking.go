@@ -3,7 +3,6 @@ package session
 import (
 	"bytes"
 	"slices"
-	"strings"
 
 	"github.com/understudy/understudy/proxy/command"
 	"github.com/understudy/understudy/proxy/upstream"
@@ -50,7 +49,7 @@ func (s *Session) trackClient(cmd *command.Command, args [][]byte, request []byt
 	if cmd.Name == "CLIENT|TRACKING" {
 		at, id = redirected(args)
 	}
-	on := cmd.Name == "CLIENT|TRACKING" && strings.EqualFold(string(args[2]), "ON")
+	on := cmd.Name == "CLIENT|TRACKING" && command.EqualFold(args[2], "ON")
 	asked, to := bytes.Clone(request), redirection{}
 	if at > 0 {
 		if r := s.redirect; r == nil || !r.found || r.lost {
@@ -115,9 +114,9 @@ func (t *tracking) answered(args [][]byte, on bool, request []byte, to redirecti
 		t.s.dismiss(to.target)
 	}
 	has := func(word string) bool {
-		return slices.ContainsFunc(args[2:], func(a []byte) bool { return strings.EqualFold(string(a), word) })
+		return slices.ContainsFunc(args[2:], func(a []byte) bool { return command.EqualFold(a, word) })
 	}
-	switch name := strings.ToUpper(string(args[1])); {
+	switch name := command.Word(args[1]); {
 	case on && ok:
 		if !slices.ContainsFunc(t.said, func(said []byte) bool { return bytes.Equal(said, request) }) {
 			t.said = append(t.said, request)

@@ -239,6 +239,9 @@ func (s *Session) endTransaction(clean bool) {
 // sendQueued sends one command of the transaction on the pin.
 func (s *Session) sendQueued(cmd *command.Command, args [][]byte, request []byte) {
 	tx := s.tx
+	if cmd.Name == "HELLO" { // which may authenticate the connection before it finds fault with the rest
+		tx.moved = true
+	}
 	kind := upstream.Repeatable
 	switch {
 	case cmd.Name == "EXEC", !tx.multi && cmd.Class == command.Blocking && !cmd.Flags.Has(command.FlagReadOnly):
@@ -269,7 +272,7 @@ func (s *Session) sendQueued(cmd *command.Command, args [][]byte, request []byte
 // database is the argument of SELECT, or otherwise if the server will not accept it.
 func database(args [][]byte, otherwise int) int {
 	if len(args) == 2 {
-		if db, err := strconv.Atoi(string(args[1])); err == nil {
+		if db, err := strconv.Atoi(command.Word(args[1])); err == nil && db >= 0 {
 			return db
 		}
 	}

@@ -3,9 +3,9 @@ package session
 import (
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
+	"github.com/understudy/understudy/proxy/command"
 	"github.com/understudy/understudy/resp"
 )
 
@@ -21,7 +21,7 @@ var clientUnblocked = []byte("-UNBLOCKED client unblocked via CLIENT UNBLOCK\r\n
 // clientUnblock answers CLIENT UNBLOCK id [TIMEOUT|ERROR], where the id is that of a client of the proxy. A server is asked
 // for its permission and its opinion of the arguments, about a client that it has not.
 func (s *Session) clientUnblock(args [][]byte, request []byte) bool {
-	withError := len(args) == 4 && strings.EqualFold(string(args[3]), "ERROR")
+	withError := len(args) == 4 && command.EqualFold(args[3], "ERROR")
 	id, err := strconv.ParseUint(string(args[2]), 10, 63)
 	ask := slices.Clone(args)
 	if err == nil && strconv.FormatUint(id, 10) == string(args[2]) {
