@@ -66,6 +66,8 @@ func ofTheNode(said []string) []string {
 				slices.Sort(lines)
 				return strings.Join(lines, " ")
 			}
+		case "SCAN", "SSCAN", "HSCAN", "ZSCAN": // what a place in another node's table holds
+			own = func(reply string) string { return strings.Trim(reply[:2], "0123456789N") }
 		case "DBSIZE": // keys whose time is over count until they are removed
 			own = func(reply string) string { return reply[:2] }
 		case "FCALL_RO": // refuses what would write, in words of its own
