@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/gomodule/redigo/redis"
+
+	"github.com/understudy/understudy/internal/guard"
 )
 
 // dialer opens connections to nodes, with the credentials and the client name of this member. It remembers the last
@@ -65,7 +67,7 @@ type link struct {
 
 // newLink speaks Redis on conn until ctx ends; each reply may take limit.
 func newLink(ctx context.Context, conn net.Conn, limit time.Duration) *link {
-	l := &link{Conn: redis.NewConn(conn, limit, limit), net: conn}
+	l := &link{Conn: redis.NewConn(guard.Conn(conn), limit, limit), net: conn}
 	// redigo allows no Close beside a pending call; closing below it makes the call return.
 	l.stop = context.AfterFunc(ctx, func() { conn.Close() })
 	return l

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"path/filepath"
 	"strings"
@@ -188,5 +189,36 @@ func TestServersThatAreTooOldAreRefusedWithTheirVersion(t *testing.T) {
 		if old && (!errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "10.0.0.1:6379 is redis-server "+version+"; Understudy needs 5.0 or later")) {
 			t.Errorf("version %q: %v", version, err)
 		}
+	}
+}
+
+func TestANodeThatAnswersWhatNoServerSendsIsNamedAndCountsAsNotThere(t *testing.T) {
+	for _, nonsense := range []string{"$9223372036854775807\r\n", "*9223372036854775807\r\n", "$100000000000\r\nx"} {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		must(t, err)
+		served := make(chan struct{})
+		go func() {
+			defer close(served)
+			for {
+				c, err := l.Accept()
+				if err != nil {
+					return
+				}
+				// What comes of it, the one who asks sees.
+				_, _ = c.Write([]byte(nonsense))
+				_, _ = io.Copy(io.Discard, c)
+				c.Close()
+			}
+		}()
+		addr := l.Addr().String()
+		_, err = discover(testConfig(addr))
+		wantError(t, err, ErrUnreachable, addr+" sent what no Redis server sends")
+
+		d := newDialer(&Config{CommandTimeout: time.Second})
+		if _, err := d.openLink(context.Background(), addr, time.Second); diagnose(err) != refused {
+			t.Errorf("%v is no failed probe", err)
+		}
+		l.Close()
+		<-served
 	}
 }

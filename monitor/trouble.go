@@ -9,6 +9,8 @@ import (
 	"syscall"
 
 	"github.com/gomodule/redigo/redis"
+
+	"github.com/understudy/understudy/internal/guard"
 )
 
 // trouble is what an error on the way to a node says about the node.
@@ -16,7 +18,7 @@ type trouble int
 
 const (
 	answered trouble = iota // the node answered, if only with an error: it lives
-	refused                 // its host says that nobody is there: refused, reset, or closed without an answer
+	refused                 // no server is there: refused, reset, closed without an answer, or what answers is no Redis server
 	silent                  // nothing came in time
 	local                   // this process or its host is in difficulties: no observation of the node
 )
@@ -25,6 +27,7 @@ const (
 func diagnose(err error) trouble {
 	var reply redis.Error
 	var lookup *net.DNSError
+	var nonsense *guard.Error
 	var timeout interface{ Timeout() bool }
 	switch {
 	case err == nil, errors.As(err, &reply):
@@ -32,7 +35,7 @@ func diagnose(err error) trouble {
 	case errors.As(err, &lookup), errors.Is(err, context.Canceled), errors.Is(err, net.ErrClosed):
 		return local
 	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.ECONNABORTED),
-		errors.Is(err, syscall.EPIPE), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		errors.Is(err, syscall.EPIPE), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.As(err, &nonsense):
 		return refused
 	// A router or the neighbour table speaks here and not the host itself, so it is no more than silence.
 	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.EHOSTDOWN):

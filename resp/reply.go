@@ -16,6 +16,9 @@ const DefaultMaxDepth = 8192
 type ReplyScanner struct {
 	// MaxDepth is how deep aggregates may nest; 0 means DefaultMaxDepth. It may be changed between replies.
 	MaxDepth int
+	// MaxValues is how many values the aggregates of one reply may announce in all; 0 means any number. It is for readers
+	// that make room for what is announced. It may be changed between replies.
+	MaxValues int64
 
 	state      replyState
 	kind       byte  // type of the value whose header is being read
@@ -26,11 +29,12 @@ type ReplyScanner struct {
 	number     int64 // inNumber: its magnitude; streamed is "?"
 	left       int64 // inBody, inChunk: bytes to come, the last two of them "\r\n"
 
-	level level    // the aggregate being read, or at depth 0 the reply itself
-	depth int      // how many levels are open around level
-	near  [6]level // the first of them
-	far   []level  // the others
-	err   *ProtocolError
+	values int64    // announced by the aggregates of this reply, if there is a limit
+	level  level    // the aggregate being read, or at depth 0 the reply itself
+	depth  int      // how many levels are open around level
+	near   [6]level // the first of them
+	far    []level  // the others
+	err    *ProtocolError
 }
 
 // level is an aggregate that is not complete.
@@ -68,6 +72,7 @@ var (
 	errReplyEnd       = &ProtocolError{"Protocol error: reply not ended by a newline where its length says"}
 	errReplyChunk     = &ProtocolError{"Protocol error: reply with an invalid streamed string"}
 	errReplyDot       = &ProtocolError{"Protocol error: reply with an unexpected end of an aggregate"}
+	errReplyValues    = &ProtocolError{"Protocol error: reply with too many values"}
 	errReplyDepth     = &ProtocolError{"Protocol error: reply nested too deeply"}
 	errReplyMisplaced = &ProtocolError{"Protocol error: push message within a reply"}
 )
@@ -87,7 +92,7 @@ func (s *ReplyScanner) Scan(p []byte) (n int, done bool, err error) {
 		if len(p) == 0 {
 			return 0, false, nil
 		}
-		s.level = level{need: 1}
+		s.level, s.values = level{need: 1}, 0
 		s.state = atValue
 	}
 	i := 0
@@ -223,4 +228,4 @@ func (l level) pending() int64 {
 }
 
 // Reset makes the scanner ready for another stream.
-func (s *ReplyScanner) Reset() { *s = ReplyScanner{MaxDepth: s.MaxDepth} }
+func (s *ReplyScanner) Reset() { *s = ReplyScanner{MaxDepth: s.MaxDepth, MaxValues: s.MaxValues} }

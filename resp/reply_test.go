@@ -280,3 +280,30 @@ func TestAReplyOneByteAtATimeCostsLinearTime(t *testing.T) {
 		t.Fatalf("took %v", took)
 	}
 }
+
+func TestValuesBeyondTheLimitAreRefusedWhenTheyAreAnnounced(t *testing.T) {
+	for reply, fits := range map[string]bool{
+		"*3\r\n:1\r\n:2\r\n:3\r\n": true,
+		"*1\r\n*2\r\n:1\r\n:2\r\n": true,
+		"*-1\r\n":                  true,
+		"*4\r\n":                   false,
+		"*2\r\n*1\r\n:1\r\n*1\r\n": false,
+		"%2\r\n":                   false,
+		"*9223372036854775807\r\n": false,
+		"*3\r\n:1\r\n:2\r\n*9223372036854775807\r\n":    false,
+		"*2\r\n:1\r\n$9223372036854775\r\nannounced...": true,
+	} {
+		s := ReplyScanner{MaxValues: 3}
+		for range 2 { // each reply has the limit to itself
+			n, _, err := s.Scan([]byte(reply))
+			if fits != (err == nil) {
+				t.Errorf("%q: %d, %v", reply, n, err)
+			}
+			if !fits {
+				s.Reset()
+			} else if n < len(reply) || strings.HasSuffix(reply, "...") {
+				break
+			}
+		}
+	}
+}

@@ -212,6 +212,13 @@ func (s *ReplyScanner) push(l level) {
 		s.fail(errReplyDepth)
 		return
 	}
+	if s.MaxValues > 0 {
+		if l.need > s.MaxValues-s.values {
+			s.fail(errReplyValues)
+			return
+		}
+		s.values += max(l.need, 0)
+	}
 	if s.depth < len(s.near) {
 		s.near[s.depth] = s.level
 	} else {

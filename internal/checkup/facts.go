@@ -12,6 +12,7 @@ import (
 
 	"github.com/gomodule/redigo/redis"
 
+	"github.com/understudy/understudy/internal/guard"
 	"github.com/understudy/understudy/monitor"
 )
 
@@ -103,7 +104,7 @@ func (n *Node) dial(ctx context.Context, cfg *monitor.Config) (redis.Conn, error
 		return conn, err
 	}
 	return redis.DialContext(ctx, "tcp", n.Addr,
-		redis.DialContextFunc(closing), redis.DialReadTimeout(answerTimeout), redis.DialWriteTimeout(answerTimeout),
+		redis.DialContextFunc(guard.Dial(closing)), redis.DialReadTimeout(answerTimeout), redis.DialWriteTimeout(answerTimeout),
 		redis.DialUsername(cfg.Username), redis.DialPassword(cfg.Password))
 }
 

@@ -3,10 +3,13 @@ package peer
 import (
 	"context"
 	"errors"
+	"net"
 	"sync"
 	"time"
 
 	"github.com/gomodule/redigo/redis"
+
+	"github.com/understudy/understudy/internal/guard"
 )
 
 // idleLimit is how long a connection is kept that nobody uses.
@@ -87,7 +90,7 @@ func (p *peer) do(ctx context.Context, addr string, greet Greet, command string,
 			return nil, ctx.Err()
 		}
 	}
-	conn, err := redis.DialContext(ctx, "tcp", addr)
+	conn, err := redis.DialContext(ctx, "tcp", addr, redis.DialContextFunc(guard.Dial((&net.Dialer{}).DialContext)))
 	if err != nil {
 		return nil, err
 	}

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/gomodule/redigo/redis"
+
+	"github.com/understudy/understudy/internal/guard"
 )
 
 // Timeout bounds each step of asking: connecting, sending, receiving.
@@ -53,7 +55,7 @@ func Dial(ctx context.Context, addr, username, password string) (*Client, error)
 		}
 		return nc, err
 	}
-	conn, err := redis.DialContext(ctx, network, addr, redis.DialContextFunc(dial), redis.DialReadTimeout(Timeout),
+	conn, err := redis.DialContext(ctx, network, addr, redis.DialContextFunc(guard.Dial(dial)), redis.DialReadTimeout(Timeout),
 		redis.DialWriteTimeout(Timeout), redis.DialUsername(username), redis.DialPassword(password))
 	if err != nil {
 		release()
