@@ -149,7 +149,7 @@ func (c *Config) Validate() error {
 		name("the identity of the cluster", c.Identity)
 	}
 	if len(c.Nodes) == 0 {
-		errs = append(errs, errors.New("nodes is empty: it must be the address (host:port) of at least one node"))
+		errs = append(errs, errors.New("nodes is empty: give the address (host:port) of at least one node with --nodes, UNDERSTUDY_NODES or nodes in the file of --config"))
 	}
 	for _, n := range c.Nodes {
 		address("nodes", n)

@@ -134,8 +134,18 @@ func (d *discovery) inspect(ctx context.Context, addr string) (info, error) {
 		return info{}, err
 	}
 	defer l.Close()
+	// A server has nothing to say about a section that it does not know.
+	switch text, err := redis.String(l.Do("INFO", "understudy")); {
+	case err == nil && strings.HasPrefix(text, "# Understudy"):
+		return info{RunID: addr, Mode: modeUnderstudy}, nil
+	case err != nil && diagnose(err) != answered:
+		return info{}, err
+	}
 	return readInfo(l, true)
 }
+
+// modeUnderstudy is our word for what is no server at all.
+const modeUnderstudy = "understudy"
 
 // conclude makes sense of the answers.
 func (d *discovery) conclude(seeds []string) (*Discovery, error) {
@@ -219,6 +229,8 @@ func (d *discovery) refusals() error {
 			return fmt.Errorf("%w: %s runs in cluster mode; Understudy fronts one master and its replicas", ErrRefused, addr)
 		case "sentinel":
 			return fmt.Errorf("%w: %s is a Sentinel; name the redis-servers that it watches", ErrRefused, addr)
+		case modeUnderstudy:
+			return fmt.Errorf("%w: %s is an Understudy; name the redis-servers behind it (understudy nodes --addr %s)", ErrRefused, addr, addr)
 		}
 	}
 	return nil

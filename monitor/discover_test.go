@@ -132,6 +132,12 @@ func TestClusterModeAndSentinelsAreRefused(t *testing.T) {
 	wantError(t, err, ErrRefused, sentinel, "Sentinel")
 }
 
+func TestAnUnderstudyIsNoNode(t *testing.T) {
+	understudy := answering(t, "# Understudy\r\nunderstudy_version:1\r\n")
+	_, err := discover(testConfig(understudy))
+	wantError(t, err, ErrRefused, understudy+" is an Understudy", "name the redis-servers behind it")
+}
+
 func TestAnAnnouncedAddressThatCannotBeReachedIsLeftOutAndAConfiguredOneIsUnavailable(t *testing.T) {
 	master := testcluster.NewRedis(t)
 	replica := testcluster.NewRedis(t, "--replica-announce-ip", "127.0.0.1", "--replica-announce-port", "1")

@@ -2,6 +2,7 @@ package monitor
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/understudy/understudy/topology"
@@ -61,16 +62,29 @@ func (s *situation) target(r topology.Request) (addr, refusal string) {
 		return addr, s.unsuited(addr, r.Force)
 	}
 	fit, _ := s.candidates(s.nodes)
-	why := "there is no replica"
 	for _, c := range fit {
-		if c.incumbent {
-			continue
-		}
-		if why = s.unsuited(c.addr, r.Force); why == "" {
+		if !c.incumbent && s.unsuited(c.addr, r.Force) == "" {
 			return c.addr, ""
 		}
 	}
-	return "", "no replica can take over: " + why
+	return "", "no replica can take over: " + s.noneSuited(r.Force)
+}
+
+// noneSuited says of each replica why it cannot be the target of a switchover.
+func (s *situation) noneSuited(force bool) string {
+	var why []string
+	for _, known := range nodesOf(s.state) {
+		if known.Addr == s.state.Master.Addr {
+			continue
+		}
+		if u := s.unsuited(known.Addr, force); u != "" {
+			why = append(why, u)
+		}
+	}
+	if why == nil {
+		return "there is no replica"
+	}
+	return strings.Join(why, "; ")
 }
 
 // named returns the address that State uses for a node that somebody else may know by another one.

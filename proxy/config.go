@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"time"
 
@@ -27,6 +28,7 @@ type Listen struct {
 	Network string // "tcp" or "unix"
 	Addr    string // host:port, or the path of a socket
 	Policy  session.Policy
+	Mode    fs.FileMode // permissions of a unix socket; 0 is what the umask leaves
 }
 
 // Config is what a Proxy is made with. Defaults returns one to start from.

@@ -95,6 +95,12 @@ func listen(l Listen, alive time.Duration) (net.Listener, error) {
 	if err != nil {
 		return nil, err
 	}
+	if l.Network == "unix" && l.Mode != 0 {
+		if err := os.Chmod(l.Addr, l.Mode); err != nil {
+			ln.Close()
+			return nil, fmt.Errorf("listen on unix:%s: %w", l.Addr, err)
+		}
+	}
 	if tcp, ok := ln.(*net.TCPListener); ok && alive > 0 {
 		raw, err := tcp.SyscallConn()
 		if err == nil {

@@ -24,7 +24,7 @@ func readState(path, cluster string) (*State, error) {
 	case err != nil:
 		return nil, fmt.Errorf("%w; it was left as it is: move %s away to begin with what the nodes say now", err, path)
 	case s.Cluster != cluster:
-		return nil, fmt.Errorf("topology: the state in %s belongs to cluster %q and not to %q; name that cluster, or another file",
+		return nil, fmt.Errorf("topology: the state in %s belongs to cluster %q and not to %q; name that cluster with --cluster, or another file with --state",
 			path, s.Cluster, cluster)
 	}
 	return s, nil

@@ -56,6 +56,8 @@ func explainState(err error, path string) error {
 	dir := filepath.Dir(path)
 	_, missing := os.Stat(dir)
 	switch {
+	case errors.Is(err, syscall.EISDIR):
+		return fmt.Errorf("the state cannot be kept in %s: it is a folder; name a file with --state", path)
 	case errors.Is(err, os.ErrNotExist) && missing == nil:
 		return fmt.Errorf("the state cannot be kept in %s: no file can be made in %s; name another one with --state", path, dir)
 	case errors.Is(err, os.ErrNotExist):
@@ -67,7 +69,7 @@ func explainState(err error, path string) error {
 }
 
 // missingUnit is what package time says of a duration that is a mere number.
-var missingUnit = regexp.MustCompile(`time: missing unit in duration "[^"]*"`)
+var missingUnit = regexp.MustCompile(`time: (?:missing unit in|invalid) duration "[^"]*"`)
 
 // explainValue says what a duration looks like where one is not like that.
 func explainValue(text string) string {

@@ -63,7 +63,7 @@ func printEvents(out io.Writer, events []client.Fields) error {
 type failoverCommand struct {
 	target
 	Node  string `arg:"" optional:"" help:"The replica (host:port, as nodes shows it) that is to become master; by default the best one."`
-	Force bool   `help:"Also a node that is not to be promoted (no-failover, replica-priority 0), and also while paused."`
+	Force bool   `env:"-" help:"Also a node that is not to be promoted (no-failover, replica-priority 0), and also while paused."`
 }
 
 // Run asks for a switchover and prints how it ended.

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"maps"
 	"net"
@@ -48,7 +49,7 @@ type options struct {
 	Failsafe      bool          `group:"coordination" default:"true" negatable:"" help:"While ZooKeeper is away, write as long as every member that may lead promises not to. With --no-failsafe writes end with the lease."`
 	FailsafeLimit time.Duration `group:"coordination" default:"${failsafe_limit}" help:"How long writes go on without ZooKeeper, at most."`
 
-	Listen          []listenOption `group:"clients" sep:";" default:"${listen}" placeholder:"ADDR[,policy=POLICY]" help:"Address for clients: host:port, :port or unix:/path. Repeat it for more (as a variable: separated by semicolons). POLICY says what its reads see: causal, bounded, eventual or strong as for --consistency, which counts where there is none (split)."`
+	Listen          []listenOption `group:"clients" sep:";" default:"${listen}" placeholder:"ADDR[,policy=POLICY][,mode=MODE]" help:"Address for clients: host:port, :port or unix:/path. Repeat it for more (as a variable: separated by semicolons). POLICY says what its reads see: causal, bounded, eventual or strong as for --consistency, which counts where there is none (split). MODE are the permissions of a unix socket, as in mode=0660; without it the umask decides."`
 	Users           string         `group:"clients" type:"path" placeholder:"FILE" help:"Users of Understudy's own (YAML): for each name the password's SHA-256, and as whom (as, as-password) its requests go to the nodes. Without it clients are users of the nodes."`
 	AllowDebug      bool           `group:"clients" help:"Let clients use those parts of DEBUG that only look at something (OBJECT, DIGEST, HTSTATS and the like), as far as the nodes allow DEBUG at all."`
 	Maxclients      int            `group:"clients" default:"${maxclients}" help:"Clients at a time; more are refused as Redis does."`
@@ -296,10 +297,16 @@ func (o *options) validate() error {
 	return nil
 }
 
-// idle lists the options that are given and of no use, in sentences.
+// idle lists the options that are given and most likely of no use, in sentences.
 func (o *options) idle() (notes []string) {
 	if !o.Failsafe && o.Zookeeper == "" {
 		notes = append(notes, "no-failsafe is of no use without zookeeper: it is about writing while ZooKeeper is away")
+	}
+	if users, err := readUsers(o.Users); err == nil && o.Password != "" {
+		if strangers := users.Strangers(); len(strangers) > 0 {
+			notes = append(notes, fmt.Sprintf("users: %s have no as-password, so at the nodes they are nobody, who may do nothing there if the nodes ask for a password: "+
+				"give them as and as-password", strings.Join(strangers, ", ")))
+		}
 	}
 	return notes
 }
@@ -343,7 +350,7 @@ func (o *options) logger(s *streams) *slog.Logger {
 // listenOption is the value of --listen.
 type listenOption proxy.Listen
 
-// UnmarshalText reads ADDR[,policy=POLICY].
+// UnmarshalText reads ADDR[,policy=POLICY][,mode=MODE].
 func (l *listenOption) UnmarshalText(text []byte) error {
 	addr, rest, more := strings.Cut(string(text), ",")
 	*l = listenOption{Network: "tcp", Addr: addr}
@@ -356,14 +363,25 @@ func (l *listenOption) UnmarshalText(text []byte) error {
 	if !more {
 		return nil
 	}
-	name, ok := strings.CutPrefix(rest, "policy=")
-	policy, known := session.ParsePolicy(name)
-	if !ok || !known {
-		return fmt.Errorf("listen is %q: what follows the address must be policy= and one of %s", text,
-			strings.Join(session.PolicyNames(), ", "))
+	for part := range strings.SplitSeq(rest, ",") {
+		if !l.set(part) {
+			return fmt.Errorf("listen is %q: what follows the address must be policy= and one of %s, or mode= and the permissions of a unix socket, as in mode=0660",
+				text, strings.Join(session.PolicyNames(), ", "))
+		}
 	}
-	l.Policy = policy
 	return nil
+}
+
+// set takes in one of the parts that follow the address.
+func (l *listenOption) set(part string) (ok bool) {
+	switch name, value, _ := strings.Cut(part, "="); name {
+	case "policy":
+		l.Policy, ok = session.ParsePolicy(value)
+	case "mode":
+		mode, err := strconv.ParseUint(value, 8, 9)
+		l.Mode, ok = fs.FileMode(mode), err == nil && mode > 0 && l.Network == "unix"
+	}
+	return ok
 }
 
 // legacyRoot is the value of --publish-redis-failover: a path in ZooKeeper, or "" for none. The flag alone means the

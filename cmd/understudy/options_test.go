@@ -58,7 +58,7 @@ no-failover: c:3
 listen:
   - :1
   - "[::1]:2,policy=replica"
-  - unix:/run/u.sock,policy=master
+  - unix:/run/u.sock,policy=master,mode=0660
 maxclients: 7
 timeout: 1m
 tcp-keepalive: 0s
@@ -105,7 +105,7 @@ write-acks-timeout: 19s
 	wantProxy := proxy.Config{
 		Listen: []proxy.Listen{
 			{Network: "tcp", Addr: ":1"}, {Network: "tcp", Addr: "[::1]:2", Policy: session.Eventual},
-			{Network: "unix", Addr: "/run/u.sock", Policy: session.Strong},
+			{Network: "unix", Addr: "/run/u.sock", Policy: session.Strong, Mode: 0o660},
 		},
 		Loops: 2, MaxClients: 7, ClientName: "understudy:shop:web-1", Username: "user", Password: "secret", HoldTimeout: 3 * time.Second,
 		TouchRate:       70,

@@ -45,13 +45,17 @@ func TestRunServesThroughAFailoverAndRemembersItAfterARestart(t *testing.T) {
 	cluster := testcluster.New(t, 2)
 	master := cluster.Nodes[0]
 	state := filepath.Join(t.TempDir(), "state.json")
-	args := []string{"run", "--nodes", cluster.Nodes[1].Addr, "--listen", "127.0.0.1:0", "--listen", "unix:" + t.TempDir() + "/u.sock,policy=replica",
+	socket := t.TempDir() + "/u.sock"
+	args := []string{"run", "--nodes", cluster.Nodes[1].Addr, "--listen", "127.0.0.1:0", "--listen", "unix:" + socket + ",policy=replica,mode=0606",
 		"--state", state, "--cluster", "shop", "--id", "web-1"}
 
 	p := start(t, nil, args...)
 	ready := p.logged("msg=ready")
 	if field(t, ready, "master") != master.Addr || field(t, ready, "epoch") != "1" || field(t, ready, "replicas") != "2" {
 		t.Errorf("found: %s", ready)
+	}
+	if file, err := os.Stat(socket); err != nil || file.Mode().Perm() != 0o606 {
+		t.Errorf("the socket: %v, %v", file, err)
 	}
 	conn, addr := connect(t, ready)
 	do(t, conn, "SET", "key", "before")

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -32,7 +33,7 @@ func TestAFileOfUsersIsReadOrSaysWhatIsWrong(t *testing.T) {
 				t.Errorf("%q gives %v", c.text, err)
 			}
 		case err != nil || len(users) != 2 || users["shop"] != (session.User{Password: sum, As: "redis-shop", AsPassword: "deep"}) ||
-			users["plain"] != (session.User{Password: sum}):
+			users["plain"] != (session.User{Password: sum}) || !slices.Equal(users.Strangers(), []string{"plain"}):
 			t.Errorf("%q gives %v, %v", c.text, users, err)
 		}
 	}

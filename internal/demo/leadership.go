@@ -9,7 +9,6 @@ import (
 type leadership struct {
 	leader string               // the last one told
 	deaths map[string]time.Time // by address: the last death whose cost was told
-	moved  uint64               // connections that had moved by then
 }
 
 // leading returns the address of the Understudy that leads, as those who answered have it; "" if nobody does.
@@ -55,11 +54,10 @@ func (o *observer) tellDeath(addr string, now time.Time) {
 		o.lead.deaths = make(map[string]time.Time)
 	}
 	o.lead.deaths[addr] = died
-	is, pause := o.load.counts(), fmt.Sprintf("less than %v", slow)
+	cost, pause := o.cost(), fmt.Sprintf("less than %v", slow)
 	if longest := o.load.longest(died.Add(-2*lookInterval), now); longest > 0 {
 		pause = longest.Round(100 * time.Microsecond).String()
 	}
 	o.script.event("%d connections of clients ended with Understudy %s and went on with the other one; longest pause of a client %s; client errors %d, writes with unknown result %d",
-		is.moved-o.lead.moved, addr, pause, is.errors, is.unknown)
-	o.lead.moved = is.moved
+		cost.moved, addr, pause, cost.errors, cost.unknown)
 }

@@ -52,6 +52,12 @@ type counts struct {
 	last     string // the last error
 }
 
+// since returns what was counted after before.
+func (c counts) since(before counts) counts {
+	return counts{c.requests - before.requests, c.errors - before.errors, c.moved - before.moved, c.unknown - before.unknown,
+		c.twice - before.twice, c.lost - before.lost, c.last}
+}
+
 // pause is how long one request took.
 type pause struct {
 	began time.Time

@@ -3,7 +3,6 @@ package demo
 import (
 	"context"
 	"fmt"
-	"strings"
 	"sync"
 	"time"
 
@@ -34,6 +33,7 @@ type observer struct {
 	heard  time.Time // when every Understudy that lives last answered
 	silent bool      // it was told that one does not
 	total  counts
+	told   counts // what the failovers told so far have cost
 	lines  int
 	alarms map[string]bool
 	lead   leadership
@@ -164,24 +164,25 @@ func (o *observer) tellFailover(said []*asked, now time.Time) {
 	longest := o.load.longest(f.seen.Add(-f.took-2*askInterval), now)
 	o.failovers++
 	o.worst = max(o.worst, longest)
-	is := o.load.counts()
-	o.script.event("failover to %s: epoch %d, done in %v; longest pause of a client %v; client errors %d, writes with unknown result %d%s",
-		f.info["last_failover_to"], o.epoch, f.took.Round(100*time.Microsecond), longest.Round(100*time.Microsecond), is.errors, is.unknown, o.losses(is))
+	cost := o.cost()
+	o.script.event("failover to %s: epoch %d, done in %v; longest pause of a client %v; client errors %d, writes with unknown result %d, %s",
+		f.info["last_failover_to"], o.epoch, f.took.Round(100*time.Microsecond), longest.Round(100*time.Microsecond), cost.errors, cost.unknown, o.losses(cost))
 	if pid := o.keeper.pid(f.info["last_failover_to"]); pid != 0 && !o.keeper.chaos {
 		o.script.event("to see it again: kill -9 %d", pid)
 	}
 }
 
-// losses tells what no failover should cost, if it did.
+// cost returns what the clients met with since it was asked last.
+func (o *observer) cost() counts {
+	before := o.told
+	o.told = o.load.counts()
+	return o.told.since(before)
+}
+
+// losses tells what no failover should cost: writes that an old master had answered and not passed on, and those that
+// were applied twice.
 func (o *observer) losses(c counts) string {
-	var b strings.Builder
-	if c.lost > 0 {
-		fmt.Fprintf(&b, ", writes lost with an old master before it had passed them on %d", c.lost)
-	}
-	if c.twice > 0 {
-		fmt.Fprintf(&b, ", WRITES APPLIED TWICE %d", c.twice)
-	}
-	return b.String()
+	return fmt.Sprintf("writes lost with the old master %d, applied twice %d", c.lost, c.twice)
 }
 
 // tellLine writes the line of the last second.
@@ -259,7 +260,7 @@ func (o *observer) summary() {
 	if len(o.proxies) > 1 {
 		moved = fmt.Sprintf(", connections moved to the other Understudy %d", sum.moved)
 	}
-	o.script.event("requests %d, failovers %d, longest pause of a client in one %v, client errors %d%s, writes with unknown result %d%s", sum.requests,
+	o.script.event("requests %d, failovers %d, longest pause of a client in one %v, client errors %d%s, writes with unknown result %d, %s", sum.requests,
 		o.failovers, o.worst.Round(100*time.Microsecond), sum.errors, moved, sum.unknown, o.losses(sum))
 	if sum.last != "" {
 		o.script.event("the last client error: %s", sum.last)

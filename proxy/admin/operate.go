@@ -44,7 +44,7 @@ func proxyFailover(args []string) (topology.Request, error) {
 		return r, nil
 	case 1:
 		if _, port, err := net.SplitHostPort(args[0]); err != nil || port == "" {
-			return r, fmt.Errorf("ERR the node is '%.128s': it must be host:port, as PROXY NODES tells it", args[0])
+			return r, fmt.Errorf("ERR the node is '%.128s': it must be host:port, as the list of nodes has it", args[0])
 		}
 		r.Target = args[0]
 		return r, nil

@@ -3,6 +3,7 @@ package session
 import (
 	"crypto/sha256"
 	"crypto/subtle"
+	"slices"
 
 	"github.com/understudy/understudy/proxy/command"
 	"github.com/understudy/understudy/resp"
@@ -16,6 +17,18 @@ type User struct {
 	Password [sha256.Size]byte // the SHA-256 of its password
 	// As and AsPassword are what it is at the servers. Without either it is their default user without a password.
 	As, AsPassword string
+}
+
+// Strangers lists those that are nobody at the servers, sorted: where a server asks for a password, they may do nothing.
+func (u Users) Strangers() []string {
+	var names []string
+	for name, user := range u {
+		if user.As == "" && user.AsPassword == "" {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 // login returns the user with that name and password. It takes the same time whether or not there is a user of that
