@@ -28,6 +28,7 @@ type Hub struct {
 	group   *upstream.Group
 	conn    *upstream.Conn // nil: there is none
 	held    bool           // it waits for a master
+	place   upstream.Place // where
 	large   []byte         // a message that is arriving in parts
 	lastUse time.Time
 }
@@ -57,6 +58,7 @@ func (hs *Hubs) Tend() {
 				h.group.Unpin(h.conn, false)
 				h.conn = nil
 			}
+			h.place.Leave()
 			h.group.Release()
 			delete(hs.hubs, key)
 		case h.conn != nil && idle > heartbeat && !h.book.Empty():
@@ -192,5 +194,5 @@ func (h *Hub) renew() {
 		return
 	}
 	h.held = true
-	h.hubs.Pool.Hold(h)
+	h.hubs.Pool.Attend(&h.place, h)
 }

@@ -46,7 +46,7 @@ func TestABlockingCommandIsSentAgainWithTheTimeThatIsLeft(t *testing.T) {
 		w.wait(500 * time.Millisecond)
 		c.gets("")
 		w.grant = topology.Grant{Epoch: 1}
-		w.env.Pool.Hold(c.session) // looks for the grant at once
+		w.env.Pool.Hold(&c.session.place, c.session) // looks for the grant at once
 		c.session.Resume()
 		w.turn()
 		pin.getsRequests(append(ahead, test.again)...)

@@ -23,6 +23,7 @@ type ear struct {
 	waiting   []func(redirection)
 	followers map[*Session]struct{} // who redirects, or is about to
 	held      bool                  // it waits for a master
+	place     upstream.Place        // where
 	used      time.Time
 }
 
@@ -83,7 +84,7 @@ func (e *ear) connect() {
 	c := e.group.Pin(e)
 	if c == nil {
 		e.held = true
-		e.s.env.Pool.Hold(e)
+		e.s.env.Pool.Attend(&e.place, e)
 		return
 	}
 	e.pin = c
@@ -114,6 +115,7 @@ func (e *ear) tell(r redirection) {
 
 // end closes the ear, because its session ends.
 func (e *ear) end() {
+	e.place.Leave()
 	if e.pin != nil {
 		e.group.Unpin(e.pin, false)
 	}

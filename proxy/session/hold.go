@@ -12,7 +12,7 @@ func (s *Session) hold() {
 	if s.gaveUp || s.held {
 		return
 	}
-	s.env.Pool.Hold(s)
+	s.env.Pool.Hold(&s.place, s)
 	s.waitInLine()
 }
 
@@ -34,8 +34,15 @@ func (s *Session) Resume() {
 	if s.closed {
 		return
 	}
-	s.held, s.heldBlocking, s.gaveUp = false, false, false
+	s.unhold()
+	s.gaveUp = false
 	s.proceed()
+}
+
+// unhold has the session wait for a master no more.
+func (s *Session) unhold() {
+	s.held, s.heldBlocking = false, false
+	s.place.Leave()
 }
 
 // release lets the session use the master that was found. The time it has waited still counts until the master has
@@ -51,10 +58,12 @@ func (s *Session) answered() {
 	}
 }
 
-// giveUp ends the patience of a session that has waited for too long: what needs a master and was not sent is declined.
+// giveUp ends the patience of a session that has waited for too long: what needs a master and was not sent is declined. It
+// is told nevertheless when there may be a master.
 func (s *Session) giveUp() {
 	s.heldSince, s.holdTimer = time.Time{}, nil
 	s.held, s.heldBlocking, s.gaveUp = false, false, true
+	s.place.Lapse()
 	s.proceed()
 }
 

@@ -213,7 +213,7 @@ func withID(hello []byte, id uint64) []byte {
 // credentials, on a connection that has none, which is no longer so if they are accepted. request is what the client
 // sent.
 func (s *Session) tryKey(key upstream.Key, verify bool, request, ask []byte, reply func(frame []byte)) bool {
-	if verify && !s.env.Pool.Verify(s) {
+	if verify && !s.env.Pool.Verify(&s.place, s) {
 		s.waitInLine()
 		return s.declined()
 	}

@@ -48,7 +48,7 @@ func (s *Session) blockLater(cmd *command.Command) bool {
 	k := &s.clock
 	switch now := s.env.Loop.Now(); {
 	case k.over(now):
-		s.held, s.heldBlocking = false, false
+		s.unhold()
 		s.emit(noElement(cmd, s.key.Proto))
 	case s.gaveUp:
 		s.decline()
@@ -65,7 +65,7 @@ func (s *Session) blockLater(cmd *command.Command) bool {
 
 // awaken has the blocking command that is held looked at again.
 func (s *Session) awaken() {
-	s.held, s.heldBlocking = false, false
+	s.unhold()
 	s.conn.Flush()
 }
 

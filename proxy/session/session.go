@@ -93,10 +93,11 @@ type Session struct {
 	sub      *subscription
 	pushes   []byte // what must not be put into the middle of a reply
 
-	held         bool   // in the pool's list of those that wait for a master
-	heldBlocking bool   // with a blocking command
-	nothing      []byte // what that command answers when nothing came
-	unblocked    []byte // what it answers because CLIENT UNBLOCK has ended it
+	held         bool           // it waits for a master
+	place        upstream.Place // where, among all that wait
+	heldBlocking bool           // with a blocking command
+	nothing      []byte         // what that command answers when nothing came
+	unblocked    []byte         // what it answers because CLIENT UNBLOCK has ended it
 	heldSince    time.Time
 	holdTimer    eventloop.Timer
 	pauseTimer   eventloop.Timer // while a request waits for the end of CLIENT PAUSE
@@ -379,6 +380,7 @@ func (s *Session) close(r CloseReason) {
 	}
 	s.closed = true
 	s.env.Stats.Closes[r]++
+	s.place.Leave()
 	if s.holdTimer != nil {
 		s.holdTimer.Stop()
 	}
@@ -409,6 +411,7 @@ func (s *Session) close(r CloseReason) {
 	if s.withheld.any() {
 		s.withheld.timer.Stop()
 		s.withheld = withheld{}
+		s.env.Pool.Disclaim(s)
 	}
 	s.out.Clear()
 	s.in, s.pushes, s.redo, s.recovered, s.tx, s.later = nil, nil, nil, nil, nil, nil

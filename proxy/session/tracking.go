@@ -26,7 +26,8 @@ type tracking struct {
 	// caching is the CLIENT CACHING YES that the next request needs, or that the last one had, which is then spent.
 	caching []byte
 	spent   bool
-	held    bool // it waits for a master
+	held    bool           // it waits for a master
+	place   upstream.Place // where
 
 	to      redirection // whom the server tells instead, if it has a target: see ear
 	finding bool        // what to say to the server for that is being asked
@@ -198,7 +199,7 @@ func (t *tracking) lost() {
 func (t *tracking) renew() {
 	if !t.held && !t.connect() && !t.finding {
 		t.held = true
-		t.s.env.Pool.Hold(t)
+		t.s.env.Pool.Attend(&t.place, t)
 	}
 }
 
@@ -239,6 +240,7 @@ func (s *Session) endTracking() {
 		return
 	}
 	s.track = nil
+	t.place.Leave()
 	s.dismiss(t.to.target)
 	switch {
 	case t.pin == nil:

@@ -1,7 +1,7 @@
 package upstream
 
 import (
-	"slices"
+	"maps"
 
 	"github.com/understudy/understudy/topology"
 )
@@ -17,9 +17,15 @@ type Claimant interface {
 	Waits() bool
 }
 
-// Claim has c told of the writes that are durable, until Honoured returns false or it is Forsaken.
+// Claim has c told of the writes that are durable, until Honoured returns false, it is Forsaken, or Disclaim.
 func (p *Pool) Claim(c Claimant) {
-	p.claimants = append(p.claimants, c)
+	p.claimants[c] = struct{}{}
+	p.pace()
+}
+
+// Disclaim forgets a Claimant.
+func (p *Pool) Disclaim(c Claimant) {
+	delete(p.claimants, c)
 	p.pace()
 }
 
@@ -33,11 +39,9 @@ func (p *Pool) honour() {
 	if asOf == 0 {
 		return
 	}
-	claimants := p.claimants
-	p.claimants = nil
-	for _, c := range claimants {
-		if c.Honoured(asOf) {
-			p.claimants = append(p.claimants, c)
+	for c := range p.claimants {
+		if !c.Honoured(asOf) {
+			delete(p.claimants, c)
 		}
 	}
 	p.pace()
@@ -55,7 +59,7 @@ func (p *Pool) Recheck() {
 // claimed reports whether a planned fence has to wait for replies that are withheld: behind it the next master takes over,
 // and what it has is not what was promised.
 func (p *Pool) claimed() bool {
-	p.claimants = slices.DeleteFunc(p.claimants, func(c Claimant) bool { return !c.Waits() })
+	maps.DeleteFunc(p.claimants, func(c Claimant, _ struct{}) bool { return !c.Waits() })
 	p.pace()
 	return len(p.claimants) > 0 && p.state.Draining()
 }
@@ -78,9 +82,9 @@ func (p *Pool) Claimable() bool { return p.tenure.Claimable() }
 // forsake says of everything that is withheld that it will not be known what becomes of it.
 func (p *Pool) forsake() {
 	claimants := p.claimants
-	p.claimants = nil
+	p.claimants = map[Claimant]struct{}{}
 	p.pace()
-	for _, c := range claimants {
+	for c := range claimants {
 		c.Forsaken()
 	}
 }

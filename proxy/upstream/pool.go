@@ -38,12 +38,6 @@ type Config struct {
 	Lease func() time.Duration
 }
 
-// Waiter is a session that waits for a master.
-type Waiter interface {
-	// Resume tries again; it may Hold anew.
-	Resume()
-}
-
 // Pool is all connections of one event loop, and the State it routes under.
 type Pool struct {
 	cfg   Config
@@ -62,15 +56,15 @@ type Pool struct {
 	groups    map[Key]*Group
 	unused    []*Group // those that no session uses, by the time when the last one left; some are used again
 	conns     map[*Conn]struct{}
-	aparts    int // of them that are apart
-	held      []Waiter
-	claimants []Claimant  // wait for writes to be durable
-	awaits    atomic.Bool // somebody waits for a replica to become fresher
+	aparts    int                   // of them that are apart
+	held      line                  // wait for a master
+	claimants map[Claimant]struct{} // wait for writes to be durable
+	awaits    atomic.Bool           // somebody waits for a replica to become fresher
 	// onProgress is called then.
 	onProgress func()
 	// verifying connections ask about credentials; verifiers wait to.
 	verifying int
-	verifiers []Waiter
+	verifiers line
 	// expecting says that a grant is looked for; see expectGrant.
 	expecting bool
 
@@ -97,7 +91,7 @@ func NewPool(cfg Config, loop eventloop.Loop, coord topology.Agreement, bytes *b
 	p := &Pool{
 		cfg: cfg, loop: loop, coord: coord, log: log, bytes: bytes,
 		tenure: topology.NewTenure(coord, loop), doubted: -1,
-		nodes: map[string]*node{}, groups: map[Key]*Group{}, conns: map[*Conn]struct{}{},
+		nodes: map[string]*node{}, groups: map[Key]*Group{}, conns: map[*Conn]struct{}{}, claimants: map[Claimant]struct{}{},
 		rng: rand.NewPCG(rand.Uint64(), rand.Uint64()),
 	}
 	p.onProgress = func() {
@@ -125,9 +119,16 @@ func (p *Pool) Group(key Key) *Group {
 func (p *Pool) State() *topology.State { return p.state }
 
 // Hold makes w wait until the State changes, the master may be tried again, or a grant that was missing has come.
-func (p *Pool) Hold(w Waiter) {
-	p.held = append(p.held, w)
+// It waits at at, and counts as Held.
+func (p *Pool) Hold(at *Place, w Waiter) {
+	p.held.add(at, w)
 	p.expectGrant()
+}
+
+// Attend is Hold for what is no client: it does not count.
+func (p *Pool) Attend(at *Place, w Waiter) {
+	p.Hold(at, w)
+	at.Lapse()
 }
 
 // grantPoll is how often a loop with sessions that wait looks for a grant. A grant comes without a new State when the
@@ -143,7 +144,7 @@ func (p *Pool) expectGrant() {
 	p.loop.After(grantPoll, func() {
 		p.expecting = false
 		switch {
-		case len(p.held) == 0:
+		case p.held.empty():
 		case p.Granted():
 			p.wake()
 		default:
@@ -247,11 +248,7 @@ func (p *Pool) suspect(addr string) { p.cfg.Suspect(addr) }
 
 // wake lets the sessions that wait try again, in the order in which they came.
 func (p *Pool) wake() {
-	held := p.held
-	p.held = nil
-	for _, w := range held {
-		w.Resume()
-	}
+	p.held.resume()
 }
 
 // refresh applies the coordinator's State if it is newer than the one applied.
@@ -418,7 +415,7 @@ func (p *Pool) Nodes() []NodeStats {
 }
 
 // Held returns how many sessions wait for a master.
-func (p *Pool) Held() int { return len(p.held) }
+func (p *Pool) Held() int { return p.held.n }
 
 // heartbeat is how long a lane rests before it is used for a PING, so that neither a server's timeout nor a
 // middlebox forgets it.

@@ -5,10 +5,10 @@ package upstream
 const maxVerifying = 16
 
 // Verify reports whether w may ask the master about credentials now, on a pin of a group without any. If not, w is
-// resumed when it may try again. Verified must follow.
-func (p *Pool) Verify(w Waiter) bool {
+// resumed when it may try again, and waits at at. Verified must follow.
+func (p *Pool) Verify(at *Place, w Waiter) bool {
 	if p.verifying >= maxVerifying {
-		p.verifiers = append(p.verifiers, w)
+		p.verifiers.add(at, w)
 		return false
 	}
 	p.verifying++
@@ -18,15 +18,11 @@ func (p *Pool) Verify(w Waiter) bool {
 // Verified says that credentials were accepted, or refused, or that there was no answer.
 func (p *Pool) Verified() {
 	p.verifying--
-	next := min(1, len(p.verifiers))
-	if p.verifying == 0 { // some of those that were called may have gone
-		next = len(p.verifiers)
-	}
-	for _, w := range p.verifiers[:next] {
+	for w := p.verifiers.take(); w != nil; w = p.verifiers.take() {
 		p.loop.Post(w.Resume)
-	}
-	if p.verifiers = p.verifiers[next:]; len(p.verifiers) == 0 {
-		p.verifiers = nil
+		if p.verifying > 0 { // or else some of those that are called may go before they come to it
+			return
+		}
 	}
 }
 

@@ -1,0 +1,85 @@
+package session
+
+import (
+	"testing"
+	"time"
+
+	"github.com/understudy/understudy/topology"
+)
+
+// headless is a world without a master.
+func headless(t *testing.T) *world {
+	w := newWorld(t)
+	w.grant = topology.Grant{}
+	w.state(2, topology.Fencing, "m", "r1", "r2")
+	w.turn()
+	return w
+}
+
+// wantHeld fails unless that many clients wait for a master.
+func (w *world) wantHeld(n int) {
+	w.t.Helper()
+	if held := w.env.Pool.Held(); held != n {
+		w.t.Errorf("%d clients wait, want %d", held, n)
+	}
+}
+
+func TestAClientThatLeavesWhileThereIsNoMasterIsForgotten(t *testing.T) {
+	w := headless(t)
+	var clients []*fakeConn
+	for range 5 {
+		c := w.client()
+		c.sends("SET k v")
+		clients = append(clients, c)
+	}
+	w.wantHeld(5)
+	for left, i := range []int{2, 0, 4, 1, 3} { // from within, the beginning, the end
+		clients[i].dies()
+		w.wantHeld(4 - left)
+	}
+	w.wait(w.env.Config.HoldTimeout) // nobody is left to give up
+	w.wantHeld(0)
+}
+
+func TestAClientThatHasWaitedInVainCountsNoMoreAndWaitsAgainForTheNextMaster(t *testing.T) {
+	w := headless(t)
+	c := w.client()
+	c.sends("SET k v")
+	w.wait(w.env.Config.HoldTimeout)
+	c.gets("-MASTERDOWN no master was available for 10s; the command was not sent\r\n")
+	w.wantHeld(0)
+	c.sends("SET k v")
+	c.gets("-MASTERDOWN no master was available for 10s; the command was not sent\r\n")
+	w.wantHeld(0)
+	w.state(2, topology.Promoting, "r1", "r2")
+	w.turn()
+	c.sends("SET k v")
+	c.gets("")
+	w.wantHeld(1)
+}
+
+func TestABlockingCommandThatEndsWithoutAMasterLeavesNothingBehind(t *testing.T) {
+	w := headless(t)
+	c := w.client()
+	for range 3 {
+		c.sends("BLPOP k 1")
+		w.wantHeld(1)
+		w.wait(time.Second)
+		c.gets("*-1\r\n")
+		w.wantHeld(0)
+	}
+}
+
+func TestASubscriberWhoListensIsNoClientThatWaits(t *testing.T) {
+	w := newWorld(t)
+	c := w.client()
+	c.sends("SUBSCRIBE a")
+	hub := w.accept("m")
+	hub.getsRequests("SUBSCRIBE a")
+	hub.says("*3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n")
+	c.gets("*3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n")
+	w.grant = topology.Grant{}
+	w.state(2, topology.Fencing, "m", "r1", "r2")
+	hub.dies()
+	w.wantHeld(0)
+}
