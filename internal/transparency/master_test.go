@@ -49,8 +49,9 @@ func (f *front) held(c *client) {
 	addr := "addr=" + c.conn.LocalAddr().String() + " "
 	testcluster.WaitFor(f.t, "a request to be held", func() bool {
 		for line := range strings.Lines(me.do("CLIENT", "LIST")) {
-			if strings.Contains(line, addr) && strings.Contains(line, " flags=b ") {
-				return true
+			if _, rest, ok := strings.Cut(line, " flags="); ok && strings.Contains(line, addr) {
+				flags, _, _ := strings.Cut(rest, " ")
+				return strings.Contains(flags, "b")
 			}
 		}
 		return false
