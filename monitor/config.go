@@ -30,8 +30,8 @@ type Config struct {
 	ID      string   // this member's name, no spaces
 	Nodes   []string // host:port of at least one node; the others are discovered
 
-	// Identity tells the cluster from every other one of that name, where members share a coordinator
-	// (topology.ZooKeeper.Identity); no spaces. "" where this member is alone.
+	// Identity tells the cluster from every other one of that name, where members share a coordinator: the
+	// topology.Fingerprint of its identity, because it is shown to all users of the nodes. "" where this member is alone.
 	Identity string
 
 	// NodeMap gives, for an address that the nodes announce, the one by which this member reaches it (NAT).

@@ -94,7 +94,7 @@ func serve(ctx context.Context, o *options, log *slog.Logger, ready func([]net.A
 	}
 	watched := o.monitor()
 	if z, shared := coord.(*topology.ZooKeeper); shared {
-		watched.Identity = z.Identity()
+		watched.Identity = topology.Fingerprint(z.Identity()) // every user of a node may list its channels
 	}
 	mon, err := monitor.New(watched, coord, log)
 	if err != nil {
