@@ -47,6 +47,12 @@ func (s *Session) large() bool {
 	return !s.largeAt.IsZero()
 }
 
+// crowded reports whether the session should have a connection of its own and there is none to be had at once: it asks
+// for one reply at a time then, so that strangers wait for no more than that on their lane.
+func (s *Session) crowded() bool {
+	return s.apart[0] == nil && s.apart[1] == nil && s.large() && s.group.Full()
+}
+
 // mixes reports whether the session has sent pipelines of late in which many reads and writes alternate. On a lane each
 // would cost a round trip for every maxMixed reads.
 func (s *Session) mixes() bool {

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/understudy/understudy/proxy/upstream"
 	"github.com/understudy/understudy/topology"
 )
 
@@ -153,9 +154,9 @@ func TestReadsThatWaitBehindLargeRepliesAreAskedElsewhere(t *testing.T) {
 }
 
 func TestConnectionsForSessionsWithLargeRepliesAreBounded(t *testing.T) {
-	w := newWorld(t)
-	w.state(1, topology.Stable, "m", "r1")
 	const bound = 64
+	w := newWorldWith(t, 0, func(cfg *upstream.Config) { cfg.MaxApart = bound })
+	w.state(1, topology.Stable, "m", "r1")
 	var clients []*fakeConn
 	for range 2 * bound {
 		c := w.client()
@@ -191,6 +192,93 @@ func TestConnectionsForSessionsWithLargeRepliesAreBounded(t *testing.T) {
 	late.sends("GET c")
 	w.accept("r1").answers("$1\r\nc\r\n", "GET c")
 	late.gets("$1\r\nc\r\n")
+}
+
+func TestASessionThatShouldHaveAConnectionOfItsOwnAndHasNoneAsksOneAtATime(t *testing.T) {
+	w := newWorldWith(t, 0, func(cfg *upstream.Config) { cfg.MaxApart = 1 })
+	w.state(1, topology.Stable, "m", "r1")
+	for _, name := range []string{"a", "b"} {
+		c := taughtSmall(w, 100)
+		c.sends("GET " + name)
+		w.has("GET "+name).answers(bulk(loneReply), "GET "+name)
+		c.received = ""
+		c.sends(many(20, "GET "+name)...)
+	}
+	w.accept("r1").getsRequests(many(20, "GET a")...)
+	for range 20 {
+		w.has("GET b").answers(bulk(loneReply), "GET b")
+	}
+}
+
+func TestANewSessionWhoseRequestsAreGivenBackAsksOneAtFirst(t *testing.T) {
+	w := newWorld(t)
+	w.state(1, topology.Stable, "m", "r1")
+	large, next := w.client(), w.client()
+	large.sends(many(20, "GET a")...)
+	next.sends(many(20, "GET b")...)
+	lane := w.has("GET a")
+	if lane != w.has("GET b") {
+		t.Fatal("they do not share a lane")
+	}
+	lane.says(bulk(loneReply))
+	second := w.accept("r1")
+	second.answers("$1\r\nb\r\n", "GET b") // the servers are not asked for twenty replies of unknown size twice
+	second.answers(strings.Repeat("$1\r\nb\r\n", 2), many(2, "GET b")...)
+	second.answers(strings.Repeat("$1\r\nb\r\n", 4), many(4, "GET b")...)
+	second.answers(strings.Repeat("$1\r\nb\r\n", 8), many(8, "GET b")...)
+	second.answers(strings.Repeat("$1\r\nb\r\n", 5), many(5, "GET b")...)
+	next.gets(strings.Repeat("$1\r\nb\r\n", 20))
+}
+
+func TestLargeRepliesToAClientThatHasGoneAreNotReadToTheEnd(t *testing.T) {
+	for name, first := range map[string]bool{"it goes before the first": true, "it goes between two of them": false} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.state(1, topology.Stable, "m", "r1")
+			gone, stays := w.client(), taughtSmall(w, 1)
+			gone.sends(many(20, "GET a")...)
+			lane := w.has("GET a")
+			stays.sends("GET b")
+			if lane != w.has("GET b") {
+				t.Fatal("they do not share a lane")
+			}
+			if first {
+				gone.dies()
+			}
+			lane.says(bulk(loneReply))
+			if !first {
+				if lane.closed {
+					t.Fatal("the lane was closed before the client had gone")
+				}
+				gone.dies()
+			}
+			if !lane.closed {
+				t.Error("what is still to come for it is waited for")
+			}
+			w.accept("r1").answers("$1\r\nb\r\n", "GET b")
+			stays.gets("$1\r\nb\r\n")
+		})
+	}
+}
+
+func TestAWriteOfAnotherIsAnsweredOnTheLaneOfAClientThatHasGone(t *testing.T) {
+	w := newWorld(t)
+	w.state(1, topology.Stable, "m")
+	gone, writer := w.client(), w.client()
+	gone.sends(append([]string{"SET own 1"}, many(8, "GET a")...)...)
+	lane := w.has("SET own 1")
+	writer.sends("INCR b")
+	lane.getsRequests(append(append([]string{"SET own 1"}, many(8, "GET a")...), "INCR b")...)
+	gone.dies()
+	lane.says("+OK\r\n" + strings.Repeat(bulk(loneReply), 8))
+	if lane.closed {
+		t.Fatal("the lane was closed")
+	}
+	lane.says(":1\r\n")
+	writer.gets(":1\r\n")
+	if !lane.closed {
+		t.Error("the lane is kept")
+	}
 }
 
 func TestALargeReplyThatCannotBePausedIsBrokenOffAndGoesOnLater(t *testing.T) {

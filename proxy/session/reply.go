@@ -27,6 +27,10 @@ const promotionGrace = 5 * time.Second
 // Reply implements upstream.Owner.
 func (s *Session) Reply(c *upstream.Conn, e *upstream.Entry, frame []byte) {
 	if s.closed {
+		if len(frame) >= loneReply { // more of them may follow, for nobody
+			c.Isolate()
+			c.Forsake(s)
+		}
 		return
 	}
 	if c.Rejected() { // the user was deleted or has another password, and a server closes the connection
@@ -136,7 +140,11 @@ func (s *Session) mayAskAgain(e *upstream.Entry) bool {
 // relieve stops the replies on c from piling up in front of a client that does not read.
 func (s *Session) relieve(c *upstream.Conn) {
 	// What is withheld does not wait for the client, and may wait for the rest of the reply that is arriving.
-	if s.out.Len() >= hardOutput && s.lanePaused == nil && c.Pause() {
+	limit := hardOutput
+	if !c.Shared() {
+		limit = aloneOutput
+	}
+	if s.out.Len() >= limit && s.lanePaused == nil && c.Pause() {
 		s.lanePaused = c
 	}
 }
@@ -151,14 +159,20 @@ func (s *Session) swamped(c *upstream.Conn) bool {
 
 // Yields implements upstream.Owner.
 func (s *Session) Yields(e *upstream.Entry) bool {
-	return !s.closed && e.Tag != tagQueued && s.writes == 0
+	return s.closed || e.Tag != tagQueued && s.writes == 0
 }
 
 // Yield implements upstream.Owner.
 func (s *Session) Yield(c *upstream.Conn, e *upstream.Entry, request []byte) {
+	if s.closed {
+		return
+	}
 	if len(s.recovered) == 0 {
 		if s.yielded++; s.yielded >= patience {
 			s.largeAt = s.env.Loop.Now()
+		}
+		if s.replySize == 0 { // nothing is known of its replies: one will tell
+			s.window = 1
 		}
 	}
 	if e.Tag == tagSpecial {

@@ -17,6 +17,8 @@ const (
 	softOutput = 256 << 10
 	// hardOutput is how much of it keeps the replies to requests under way from being read, if that hurts nobody else.
 	hardOutput = 4 << 20
+	// aloneOutput is the same on a connection for this session alone, where it never does.
+	aloneOutput = 1 << 20
 	// softInput is how much waiting input stops the reading from a client. A single request may be larger.
 	softInput = 256 << 10
 	// maxOutstanding, maxRequestBytes and maxReplyBytes bound what a session has under way: requests, their bytes, and the
@@ -245,7 +247,7 @@ func (s *Session) mayTake() bool {
 
 // allowance is how many requests may be outstanding: fewer when the replies are large, or of unknown size.
 func (s *Session) allowance() int {
-	if s.silence != audible && s.silence != mute {
+	if s.silence != audible && s.silence != mute || s.crowded() {
 		return 1
 	}
 	return min(s.window, max(1, maxReplyBytes/(s.replySize+1)))
@@ -402,6 +404,9 @@ func (s *Session) close(r CloseReason) {
 	s.endTracking()
 	if s.ear != nil {
 		s.ear.end()
+	}
+	if s.outstanding > 0 && s.lane != nil {
+		s.lane.Forsake(s)
 	}
 	for _, c := range s.apart {
 		if c != nil {

@@ -44,6 +44,7 @@ func (d *delivery) add(p []byte) {
 // Stream implements upstream.Owner.
 func (s *Session) Stream(c *upstream.Conn, e *upstream.Entry, part []byte, last bool) {
 	if s.closed {
+		c.Forsake(s)
 		return
 	}
 	st := s.stream

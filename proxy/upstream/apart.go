@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/understudy/understudy/proxy/freshness"
@@ -8,8 +9,8 @@ import (
 
 const (
 	// maxApart bounds the connections of a loop that are for one session alone because its replies are large. Servers have
-	// a limit of clients, 10 000 by default, that all proxies share.
-	maxApart = 64
+	// a limit of clients, 10 000 by default, that all proxies share; without a proxy each of these sessions had one as well.
+	maxApart = 512
 	// restTime is how long one of them has carried nothing when it is given up for another. Not sooner, or more sessions than
 	// there may be would open them anew for every request.
 	restTime = time.Second
@@ -19,7 +20,7 @@ const (
 // strangers would wait behind them. It returns nil when there are too many of them that are in use.
 func (g *Group) Apart(lane *Conn) *Conn {
 	p := g.pool
-	if p.aparts >= maxApart && !p.endIdleApart() {
+	if g.Full() && !p.endIdleApart() {
 		return nil
 	}
 	c := p.open(g, lane.node, true)
@@ -27,6 +28,9 @@ func (g *Group) Apart(lane *Conn) *Conn {
 	p.aparts++
 	return c
 }
+
+// Full reports whether there are as many such connections as may be, though some of them may rest.
+func (g *Group) Full() bool { return g.pool.aparts >= cmp.Or(g.pool.cfg.MaxApart, maxApart) }
 
 // endIdleApart ends one of these connections that carries nothing now; the one that has rested longest.
 func (p *Pool) endIdleApart() bool {
@@ -69,5 +73,21 @@ func (c *Conn) Isolate() {
 	if !c.pin && !c.retired {
 		c.retire()
 		c.evict()
+	}
+}
+
+// Forsake says that a session has gone whose replies are the only reason why a lane that takes no more is still read. Closing
+// it costs less than reading them to the end.
+func (c *Conn) Forsake(gone Owner) {
+	if c.pin || !c.retired || c.ended {
+		return
+	}
+	for i := range c.queue.n {
+		if e := c.queue.at(i); e.Owner == gone && e.Kind == Repeatable {
+			c.giveBack(e)
+		}
+	}
+	if c.given == c.queue.n {
+		c.end(errRetired, false)
 	}
 }

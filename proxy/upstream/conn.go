@@ -163,12 +163,17 @@ func (c *Conn) evict() {
 		e := c.queue.at(i)
 		if e.Owner != front.Owner && e.Kind == Repeatable && e.Owner.Yields(e) {
 			taken := *e
-			e.Owner, e.Nature = discard{}, Nature{Kind: Repeatable, Tag: tagGiven}
-			c.given++
+			c.giveBack(e)
 			taken.Owner.Yield(c, &taken, c.log.Range(make([]byte, 0, e.Size), at, e.Size))
 		}
 		at += e.Size
 	}
+}
+
+// giveBack has nobody wait for the reply to a request any more.
+func (c *Conn) giveBack(e *Entry) {
+	e.Owner, e.Nature = discard{}, Nature{Kind: Repeatable, Tag: tagGiven}
+	c.given++
 }
 
 // tagGiven marks an entry that was given back.

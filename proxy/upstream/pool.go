@@ -30,6 +30,8 @@ type Config struct {
 	Near map[string]bool
 	// WriteAcks is how many replicas must have a write for it to be durable; 0: nobody asks.
 	WriteAcks int
+	// MaxApart bounds the connections that are for one session alone because its replies are large; 0: 512.
+	MaxApart int
 	// Suspect is told of addresses whose connection died. It must not block.
 	Suspect func(addr string)
 	// Fenced is told once per epoch that nothing is in flight to the master which that epoch deposes. It must not block.
