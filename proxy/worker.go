@@ -46,6 +46,7 @@ func newWorker(p *Proxy, index int) (*worker, error) {
 		Weights:      p.cfg.Weights,
 		Near:         p.cfg.near(),
 		WriteAcks:    p.cfg.WriteAcks,
+		PushLimit:    p.cfg.OutputLimit, // who gets it could not be given more
 		Suspect:      p.coord.Suspect,
 		Lease:        p.coord.Lease,
 		Fenced:       func(epoch uint64) { p.fences.done(index, len(p.workers), epoch) },

@@ -161,7 +161,7 @@ func (h *Hub) Push(c *upstream.Conn, frame []byte) {
 
 // PushPart implements upstream.Listener. What many will get is put together first.
 func (h *Hub) PushPart(c *upstream.Conn, part []byte, last bool) {
-	if c != h.conn {
+	if c != h.conn || !c.Keeps(len(h.large)+len(part)) {
 		return
 	}
 	h.large = append(h.large, part...)

@@ -129,6 +129,7 @@ func (w *world) poolConfig(fresh *freshness.Loop) upstream.Config {
 	return upstream.Config{
 		Freshness:    fresh,
 		WriteAcks:    w.acks,
+		PushLimit:    8 << 20,
 		ClientName:   "test",
 		DrainTimeout: time.Second,
 		Lease:        func() time.Duration { return w.lease },

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"time"
 
 	"github.com/understudy/understudy/internal/bytelog"
@@ -22,6 +23,7 @@ var (
 	errRetired  = errors.New("the connection was retired")
 	errFenced   = errors.New("the node is being deposed")
 	errNoReply  = errors.New("a reply came that nothing was waiting for")
+	errOversize = errors.New("a message is larger than may be kept")
 	errSilent   = errors.New("the server does not answer the handshake")
 	errIdentity = errors.New("the server is not the run that the state names")
 )
@@ -254,7 +256,29 @@ func (c *Conn) Data(p []byte) {
 		c.stream(rest, false)
 		return
 	}
-	c.partial = append(c.partial, rest...)
+	if c.Keeps(len(c.partial) + len(rest) + min(c.scanner.Pending(), maxPending)) {
+		c.partial = append(c.partial, rest...)
+	}
+}
+
+// maxPending keeps what a server announces from overflowing a sum.
+const maxPending = math.MaxInt / 2
+
+// Keeps reports whether that many bytes of a frame are kept until it is whole: of what is pushed to clients, as many as they
+// may leave unread, and otherwise no more than of a reply. If not, the connection ends: it is no server that pushes on a lane,
+// and a message without an end would take all memory.
+func (c *Conn) Keeps(size int) bool {
+	limit := streamAt
+	if c.ready && c.Listener != nil {
+		limit = max(limit, c.group.pool.cfg.PushLimit)
+	}
+	if size <= limit {
+		return true
+	}
+	c.group.pool.log.Warn("a connection to a node was given up: a message that is pushed on it is larger than may be kept",
+		"node", c.node.addr, "bytes", size, "limit", limit)
+	c.end(errOversize, true)
+	return false
 }
 
 // mustStream reports whether the reply at the front, which goes on with more, is to be passed on in parts from now on.

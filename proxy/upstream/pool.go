@@ -30,6 +30,8 @@ type Config struct {
 	Near map[string]bool
 	// WriteAcks is how many replicas must have a write for it to be durable; 0: nobody asks.
 	WriteAcks int
+	// PushLimit bounds the bytes of one message that is pushed to clients and has to be kept until it is whole; at least 1 MB.
+	PushLimit int
 	// MaxApart bounds the connections that are for one session alone because its replies are large; 0: 512.
 	MaxApart int
 	// Suspect is told of addresses whose connection died. It must not block.
