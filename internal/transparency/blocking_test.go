@@ -90,6 +90,7 @@ func TestWaitCoversWhatTheSessionHasWritten(t *testing.T) {
 			}
 		}
 	}
+	server := dial(t, "tcp", f.master().Addr)
 	for _, user := range []string{"default", "few"} {
 		c, other := f.dial(), f.dial()
 		for _, each := range []*client{c, other} {
@@ -103,9 +104,12 @@ func TestWaitCoversWhatTheSessionHasWritten(t *testing.T) {
 			c.expect(":0", "WAIT", "1", "50")
 			c.expect(":0", "WAIT", "0", "0")
 			c.expect(":0", "WAIT", "0", "50")
-			c.expect("+OK", "MULTI")
-			c.expect("+QUEUED", "WAIT", "2", "0")
-			c.expect("*1\r\n:0", "EXEC")
+			server.expect("+OK", "SET", "b", "2")
+			for _, each := range []*client{server, c} { // where it waits for nobody, and says who has acknowledged
+				each.expect("+OK", "MULTI")
+				each.expect("+QUEUED", "WAIT", "2", "0")
+				each.expect("*1\r\n:0", "EXEC")
+			}
 			c.send(append(request("MULTI"), append(request("SET", "a", "3"), append(request("EXEC"), request("WAIT", "1", "50")...)...)...))
 			for _, want := range []string{"+OK\r\n", "+QUEUED\r\n", "*1\r\n+OK\r\n", ":0\r\n"} {
 				if got := c.reply(); got != want {
