@@ -102,13 +102,40 @@ func TestAnErrorOfCodeThatOnlyReadsIsItsOwnAffair(t *testing.T) {
 
 func TestAReplyOfAMasterThatMayBeDeposedIsNotBelieved(t *testing.T) {
 	w := newWorld(t)
+	w.env.Config.Policy = Strong
 	c := w.client()
 	c.sends("INCR a", "GET a")
 	m := w.link("m")
 	m.getsRequests("INCR a", "GET a")
 	w.grant = topology.Grant{} // the lease has ended: another member may have promoted somebody
 	m.says(":1\r\n$1\r\n1\r\n")
+	w.grant = topology.Grant{Epoch: 1} // nobody was promoted after all
+	w.wait(10 * time.Millisecond)
+	again := w.link("m")
+	again.getsRequests("GET a")
+	again.says("$1\r\n1\r\n")
 	c.gets(unknownResult + "$1\r\n1\r\n")
+}
+
+func TestReadsOfAMasterThatMayBeDeposedAreAskedAgain(t *testing.T) {
+	w := newWorld(t)
+	w.env.Config.Policy = Strong
+	c := w.client()
+	c.sends("GET a", "GET a")
+	m := w.link("m")
+	m.getsRequests("GET a", "GET a")
+	w.grant = topology.Grant{}
+	m.says("$3\r\nold\r\n$3\r\nold\r\n")
+	c.gets("")
+	w.grant = topology.Grant{Epoch: 2}
+	w.state(2, topology.Stable, "r", "m")
+	for len(w.dials) > 0 {
+		w.accept(w.dials[0].addr)
+	}
+	r := w.link("r")
+	r.getsRequests("GET a", "GET a")
+	r.says("$3\r\nnew\r\n$3\r\nnew\r\n")
+	c.gets("$3\r\nnew\r\n$3\r\nnew\r\n")
 }
 
 func TestAReplyIsBelievedAlsoIfTheFenceComesWhileItIsRead(t *testing.T) {

@@ -72,6 +72,9 @@ func (s *Session) Reply(c *upstream.Conn, e *upstream.Entry, frame []byte) {
 		}
 		s.again(c.Request(nil), otherwise)
 		return
+	case e.Kind == upstream.Repeatable && s.outdated(c):
+		s.again(c.Request(nil), nil)
+		return
 	case s.mayAskAgain(e) && s.swamped(c):
 		s.again(c.Request(nil), nil)
 		return
@@ -106,7 +109,7 @@ func (s *Session) Replies(c *upstream.Conn, e *upstream.Entry, n, size, largest 
 		return true
 	case c.Rejected(), len(s.recovered) > 0, s.behind != nil, s.backlog()+len(frames) >= hardOutput:
 		return false
-	case e.Kind != upstream.Repeatable && s.doubtful(c, e.Kind, e.Sight, frames):
+	case e.Kind == upstream.Repeatable && s.outdated(c), s.doubtful(c, e.Kind, e.Sight, frames):
 		return false
 	}
 	s.outstanding -= n
@@ -121,6 +124,10 @@ func (s *Session) Replies(c *upstream.Conn, e *upstream.Entry, n, size, largest 
 	s.emit(frames)
 	return true
 }
+
+// outdated reports whether a read by the master may have missed what another one has answered since: the reply has come
+// when this member held its lease no more.
+func (s *Session) outdated(c *upstream.Conn) bool { return c.Master() && !s.env.Pool.Answerable(c) }
 
 // settle keeps the books when an ordinary request is over.
 func (s *Session) settle(e *upstream.Entry) {
