@@ -87,7 +87,7 @@ type options struct {
 	RequiredMonitors int           `group:"decision" default:"${required_monitors}" help:"Understudies that must have a view of a node before it can be down."`
 	MaxFailovers     int           `group:"decision" default:"${max_failovers}" help:"Failovers within failover-period, after which further ones wait for an operator (PROXY RESUME, or PROXY FAILOVER NODE FORCE); 0 is any number."`
 	FailoverPeriod   time.Duration `group:"decision" default:"${failover_period}" help:"See max-failovers."`
-	FailbackDelay    time.Duration `group:"decision" default:"${failback_delay}" help:"How long after a failover the node that was given up comes after others that have as much data, and, where it is the only one, does not take over from a master that is merely silent; 0s is no time."`
+	FailbackDelay    time.Duration `group:"decision" default:"${failback_delay}" help:"How long after a failover the node that was given up comes after others that have as much data, and does not take over from a master that is merely silent, where all that could were given up within that time; 0s is no time."`
 
 	MaxFailures   int           `group:"detection" default:"${max_failures}" help:"Refused connections in a row after which a node is down."`
 	DownAfter     time.Duration `group:"detection" default:"${down_after}" help:"How long connecting must time out before a node is down."`
