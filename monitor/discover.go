@@ -14,6 +14,7 @@ import (
 
 	"github.com/gomodule/redigo/redis"
 
+	"github.com/understudy/understudy/internal/guard"
 	"github.com/understudy/understudy/topology"
 )
 
@@ -249,11 +250,12 @@ func tooOld(version string) bool {
 
 // Reason says in a few words why a node in Discovery.Unreachable could not be asked.
 func Reason(err error) string {
+	var nonsense *guard.Error
 	switch {
+	case errors.As(err, &nonsense):
+		return fmt.Sprintf("what answers there is no redis-server: %v", nonsense.Why)
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return "it closes the connection without an answer, which a redis-server does not do"
-	case strings.Contains(err.Error(), "redigo: "): // what the library says when it cannot read a reply
-		return "what answers there is no redis-server"
 	}
 	return brief(err)
 }

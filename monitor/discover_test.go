@@ -218,7 +218,7 @@ func TestANodeThatAnswersWhatNoServerSendsIsNamedAndCountsAsNotThere(t *testing.
 		}()
 		addr := l.Addr().String()
 		_, err = discover(testConfig(addr))
-		wantError(t, err, ErrUnreachable, addr+" sent what no Redis server sends")
+		wantError(t, err, ErrUnreachable, addr, "what answers there is no redis-server")
 
 		d := newDialer(&Config{CommandTimeout: time.Second})
 		if _, err := d.openLink(context.Background(), addr, time.Second); diagnose(err) != refused {

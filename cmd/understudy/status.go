@@ -9,6 +9,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/understudy/understudy/internal/guard"
 	"github.com/understudy/understudy/internal/port"
 	"github.com/understudy/understudy/proxy/admin/client"
 )
@@ -47,7 +48,8 @@ func (t *target) ask(ctx context.Context, f func(*client.Client) error) error {
 	case errors.Is(err, client.ErrStranger):
 		return fmt.Errorf("%s: %w; name its address with --addr", t.Addr, err)
 	}
-	if errors.Is(err, io.EOF) || strings.Contains(err.Error(), "redigo: ") { // what the library says when it cannot read a reply
+	var nonsense *guard.Error
+	if errors.Is(err, io.EOF) || errors.As(err, &nonsense) {
 		return fmt.Errorf("%s: %w: it does not speak Redis's protocol; name another address with --addr", t.Addr, client.ErrStranger)
 	}
 	return fmt.Errorf("%s does not answer as an Understudy does: %w", t.Addr, err)
