@@ -56,6 +56,21 @@ func (p *Proxy) refreshCommands(ctx context.Context, stable <-chan struct{}) {
 	}
 }
 
+// learn adds to the table what the master has under a name that it lacks. It may be called from any goroutine.
+func (p *Proxy) learn(name, reply []byte) (known bool, err error) {
+	for {
+		table := p.commands.Load()
+		learned, err := table.Learn(name, reply)
+		if learned == nil || err != nil {
+			return false, err
+		}
+		if p.commands.CompareAndSwap(table, learned) {
+			p.log.Info("the master has a command that was not in the table", "name", string(name), "command", learned.Lookup([][]byte{name}).Name)
+			return true, nil
+		}
+	}
+}
+
 // learnCommands replaces the command table by what the master lists, if that may have changed.
 func (p *Proxy) learnCommands(ctx context.Context, known *commandsKnown) error {
 	state := p.coord.Snapshot().State

@@ -71,6 +71,7 @@ func newWorker(p *Proxy, index int) (*worker, error) {
 		},
 		Freshness: fresh,
 		Commands:  commands,
+		Learn:     p.learn,
 		Directory: directory{p},
 		Admin:     p.admin,
 		Peers:     p.cfg.Peers,

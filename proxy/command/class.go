@@ -6,7 +6,8 @@ import "strconv"
 type Class uint8
 
 const (
-	// Write goes to the master and is never repeated once it was sent. Whatever is unknown is a Write.
+	// Write goes to the master and is never repeated once it was sent. What is not in a table has this class as well, and
+	// must not be forwarded: see Command.Nameless.
 	Write Class = iota
 	// Read may go to a replica, and may be repeated.
 	Read

@@ -1,6 +1,7 @@
 package command
 
 import (
+	"bytes"
 	"strings"
 
 	"github.com/understudy/understudy/proxy/command/internal/listing"
@@ -31,6 +32,7 @@ type Command struct {
 	script   bool
 	takes    bool
 	blind    bool
+	soils    bool
 	refusal  string
 	readForm string
 	subs     *index // subcommands of a container, else nil
@@ -44,6 +46,13 @@ func (c *Command) Known() bool { return c != unknown }
 
 // Lacks reports whether the command is a container and a request of n arguments names a subcommand that it does not have.
 func (c *Command) Lacks(n int) bool { return c.subs != nil && n > 1 }
+
+// Nameless reports whether a request for this command must not be forwarded, because the table does not have what it names: a
+// server may know it as anything. A subcommand that a container does not have may be, because a server has none either, but
+// not with a NUL in it: see [Askable].
+func (c *Command) Nameless(args [][]byte) bool {
+	return !c.Known() || c.Lacks(len(args)) && bytes.IndexByte(args[1], 0) >= 0
+}
 
 // Keyed reports whether this is a data command with keys among its arguments and nothing to it beyond that: it may be
 // part of a block MULTI ... EXEC on a shared connection. Scans are not, though they have keys, because their cursors
@@ -68,6 +77,10 @@ func (c *Command) SoleKey() int { return c.sole }
 // Script reports whether the command runs code of a user: EVAL, FCALL, their variants, commands of modules, unknown
 // commands. Such code can return any error, so an error of these proves nothing about the server.
 func (c *Command) Script() bool { return c.script }
+
+// Soils reports whether the command may leave its connection another one than it was: in the name of another user, or
+// subscribed. It gets a connection of its own, which nobody else gets after it.
+func (c *Command) Soils() bool { return c.soils }
 
 // Refusal is the error to answer a command of class Refused with, beginning with "ERR ", without CRLF. It is empty for
 // commands of which no invocation is of that class.

@@ -12,8 +12,10 @@
 //
 // The class comes from three sources. Rules written by hand (rules.go) know what no flag says: that TOUCH on a replica
 // touches nothing, that WAIT would block a shared connection, that POST makes a server hang up. Rules on arguments
-// (classify.go) tell XREAD from XREAD BLOCK. Everything else follows from the server's flags, and whatever is unknown
-// is a write: it goes to the master and is never repeated, which is always correct, if not always fast.
+// (classify.go) tell XREAD from XREAD BLOCK. Everything else follows from the server's flags.
+//
+// What is not in the table may be anything to the server, and is [Command.Nameless]: it is sent nowhere before the master
+// has said what it has under that name ([Table.Learn]).
 package command
 
 //go:generate go run ./generate -listing commands.txt

@@ -11,6 +11,7 @@ import (
 type index struct {
 	slots []slot
 	mask  uint64
+	n     int // commands
 }
 
 type slot struct {
@@ -71,6 +72,9 @@ func (x *index) add(name string, c *Command) {
 	i := f.hash() & x.mask
 	for x.slots[i].cmd != nil && x.slots[i].full != name {
 		i = (i + 1) & x.mask
+	}
+	if x.slots[i].cmd == nil {
+		x.n++
 	}
 	x.slots[i] = slot{f, c, name}
 }

@@ -17,11 +17,17 @@ func (t *Table) Refresh(reply []byte) (*Table, error) {
 	if err != nil {
 		return nil, err
 	}
+	missing := complete(&live, ours)
+	return newTable(slices.Concat(live.Entries, missing)), nil
+}
+
+// complete adds to entries what no server tells, and what servers before Redis 7 do not. It returns the entries of the built-in
+// listing that are to be added: those that are wanted in any case, and the subcommands that such a server does not list.
+func complete(live *listing.Listing, wanted func(name string) bool) (missing []listing.Entry) {
 	have := make(map[string]*listing.Entry, len(live.Entries))
 	for i := range live.Entries {
 		have[live.Entries[i].Name] = &live.Entries[i]
 	}
-	var missing []listing.Entry
 	for _, e := range builtin().entries {
 		switch known := have[e.Name]; {
 		case known != nil:
@@ -29,11 +35,11 @@ func (t *Table) Refresh(reply []byte) (*Table, error) {
 			if !live.Detailed {
 				known.Keys = e.Keys
 			}
-		case ours(e.Name), !live.Detailed && isSubcommand(e.Name, have):
+		case wanted(e.Name), !live.Detailed && isSubcommand(e.Name, have):
 			missing = append(missing, e)
 		}
 	}
-	return newTable(slices.Concat(live.Entries, missing)), nil
+	return missing
 }
 
 // ours reports whether the proxy answers a command whether or not the server has it.

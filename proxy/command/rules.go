@@ -25,6 +25,7 @@ const (
 	refuseDebugger = "ERR {name} is not available through Understudy, because the debugger takes over a connection and can stop the master for every client. Connect to the node itself"
 	refusePassword = "ERR CONFIG SET requirepass is not available through Understudy, which it would cut off from the master, and no other node would have the password. Give it to every node itself, and to Understudy (--password)"
 	refuseCluster  = "ERR This instance has cluster support disabled"
+	refuseRenamed  = "ERR {name} is not available through Understudy under another name, which redis.conf (rename-command) has given it, because Understudy has a part in what it does"
 	refuseHTTP     = "ERR this is HTTP, not the Redis protocol"
 )
 
@@ -135,6 +136,16 @@ PROXY                -2 -          -      -
 WAITAOF               4 generic    7.2.0  blocking
 `
 
+// core are the commands of which this package was written.
+var core = sync.OnceValue(func() map[string]bool {
+	m := make(map[string]bool)
+	for line := range strings.Lines(commandsText + supplement) {
+		name, _, _ := strings.Cut(line, " ")
+		m[name] = true
+	}
+	return m
+})
+
 // scripts run code of a user.
 var scripts = map[string]bool{"EVAL": true, "EVALSHA": true, "EVAL_RO": true, "EVALSHA_RO": true, "FCALL": true, "FCALL_RO": true}
 
@@ -148,6 +159,9 @@ func byFlags(name string, f Flags) Class {
 		// A new kind of subscription: PUBLISH, which needs no connection of its own, is allowed in scripts.
 		return Pinned
 	case f.Has(FlagBlocking):
+		return Blocking
+	case !core()[name] && f&(FlagNoScript|FlagNoAuth|FlagPubSub) != 0:
+		// Of a module, or a newer server: what no script may call blocks or is about the connection.
 		return Blocking
 	case f.Has(FlagWrite):
 		return Write

@@ -37,7 +37,7 @@ func TestNoReadOfStreamsThatAServerBlocksOnIsTakenForAnother(t *testing.T) {
 	if _, err := server.Do("XGROUP", "CREATE", "s", "g", "$", "MKSTREAM"); err != nil {
 		t.Fatal(err)
 	}
-	reader, other := dialed(t, server), dialed(t, server)
+	reader, other := dial(t, server), dial(t, server)
 	id, err := redis.Int(reader.Do("CLIENT", "ID"))
 	if err != nil {
 		t.Fatal(err)
@@ -74,16 +74,6 @@ func TestNoReadOfStreamsThatAServerBlocksOnIsTakenForAnother(t *testing.T) {
 	if blocked < 50 {
 		t.Errorf("the server blocked on %d requests only", blocked)
 	}
-}
-
-func dialed(t *testing.T, server *testcluster.Redis) redis.Conn {
-	t.Helper()
-	c, err := server.Dial()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { c.Close() })
-	return c
 }
 
 // endsBlocking has a client unblocked until it is answered, and reports whether it had blocked.

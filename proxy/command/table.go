@@ -85,6 +85,7 @@ func newTable(entries []listing.Entry) *Table {
 		if parent := byName[container]; parent != nil {
 			if parent.subs == nil {
 				parent.subs = newIndex(subcommands[container])
+				parent.plain = false // without a subcommand that it has, it is looked at
 			}
 			parent.subs.add(sub, c)
 		}
@@ -113,6 +114,7 @@ func newCommand(e *listing.Entry) *Command {
 	module := c.Flags.Has(FlagModule)
 	c.script = scripts[c.Name] || module
 	c.partial = c.partial || scripts[c.Name] || module && !slices.ContainsFunc(boundedModules, func(p string) bool { return strings.HasPrefix(c.Name, p) })
+	c.soils = !core()[c.Name] && c.Flags&(FlagPubSub|FlagNoAuth) != 0
 	c.takes, c.blind = takes[c.Name], blind[c.Name]
 	if h := ruleFor(c.Name); h == nil {
 		c.Class = byFlags(c.Name, c.Flags)

@@ -154,6 +154,7 @@ func (a *attachment) room() bool {
 // note follows what a request makes of the attachment.
 func (s *Session) note(cmd *command.Command, args [][]byte) {
 	a := s.attach
+	a.spoiled = a.spoiled || cmd.Soils()
 	if e := a.plain(cmd, args); !a.opaque {
 		a.expected = append(a.expected, e)
 	}

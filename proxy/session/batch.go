@@ -71,7 +71,12 @@ func (s *Session) takeOne(buf []byte, handle func(*command.Command, command.Clas
 	cmd, class := s.table().Classify(args)
 	s.took(cmd, len(args))
 	s.following = buf[n:]
-	done := !s.paused(cmd, class) && handle(cmd, class, args, request)
+	done := false
+	if cmd.Nameless(args) {
+		done = s.handleUnknown(cmd, args)
+	} else {
+		done = !s.paused(cmd, class) && handle(cmd, class, args, request)
+	}
 	if s.following = nil; !done {
 		s.parser.Reset()
 		return 0
@@ -138,6 +143,12 @@ func (s *Session) takeBatch(buf []byte) int {
 		}
 		cmd, class := table.Classify(args)
 		if !plainly || !cmd.Plain() || s.parser.Reencode || n >= largeRequest {
+			if cmd.Nameless(args) {
+				if size == 0 {
+					return s.takeUnknown(cmd, args, n)
+				}
+				break
+			}
 			if s.paused(cmd, class) {
 				if size == 0 {
 					s.parser.Reset()
@@ -229,6 +240,18 @@ func (s *Session) takeSingle(cmd *command.Command, class command.Class, args [][
 	}
 	s.parser.Reset()
 	return 0
+}
+
+// takeUnknown takes the request of n bytes at the front of the input, which the table lacks.
+func (s *Session) takeUnknown(cmd *command.Command, args [][]byte, n int) int {
+	s.took(cmd, len(args))
+	if !s.handleUnknown(cmd, args) {
+		s.parser.Reset()
+		return 0
+	}
+	s.taken++
+	s.env.Stats.Requests++
+	return n
 }
 
 // tookAhead returns how many bytes behind the request were taken with it.

@@ -69,7 +69,7 @@ func (s *Session) client(cmd *command.Command, args [][]byte, request []byte) bo
 			s.emit(errorReply("ERR wrong number of arguments for 'client' command"))
 			break
 		}
-		s.emit(errorReply(fmt.Sprintf("ERR unknown subcommand '%.128s'. Try CLIENT HELP.", args[1])))
+		s.emit(errorReply(unknownText(cmd, args, s.env.Pool.ServerVersion())))
 	default:
 		s.emit(errorReply("ERR CLIENT " + sub + " is not supported through Understudy"))
 	}

@@ -126,6 +126,9 @@ type Env struct {
 	Bytes     *bytelog.Pool
 	Config    *Config
 	Commands  func() *command.Table // the newest table
+	// Learn adds what the master has under a name to the table, going by its reply to COMMAND INFO name, and reports whether it
+	// has anything. It may be called from any goroutine.
+	Learn     func(name, reply []byte) (known bool, err error)
 	Directory Directory
 	Admin     Admin
 	Peers     Peers                 // nil: there are none

@@ -85,6 +85,9 @@ func TestWhateverAWriteChangesIsReadAtTheMasterUntilAReplicaHasIt(t *testing.T) 
 		{"SET a 1", "+OK\r\n", "RANDOMKEY", true},
 	} {
 		w := newWorld(t)
+		if _, err := w.env.Learn([]byte("MODULE.NEW"), []byte(moduleInfo)); err != nil {
+			t.Fatal(err)
+		}
 		wrote(w, test.write, test.reply)
 		if at := readsAt(w.client(), test.read); (at == "m") != test.master {
 			t.Errorf("after %s, %s went to %s", test.write, test.read, at)

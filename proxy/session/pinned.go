@@ -39,6 +39,7 @@ func (s *Session) block(cmd *command.Command, args [][]byte, request []byte) boo
 	s.occupy(c, kind, request, replies, s.emit)
 	s.await.passes, s.await.last, s.await.ends = true, true, e
 	s.await.sight = upstream.Taking // an element, or a message
+	s.await.soils = cmd.Soils()
 	return true
 }
 
@@ -89,10 +90,10 @@ func (s *Session) sendLarge(cmd *command.Command, class command.Class, request [
 func (s *Session) occupy(c *upstream.Conn, kind upstream.Kind, request []byte, replies int, reply func([]byte)) {
 	s.pin = c
 	c.Blocking = true
-	s.ask(c, kind, request, replies, &await{
-		reply: func(_ *upstream.Conn, frames []byte) {
-			reply(frames)
-			s.later = func() { s.dropPin(true) }
-		},
-	})
+	a := &await{}
+	a.reply = func(_ *upstream.Conn, frames []byte) {
+		reply(frames)
+		s.later = func() { s.dropPin(!a.soils) }
+	}
+	s.ask(c, kind, request, replies, a)
 }

@@ -118,12 +118,19 @@ func (s *Session) takeRedo() bool {
 			panic("session: a request on the redo list is not one request") // it was parsed before it was sent
 		}
 		cmd, class := s.table().Classify(parser.Args)
-		if s.paused(cmd, class) {
+		unknown := cmd.Nameless(parser.Args)
+		if unknown && item.behind != nil { // an error would be the rest of another reply
+			s.close(ByBrokenReply)
+			return false
+		}
+		if !unknown && s.paused(cmd, class) {
 			return false
 		}
 		handled := false
 		s.atMaster = item.atMaster
 		switch {
+		case unknown: // by now
+			handled = s.handleUnknown(cmd, parser.Args)
 		case s.attach != nil: // a subscription: nothing else of an attached session is on the redo list
 			handled = s.handleAttached(cmd, class, parser.Args, item.request)
 		case s.restricted():

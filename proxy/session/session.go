@@ -90,6 +90,7 @@ type Session struct {
 	tx       *transaction
 	attach   *attachment // the pin for life: MONITOR
 	track    *tracking
+	nameless *nameless // what the master has said of the name at hand
 	redirect *redirect // what the CLIENT TRACKING at hand needs to know
 	ear      *ear      // with which it hears what others have redirected to it
 	sub      *subscription

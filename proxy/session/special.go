@@ -17,6 +17,7 @@ type await struct {
 	passes  bool   // reply passes the last frame on as it is, so that a large one need not be whole; it is called with nothing then
 	last    bool   // only the last of several frames is due
 	again   []byte // what to send if it must be sent again; nil: the request as it was sent
+	soils   bool   // the pin is no longer as it was lent
 	aside   bool   // it was sent for a request that is still in the input
 	ends    *ends  // to put into it
 	block   int    // commands of a MULTI ... EXEC
@@ -95,7 +96,7 @@ func (s *Session) replySpecial(c *upstream.Conn, e *upstream.Entry, frame []byte
 	s.endAwait()
 	if !a.aside && s.retrySpecial(c, e, a) {
 		s.recover(redo{request: a.repetition(func() []byte { return c.Request(nil) }), block: a.block})
-		s.later = func() { s.dropPin(true) }
+		s.later = func() { s.dropPin(!a.soils) }
 		return
 	}
 	s.answered()

@@ -148,6 +148,8 @@ func (s *Session) handleSubscriber(cmd *command.Command, class command.Class, ar
 	case s.outstanding > 0:
 		s.draining = true
 		return false
+	case cmd.Lacks(len(args)):
+		s.emit(errorReply(unknownText(cmd, args, s.env.Pool.ServerVersion())))
 	case cmd.Known() && !cmd.Accepts(len(args)):
 		s.emit(errorReply(cmd.ArityError()))
 	case class == command.Subscribe:
@@ -160,7 +162,7 @@ func (s *Session) handleSubscriber(cmd *command.Command, class command.Class, ar
 			text = args[1]
 		}
 		s.emit(resp.AppendBulk(resp.AppendBulkString(resp.AppendArray(nil, 2), "pong"), text))
-	case cmd.Name == "PING" || !cmd.Known() && len(request) < largeRequest:
+	case cmd.Name == "PING":
 		// The hub's connection is that of a subscriber in RESP2, and is answered as such.
 		if !l.hub.Connect() {
 			s.hold()

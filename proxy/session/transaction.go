@@ -239,7 +239,7 @@ func (s *Session) endTransaction(clean bool) {
 // sendQueued sends one command of the transaction on the pin.
 func (s *Session) sendQueued(cmd *command.Command, args [][]byte, request []byte) {
 	tx := s.tx
-	if cmd.Name == "HELLO" { // which may authenticate the connection before it finds fault with the rest
+	if cmd.Name == "HELLO" || cmd.Soils() { // HELLO may authenticate the connection before it finds fault with the rest
 		tx.moved = true
 	}
 	kind := upstream.Repeatable

@@ -50,6 +50,7 @@ type world struct {
 	env      *Env
 	gone     int    // clients closed
 	version  string // of the servers
+	table    *command.Table
 }
 
 type dialling struct {
@@ -78,7 +79,7 @@ func newDurableWorld(t *testing.T, acks int) *world {
 
 // newWorldWith is newDurableWorld with a change of the pool's configuration.
 func newWorldWith(t *testing.T, acks int, change func(*upstream.Config)) *world {
-	w := &world{t: t, now: time.Unix(1000, 0), acks: acks, version: "7.0.15"}
+	w := &world{t: t, now: time.Unix(1000, 0), acks: acks, version: "7.0.15", table: command.Builtin()}
 	w.grant = topology.Grant{Epoch: 1}
 	w.state(1, topology.Stable, "m", "r1", "r2")
 	pool := &bytelog.Pool{}
@@ -92,11 +93,18 @@ func newWorldWith(t *testing.T, acks int, change func(*upstream.Config)) *world 
 		Bytes:     pool,
 		Config:    &Config{HoldTimeout: 10 * time.Second, Policy: Causal, OutputLimit: 64 << 20, WriteAcks: acks, WriteAcksTimeout: time.Second},
 		Freshness: fresh,
-		Commands:  command.Builtin,
-		Scripts:   &Scripts{},
-		Pause:     &Pause{},
-		Sessions:  map[*Session]struct{}{},
-		Closed:    func(*Session, CloseReason) { w.gone++ },
+		Commands:  func() *command.Table { return w.table },
+		Learn: func(name, reply []byte) (bool, error) {
+			learned, err := w.table.Learn(name, reply)
+			if learned != nil {
+				w.table = learned
+			}
+			return learned != nil, err
+		},
+		Scripts:  &Scripts{},
+		Pause:    &Pause{},
+		Sessions: map[*Session]struct{}{},
+		Closed:   func(*Session, CloseReason) { w.gone++ },
 	}
 	w.env.Hubs = &pubsub.Hubs{Pool: w.env.Pool, Now: w.Now}
 	w.env.Pool.Refresh()

@@ -20,11 +20,39 @@ func FromCommand(reply []byte) (Listing, error) {
 	}
 	var l Listing
 	for i := range v.len() {
+		if spaced(v.at(i)) {
+			continue
+		}
 		if err := l.add(v.at(i), false); err != nil {
 			return Listing{}, fmt.Errorf("read reply to COMMAND: %w", err)
 		}
 	}
 	return l, nil
+}
+
+// FromInfo reads the raw reply to COMMAND INFO of one name. The first entry is the command that the server has under that
+// name, which may have another one of its own: see rename-command in redis.conf. There is none if the server has none.
+func FromInfo(reply []byte) (Listing, error) {
+	v, err := decode(reply)
+	if err != nil {
+		return Listing{}, fmt.Errorf("read reply to COMMAND INFO: %w", err)
+	}
+	if v.len() != 1 {
+		return Listing{}, fmt.Errorf("read reply to COMMAND INFO: it has %d elements instead of one", v.len())
+	}
+	var l Listing
+	if only := v.at(0); only.len() > 0 {
+		err = l.add(only, false)
+	}
+	if err != nil {
+		return Listing{}, fmt.Errorf("read reply to COMMAND INFO: %w", err)
+	}
+	return l, nil
+}
+
+// spaced reports whether the name of an entry has spaces in it.
+func spaced(v value) bool {
+	return v.len() > 0 && strings.ContainsAny(v.at(fieldName).text(), " \t\r\n")
 }
 
 // Fields of an entry of COMMAND, by position. Redis before 7 sends the first six or seven, Redis 7 all ten.
@@ -47,7 +75,7 @@ func (l *Listing) add(v value, subcommand bool) error {
 		return fmt.Errorf("an entry has %d fields instead of at least %d", v.len(), fieldStep+1)
 	}
 	e := Entry{Name: strings.ToUpper(v.at(fieldName).text())}
-	if e.Name == "" || strings.ContainsAny(e.Name, " \t\r\n") {
+	if e.Name == "" {
 		return nil
 	}
 	var err error
@@ -80,6 +108,9 @@ func (l *Listing) add(v value, subcommand bool) error {
 	}
 	subs := v.at(fieldSubcommands)
 	for i := range subs.len() {
+		if spaced(subs.at(i)) {
+			continue
+		}
 		if err := l.add(subs.at(i), true); err != nil {
 			return fmt.Errorf("%s: subcommand: %w", e.Name, err)
 		}
