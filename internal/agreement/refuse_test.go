@@ -55,7 +55,7 @@ func TestAMemberThatCannotJoinSaysWhyInOneSentence(t *testing.T) {
 		"a server under another name": {[]string{"--zookeeper=" + secure, "--zookeeper-tls", "--zookeeper-ca=" + authority.File, "--zookeeper-server-name=zk"}, 1,
 			[]string{secure, "its certificate is for 127.0.0.1 and not for zk"}},
 		"TLS on a plain port": {[]string{"--zookeeper=" + hosts, "--zookeeper-tls", "--zookeeper-ca=" + authority.File}, 1, []string{"does not speak TLS", "secureClientPort"}},
-		"a session too short": {[]string{"--zookeeper=" + hosts + "/short", "--zookeeper-session-timeout=500ms", "--zookeeper-heartbeat=100ms"}, 1,
+		"a session too short": {[]string{"--zookeeper=" + hosts + "/short", "--zookeeper-session-timeout=400ms", "--zookeeper-heartbeat=80ms", "--zookeeper-tick=400ms"}, 1,
 			[]string{"session of ZooKeeper is too short", "ask for a longer session"}},
 		"a heartbeat too slow": {[]string{"--zookeeper=" + hosts, "--zookeeper-heartbeat=5s"}, 2, []string{"heartbeat is 5s", "a fifth of the session timeout"}},
 	} {
