@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -23,6 +24,8 @@ type market struct {
 	running sync.WaitGroup
 	conns   []redis.Conn
 
+	producing sync.WaitGroup // those of running that push
+
 	mu      sync.Mutex
 	pushed  map[string]bool // acknowledged; true: the push is known to have reached a replica
 	got     map[string]int  // how often it was delivered
@@ -35,6 +38,9 @@ const (
 	jobList, jobStream = "jobs", "stream"
 	blockedClients     = 200
 )
+
+// blockedForJobs matches a line of CLIENT LIST about one that blocks until there is a job.
+var blockedForJobs = regexp.MustCompile(`(?m)^.* flags=[a-zA-Z]*b.* cmd=(blpop|xreadgroup) .*$`)
 
 // open starts a market. durable has producers and clients ask for the replicas' acknowledgement of every step.
 func open(s *system, durable bool) *market {
@@ -49,7 +55,11 @@ func open(s *system, durable bool) *market {
 		m.start(func(c redis.Conn) error { return m.consume(c, i, durable, take) })
 	}
 	for i := range 4 {
-		m.start(func(c redis.Conn) error { return m.produce(c, i, durable) })
+		m.producing.Add(1)
+		m.start(func(c redis.Conn) error {
+			defer m.producing.Done()
+			return m.produce(c, i, durable)
+		})
 	}
 	return m
 }
@@ -182,18 +192,12 @@ func (m *market) deliveries(n int) {
 func (m *market) close() {
 	m.s.t.Helper()
 	m.sold.Store(true)
-	testcluster.WaitFor(m.s.t, "nothing to be left", func() bool {
-		n, err := redis.Int(m.s.dial().Do("LLEN", jobList))
-		return err == nil && n == 0
+	m.producing.Wait()
+	// Who blocks for the next job has noted the one before, and who blocks while nobody pushes finds that none is left.
+	testcluster.WaitFor(m.s.t, "every client to block in vain", func() bool {
+		list, err := redis.String(m.s.master().Do("CLIENT", "LIST"))
+		return err == nil && len(blockedForJobs.FindAllString(list, -1)) == blockedClients
 	})
-	last := func() int {
-		m.mu.Lock()
-		defer m.mu.Unlock()
-		return len(m.got)
-	}
-	for seen := -1; seen != last(); time.Sleep(300 * time.Millisecond) { // those that were delivered are on their way
-		seen = last()
-	}
 	m.closed.Store(true)
 	for _, c := range m.conns {
 		c.Close()

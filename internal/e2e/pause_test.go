@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -31,11 +32,20 @@ func ask(t *testing.T, s *system, kind topology.RequestKind) topology.Request {
 	return r
 }
 
+// waitMasterHeard waits until the monitor knows all that the master has written: how far it was decides after a restart.
 func waitMasterHeard(t *testing.T, s *system, master *testcluster.Redis) {
 	t.Helper()
+	info, err := master.Info("replication")
+	if err != nil {
+		t.Fatal(err)
+	}
+	written, err := strconv.ParseInt(info["master_repl_offset"], 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
 	testcluster.WaitFor(t, "the master to be heard", func() bool {
 		return slices.ContainsFunc(s.monitor.Status().Nodes, func(n monitor.NodeStatus) bool {
-			return n.Addr == master.Addr && n.Role == "master"
+			return n.Addr == master.Addr && n.Role == "master" && n.Offset >= written
 		})
 	})
 }

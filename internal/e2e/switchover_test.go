@@ -3,6 +3,7 @@ package e2e
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -85,29 +86,52 @@ func TestASwitchoverToATargetThatHangsIsRefusedAndWithForceGivenUpWithoutAnError
 	l.progress(stage)
 	epoch, master := s.epoch(), s.master()
 	target := s.node(s.coord.Snapshot().State.Replicas[0].Addr)
-	must(t, target.Pause())
-	_, err := s.dial().Do("PROXY", "FAILOVER", target.Addr)
-	var e redis.Error
-	if !errors.As(err, &e) || !strings.Contains(string(e), target.Addr+" did not answer") || s.epoch() != epoch {
-		t.Errorf("in epoch %d after %d the switchover answers %v", s.epoch(), epoch, err)
+	if answer := s.switchToHanging(target); !strings.Contains(answer, target.Addr+" did not answer") || s.epoch() != epoch {
+		t.Errorf("in epoch %d after %d the switchover answers %q", s.epoch(), epoch, answer)
 	}
 	l.progress(stage)
-	_, err = s.dial().Do("PROXY", "FAILOVER", target.Addr, "FORCE")
-	if !errors.As(err, &e) || !strings.Contains(string(e), "goes on as master") {
-		t.Errorf("the switchover answers %v", err)
+	if answer := s.switchToHanging(target, "FORCE"); !strings.Contains(answer, "goes on as master") {
+		t.Errorf("the switchover answers %q", answer)
 	}
 	if s.master() != master || s.epoch() <= epoch {
 		t.Errorf("epoch %d, master %s: want a new epoch with the old master", s.epoch(), s.master().Addr)
 	}
-	l.progress(stage)
-	must(t, target.Resume())
-	s.waitReplicas(2)
 	l.progress(stage)
 	l.end(t, 0)
 	l.exact(t)
 	if role := roleOf(t, master); role != "master" {
 		t.Errorf("the master is %q", role)
 	}
+}
+
+// switchToHanging asks for a switchover to a node that has just begun to hang, returns the refusal, and has the node go on.
+// A monitor that finds that the machine stood still looks at all nodes anew before it answers, and waits for one that
+// hangs until it is down. That is another refusal, so it is asked again.
+func (s *system) switchToHanging(target *testcluster.Redis, words ...any) string {
+	t := s.t
+	t.Helper()
+	const most = 5
+	for range most {
+		must(t, target.Pause())
+		_, err := s.dial().Do("PROXY", append([]any{"FAILOVER", target.Addr}, words...)...)
+		resumed := time.Now()
+		must(t, target.Resume())
+		var refusal redis.Error
+		if !errors.As(err, &refusal) {
+			t.Fatalf("a switchover to a node that hangs answers %v", err)
+		}
+		testcluster.WaitFor(t, "the target to be heard again", func() bool {
+			return slices.ContainsFunc(s.monitor.Status().Nodes, func(n monitor.NodeStatus) bool {
+				return n.Addr == target.Addr && !n.Down && n.Heard.After(resumed)
+			})
+		})
+		s.waitReplicas(2)
+		if !strings.Contains(string(refusal), target.Addr+" is down") {
+			return string(refusal)
+		}
+	}
+	t.Fatalf("the machine stood still %d times while a switchover was asked for", most)
+	return ""
 }
 
 func TestARequestThatIsNotAnsweredEndsTheSwitchoverAndNotItself(t *testing.T) {

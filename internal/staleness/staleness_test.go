@@ -233,10 +233,10 @@ func measure(t *testing.T, delay time.Duration, policy session.Policy, n int) (s
 	} {
 		c := &checkers{t: t, want: int64(n)}
 		began := time.Now()
-		before := a.traffic().Sessions
+		before := a.traffic(t, 0)
 		part.run(c)
 		c.wait()
-		after := a.traffic().Sessions
+		after := a.traffic(t, c.reads.Load())
 		example := ""
 		if e := c.example.Load(); e != nil {
 			example = ", for example " + *e
@@ -280,7 +280,7 @@ func TestReplicasServeMostReadsOfAMixedLoad(t *testing.T) {
 	servers := startNodes(t, 2, delay)
 	m := startMember(t, servers, session.Causal, 1)
 	c := &checkers{t: t, want: int64(4 * *reads)}
-	before := m.traffic().Sessions
+	before := m.traffic(t, 0)
 	began := time.Now()
 	c.run(16, func(worker, round int) error {
 		conn := m.pool.Get()
@@ -299,7 +299,7 @@ func TestReplicasServeMostReadsOfAMixedLoad(t *testing.T) {
 	})
 	c.wait()
 	took := time.Since(began)
-	after := m.traffic().Sessions
+	after := m.traffic(t, c.reads.Load())
 	atReplicas, atMaster := after.Reads-before.Reads, after.MasterReads-before.MasterReads
 	got := float64(atReplicas) / float64(atReplicas+atMaster)
 	t.Logf("%d reads and %d writes in %v: replicas served %.2f %% of the reads, the master %d %v", atReplicas+atMaster, after.Writes-before.Writes, took.Round(time.Millisecond),

@@ -17,7 +17,6 @@ import (
 
 	"github.com/understudy/understudy/internal/testcluster"
 	"github.com/understudy/understudy/proxy"
-	"github.com/understudy/understudy/proxy/admin"
 	"github.com/understudy/understudy/proxy/session"
 	"github.com/understudy/understudy/topology"
 )
@@ -65,6 +64,8 @@ type member struct {
 	proxy *proxy.Proxy
 	meter *proxy.Meter
 	pool  *redis.Pool
+
+	counted uint64 // reads, when traffic looked last
 }
 
 // startMember starts a proxy in front of the nodes, under a State that stays.
@@ -112,13 +113,16 @@ func startMember(t testing.TB, n *nodes, policy session.Policy, loops int) *memb
 	return m
 }
 
-// traffic returns what the proxy counts, when it has counted everything so far.
-func (m *member) traffic() admin.Traffic {
-	m.meter.Traffic()
-	time.Sleep(100 * time.Millisecond) // a look has the loops asked; their answers are there for the next one
-	m.meter.Traffic()
-	time.Sleep(100 * time.Millisecond)
-	return m.meter.Traffic()
+// traffic returns what the proxy counts, once it has counted so many reads more than the last time.
+func (m *member) traffic(t testing.TB, reads int64) session.Stats {
+	t.Helper()
+	m.counted += uint64(reads)
+	var now session.Stats
+	testcluster.WaitFor(t, "every read to be counted", func() bool {
+		now = m.meter.Traffic().Sessions
+		return now.Reads+now.MasterReads >= m.counted
+	})
+	return now
 }
 
 // TestMain makes room for the event loops of three proxies, each of which keeps a processor while it waits.
