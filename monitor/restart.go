@@ -45,7 +45,10 @@ func (s *situation) afterResume() string {
 		return "; PROXY RESUME starts the failover"
 	}
 	kept := "it does not tell how much of its data it has kept"
-	if position, has := s.position(m); has {
+	switch position, has := s.position(m); {
+	case has && s.peak == 0:
+		kept = fmt.Sprintf("it has kept its history up to offset %d, and how far it was is not known", position)
+	case has:
 		kept = fmt.Sprintf("it has kept its history up to offset %d, and it or a replica was further", position)
 	}
 	return ", and " + kept + "; what needs it waits until PROXY RESUME, which goes on with it, or with a replica that has more"
