@@ -10,7 +10,6 @@ import (
 	"sync"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/understudy/understudy/internal/testcluster"
 )
@@ -118,8 +117,7 @@ func (p *process) exit(t testing.TB) int {
 // ready waits until the process says that it serves clients.
 func (p *process) ready(t testing.TB) {
 	t.Helper()
-	const limit = 30 * time.Second
-	testcluster.WaitWithin(t, limit, "the process to be ready", func() bool {
+	testcluster.WaitFor(t, "the process to be ready", func() bool {
 		if !p.running() {
 			t.Fatalf("it ended:\n%s", p.output.String())
 		}

@@ -99,7 +99,7 @@ func start(t testing.TB, o options) *system {
 		s.members = append(s.members, m)
 	}
 	for _, m := range s.members {
-		m.ready(t)
+		s.awaitReady(m)
 	}
 	t.Cleanup(s.end)
 	s.agree()
@@ -162,12 +162,30 @@ func (s *system) smash(m *member) {
 func (s *system) revive(m *member) {
 	s.t.Helper()
 	m.process = launchOn(s.t, m.host, m.args...)
+	s.awaitReady(m)
 	s.t.Cleanup(func() { // before launch kills it
 		m.quit(s.t)
 		m.exit(s.t)
 	})
-	m.ready(s.t)
 	m.broken.Store(false)
+}
+
+// awaitReady waits until a member that was launched serves clients. ZooKeeper may lose its quorum now and then on a busy
+// machine: a member that ends because it found none is started again, as by its supervisor.
+func (s *system) awaitReady(m *member) {
+	s.t.Helper()
+	const limit = 2 * time.Minute
+	testcluster.WaitWithin(s.t, limit, "member "+m.id+" to be ready", func() bool {
+		ended, said := !m.running(), m.output.String()
+		switch {
+		case ended && !strings.Contains(said, "understudy: ZooKeeper cannot be reached"):
+			s.t.Fatalf("%s ended:\n%s", m.id, said)
+		case ended:
+			m.process = launchOn(s.t, m.host, m.args...)
+			return false
+		}
+		return strings.Contains(said, "msg=ready")
+	})
 }
 
 // quit has a member end in order; how it ended is seen to elsewhere.

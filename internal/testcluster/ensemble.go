@@ -94,7 +94,7 @@ func (e *Ensemble) configuration(opts ZooKeeperOptions) []string {
 		"maxClientCnxns=0", // all clients of a test come from one address
 	}
 	if len(e.Servers) > 1 {
-		lines = append(lines, "initLimit=20", "syncLimit=5")
+		lines = append(lines, "initLimit=50", "syncLimit=5")
 		for _, z := range e.Servers {
 			lines = append(lines, fmt.Sprintf("server.%d=%s:%d:%d", z.id, z.host.ip(), z.peers[0], z.peers[1]))
 		}

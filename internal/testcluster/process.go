@@ -13,7 +13,7 @@ import (
 )
 
 // startLimit is how long a server may take to be ready when the caller's context has no earlier end.
-const startLimit = 20 * time.Second
+const startLimit = 90 * time.Second
 
 // stopGrace is how long a server may take to end after SIGTERM before it is killed. Redis with a paused replica waits
 // for it much longer (shutdown-timeout, 10 s), which no test wants.
