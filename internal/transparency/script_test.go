@@ -279,9 +279,10 @@ func (r *runner) withoutIDs(args []string, frame []byte) []byte {
 	return frame
 }
 
-// ofTheProxy reports whether MONITOR shows how the proxy prepares a connection, or what it asks the master for every 30 s.
+// ofTheProxy reports whether MONITOR shows how the proxy prepares a connection, or what it asks nodes for now and then. The server
+// that is compared with is the master behind the proxy, so it is asked, too.
 func ofTheProxy(frame []byte) bool {
-	for _, own := range []string{`] "CLIENT" "`, `] "INFO" "memory"`, `] "COMMAND" "COUNT"`} {
+	for _, own := range []string{`] "CLIENT" "`, `] "INFO" "`, `] "COMMAND" "`, `] "MODULE" "LIST"`, `] "ROLE"`, `] "TIME"`} {
 		if bytes.Contains(frame, []byte(own)) {
 			return true
 		}
