@@ -109,6 +109,7 @@ func TestWaitCoversWhatTheSessionHasWritten(t *testing.T) {
 				each.expect("+OK", "MULTI")
 				each.expect("+QUEUED", "WAIT", "2", "0")
 				each.expect("*1\r\n:0", "EXEC")
+				each.expect(":0", "WAIT", "-1", "0")
 			}
 			c.send(append(request("MULTI"), append(request("SET", "a", "3"), append(request("EXEC"), request("WAIT", "1", "50")...)...)...))
 			for _, want := range []string{"+OK\r\n", "+QUEUED\r\n", "*1\r\n+OK\r\n", ":0\r\n"} {
