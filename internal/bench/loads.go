@@ -42,10 +42,10 @@ func allLoads() []load {
 		mset = append(mset, set[1:]...)
 	}
 	return []load{
-		{"GET c50", 50, 1, 80_000, get},
-		{"SET c50", 50, 1, 80_000, set},
-		{"GET c50 P16", 50, 16, 960_000, get},
-		{"SET c50 P16", 50, 16, 800_000, set},
+		{"GET c50", 50, 1, 200_000, get},
+		{"SET c50", 50, 1, 200_000, set},
+		{"GET c50 P16", 50, 16, 2_000_000, get},
+		{"SET c50 P16", 50, 16, 1_600_000, set},
 		{"GET c20 P128", 20, 128, 1_500_000, get},
 		{"GET c1000", 1000, 1, 120_000, get},
 		{"GET 4 KB c50", 50, 1, 60_000, getLarge},
