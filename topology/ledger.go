@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/understudy/understudy/internal/lease"
 )
 
 // PromiseRequest asks a member for its promise not to lead for a time, so that another may write without ZooKeeper.
@@ -53,7 +55,7 @@ func (l *ledger) promise(now time.Time, r PromiseRequest, known func() Snapshot)
 	if err := l.settled(now); err != nil {
 		return err
 	}
-	silence := age(now, l.contact)
+	silence := lease.Age(now, l.contact)
 	if silence < l.fresh {
 		return errInContact
 	}
@@ -182,10 +184,4 @@ func (l *ledger) close(now time.Time) bool {
 	defer l.mu.Unlock()
 	l.closed = true
 	return l.isFree(now, true)
-}
-
-// age is how long ago a moment was, by the clock that says longer: the monotonic one stands still while a machine is
-// suspended.
-func age(now, then time.Time) time.Duration {
-	return max(now.Sub(then), now.Round(0).Sub(then.Round(0)))
 }

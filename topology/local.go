@@ -8,6 +8,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // LocalConfig says who the one member is and where its State is kept.
@@ -184,6 +185,9 @@ func (l *Local) replace(version int64, next *State) error {
 	l.watchers.queue(now)
 	return nil
 }
+
+// Lease implements Coordinator: the grant has no end, and there is nobody else to wait for.
+func (l *Local) Lease() time.Duration { return 0 }
 
 // Withdraw is Close for a process that fails before it has served anybody: what it has made of files it takes away again. A
 // State that was there before stays.

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/go-zookeeper/zk"
+
+	"github.com/understudy/understudy/internal/lease"
 )
 
 // openLimit is how long OpenZooKeeper waits for a server, at most.
@@ -41,7 +43,7 @@ type ZooKeeper struct {
 	refusal chan error // why it must fail, at most one
 
 	current   atomic.Pointer[Snapshot]
-	lease     atomic.Pointer[lease]
+	lease     atomic.Pointer[lease.Lease]
 	session   atomic.Pointer[session] // nil between two
 	identity  atomic.Pointer[string]
 	leaseTime atomic.Int64 // how long a lease lasts, a time.Duration
@@ -239,11 +241,11 @@ func (z *ZooKeeper) grant(now time.Time) (Grant, Source) {
 	if is.State == nil || is.State.Phase != Stable {
 		return Grant{}, NoGrant
 	}
-	leased := l != nil && l.epoch == is.State.Epoch && l.holds(now)
+	leased := l != nil && l.Epoch == is.State.Epoch && l.Holds(now)
 	promised := f != nil && f.version == is.Version && f.epoch == is.State.Epoch && f.holds(now) && !z.closed.Load()
 	switch {
-	case leased && !(promised && f.until.After(l.until)):
-		return Grant{Epoch: is.State.Epoch, Until: l.until}, Leased
+	case leased && !(promised && f.until.After(l.Until)):
+		return Grant{Epoch: is.State.Epoch, Until: l.Until}, Leased
 	case promised:
 		return Grant{Epoch: is.State.Epoch, Until: f.until}, Promised
 	}
@@ -255,7 +257,7 @@ func (z *ZooKeeper) grant(now time.Time) (Grant, Source) {
 func (z *ZooKeeper) Leading() bool {
 	s := z.session.Load()
 	now := time.Now()
-	if s == nil || !s.elected.Load() || s.ctx.Err() != nil || !z.lease.Load().holds(now) {
+	if s == nil || !s.elected.Load() || s.ctx.Err() != nil || !z.lease.Load().Holds(now) {
 		return false
 	}
 	right := s.right(z.Snapshot())
@@ -292,8 +294,8 @@ type ZooKeeperStatus struct {
 // Status returns how this member stands with ZooKeeper now.
 func (z *ZooKeeper) Status() ZooKeeperStatus {
 	st := ZooKeeperStatus{Lease: z.Lease(), Leading: z.Leading()}
-	if l, now := z.lease.Load(), time.Now(); l.holds(now) {
-		st.Remaining = l.until.Sub(now)
+	if l, now := z.lease.Load(), time.Now(); l.Holds(now) {
+		st.Remaining = l.Until.Sub(now)
 	}
 	s := z.session.Load()
 	if s == nil {
@@ -303,7 +305,7 @@ func (z *ZooKeeper) Status() ZooKeeperStatus {
 		return st
 	}
 	s.mu.Lock()
-	st.Connected, st.Timeout, st.Problem = s.connected, s.terms.session, s.termsErr
+	st.Connected, st.Timeout, st.Problem = s.connected, s.basis.Terms.Session, s.termsErr
 	if s.id != 0 {
 		st.Session = fmt.Sprintf("%#x", s.id)
 	}
@@ -316,27 +318,20 @@ func (z *ZooKeeper) Status() ZooKeeperStatus {
 }
 
 // renew puts a lease in place, unless the session or the coordinator has ended meanwhile.
-func (z *ZooKeeper) renew(s *session, l *lease) {
+func (z *ZooKeeper) renew(s *session, l *lease.Lease) {
 	z.mu.Lock()
 	defer z.mu.Unlock()
 	if s.ctx.Err() != nil || z.closed.Load() {
 		return
 	}
-	// One that follows a gap may end earlier than the one before, which is as good as it was.
-	if was := z.lease.Load(); was == nil || was.epoch != l.epoch || was.until.Before(l.until) {
-		z.lease.Store(l)
-	}
+	z.lease.Store(z.lease.Load().Renewed(l))
 }
 
 // shorten has the present lease end no later than that.
 func (z *ZooKeeper) shorten(limit time.Time) {
 	z.mu.Lock()
 	defer z.mu.Unlock()
-	if was := z.lease.Load(); was != nil && limit.Before(was.until) {
-		is := *was
-		is.until = limit
-		z.lease.Store(&is)
-	}
+	z.lease.Store(z.lease.Load().EndingBy(limit))
 }
 
 // dropLease ends this member's authority.

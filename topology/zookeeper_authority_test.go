@@ -236,7 +236,7 @@ func TestAnUpdateIsRefusedOnceTheCandidacyIsGone(t *testing.T) {
 	awaitGrant(t, a, 1)
 	c, root := operator(t, servers)
 	since := time.Now()
-	testcluster.WaitFor(t, "a heartbeat", func() bool { return a.lease.Load().sent.After(since) })
+	testcluster.WaitFor(t, "a heartbeat", func() bool { return a.lease.Load().Sent.After(since) })
 	if err := c.Delete(*a.session.Load().candidate.Load(), -1); err != nil {
 		t.Fatal(err)
 	}

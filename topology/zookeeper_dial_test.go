@@ -46,7 +46,7 @@ func TestAConnectionThatBreaksWhileThePasswordIsSentAgainIsReplaced(t *testing.T
 	session := a.Status().Session
 	began := time.Now()
 	a.session.Load().dialer.drop()
-	testcluster.WaitFor(t, "another connection", func() bool { l := a.lease.Load(); return l != nil && l.sent.After(began) })
+	testcluster.WaitFor(t, "another connection", func() bool { l := a.lease.Load(); return l != nil && l.Sent.After(began) })
 	if n := attempts.Load(); n != 3 {
 		t.Errorf("%d connections were made, and the second should have failed", n)
 	}
@@ -64,7 +64,7 @@ func TestServersAreFoundByName(t *testing.T) {
 	for range 5 {
 		began := time.Now()
 		a.session.Load().dialer.drop()
-		testcluster.WaitFor(t, "another connection", func() bool { l := a.lease.Load(); return l != nil && l.sent.After(began) })
+		testcluster.WaitFor(t, "another connection", func() bool { l := a.lease.Load(); return l != nil && l.Sent.After(began) })
 	}
 }
 

@@ -88,7 +88,7 @@ func confirmed(t *testing.T, members []*ZooKeeper) time.Duration {
 	t.Helper()
 	began := time.Now()
 	testcluster.WaitFor(t, "new leases of all", func() bool {
-		return !slices.ContainsFunc(members, func(z *ZooKeeper) bool { l := z.lease.Load(); return l == nil || l.sent.Before(began) })
+		return !slices.ContainsFunc(members, func(z *ZooKeeper) bool { l := z.lease.Load(); return l == nil || l.Sent.Before(began) })
 	})
 	return time.Since(began)
 }
@@ -144,7 +144,7 @@ func TestAServerThatStopsIsLeftInTime(t *testing.T) {
 		for x.server(t, x.members[0]) == leads {
 			since := time.Now()
 			x.members[0].session.Load().dialer.drop()
-			testcluster.WaitFor(t, "another connection", func() bool { l := x.members[0].lease.Load(); return l != nil && l.sent.After(since) })
+			testcluster.WaitFor(t, "another connection", func() bool { l := x.members[0].lease.Load(); return l != nil && l.Sent.After(since) })
 		}
 		victim = x.server(t, x.members[0])
 	}
@@ -231,7 +231,7 @@ func TestAServerThatIsCutOffAnswersReadsAndRenewsNoLease(t *testing.T) {
 	for x.server(t, a) == leads {
 		since := time.Now()
 		a.session.Load().dialer.drop()
-		testcluster.WaitFor(t, "another connection", func() bool { l := a.lease.Load(); return l != nil && l.sent.After(since) })
+		testcluster.WaitFor(t, "another connection", func() bool { l := a.lease.Load(); return l != nil && l.Sent.After(since) })
 	}
 	own := x.server(t, a)
 	// A plain client, whose reads do not wait for writes of its own.
@@ -256,8 +256,8 @@ func TestAServerThatIsCutOffAnswersReadsAndRenewsNoLease(t *testing.T) {
 	if reads == 0 {
 		t.Error("the server answered no read, so this proved nothing")
 	}
-	if l := a.lease.Load(); l != nil && l.sent.After(cut) {
-		t.Errorf("a lease was renewed %v after the server was cut off; %d reads were answered", l.sent.Sub(cut), reads)
+	if l := a.lease.Load(); l != nil && l.Sent.After(cut) {
+		t.Errorf("a lease was renewed %v after the server was cut off; %d reads were answered", l.Sent.Sub(cut), reads)
 	}
 	t.Logf("%d reads were answered by a server that was cut off", reads)
 	for _, s := range x.ensemble.Servers {

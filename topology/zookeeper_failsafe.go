@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/understudy/understudy/internal/lease"
 )
 
 // Promisers carries requests for promises to other members. Promise returns nil when the elector e itself has promised, a
@@ -104,7 +106,7 @@ func (z *ZooKeeper) glance() time.Duration {
 // silence is how long ago ZooKeeper was heard; there is none before the first time.
 func (z *ZooKeeper) silence(now time.Time) (time.Duration, bool) {
 	contact := z.ledger.touched()
-	return age(now, contact), !contact.IsZero()
+	return lease.Age(now, contact), !contact.IsZero()
 }
 
 // due reports whether it is time to ask: half of the lease has passed without a heartbeat that succeeded, so that an
@@ -113,8 +115,8 @@ func (z *ZooKeeper) silence(now time.Time) (time.Duration, bool) {
 func (a *asker) due(now time.Time) bool {
 	z := a.z
 	silence, known := z.silence(now)
-	lease := z.Lease()
-	if z.cfg.Promisers == nil || !known || lease == 0 || silence < lease/2 || silence >= z.cfg.FailsafeLimit || z.closed.Load() {
+	longest := z.Lease()
+	if z.cfg.Promisers == nil || !known || longest == 0 || silence < longest/2 || silence >= z.cfg.FailsafeLimit || z.closed.Load() {
 		return false
 	}
 	is := z.Snapshot()
@@ -122,8 +124,8 @@ func (a *asker) due(now time.Time) bool {
 		return false
 	}
 	// Who has refused, or was not there, is asked again soon: the others may be about to lose ZooKeeper, too.
-	hurry := silence < 2*lease && !a.complete || a.promises.version != is.Version
-	return hurry || now.Sub(a.asked) >= lease/4
+	hurry := silence < 2*longest && !a.complete || a.promises.version != is.Version
+	return hurry || now.Sub(a.asked) >= longest/4
 }
 
 // ask asks all electors at once.

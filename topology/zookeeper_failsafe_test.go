@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/understudy/understudy/internal/lease"
 	"github.com/understudy/understudy/internal/testcluster"
 )
 
@@ -163,7 +164,7 @@ func TestWithoutTheFailsafeWritesEndWithTheLease(t *testing.T) {
 	awaitSource(t, Leased, a)
 	ways.cut()
 	awaitSource(t, NoGrant, a)
-	testcluster.WaitFor(t, "the lease to be long over", func() bool { return age(time.Now(), a.ledger.touched()) > 2*a.Lease() })
+	testcluster.WaitFor(t, "the lease to be long over", func() bool { return lease.Age(time.Now(), a.ledger.touched()) > 2*a.Lease() })
 	if st := a.Authority(); st.Source != NoGrant || st.Reason != "it is switched off" {
 		t.Errorf("%+v", st)
 	}

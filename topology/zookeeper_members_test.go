@@ -62,8 +62,8 @@ func TestMembersAreWatchedByTheLeaderOnly(t *testing.T) {
 	}
 	drain(a)
 	drain(b)
-	sent := b.lease.Load().sent
-	testcluster.WaitFor(t, "five heartbeats", func() bool { return b.lease.Load().sent.Sub(sent) > 5*b.cfg.Heartbeat })
+	sent := b.lease.Load().Sent
+	testcluster.WaitFor(t, "five heartbeats", func() bool { return b.lease.Load().Sent.Sub(sent) > 5*b.cfg.Heartbeat })
 	if _, after, err := c.Get(root + "/shop/members/b"); err != nil || after.Version != before.Version {
 		t.Errorf("heartbeats rewrote the znode: version %d after %d (%v)", after.Version, before.Version, err)
 	}

@@ -103,7 +103,7 @@ func TestAPasswordOutlivesReconnectionAndExpiry(t *testing.T) {
 	awaitGrant(t, a, 1)
 	session := a.Status().Session
 	confirmed := func(since time.Time) func() bool {
-		return func() bool { l := a.lease.Load(); return l != nil && l.sent.After(since) }
+		return func() bool { l := a.lease.Load(); return l != nil && l.Sent.After(since) }
 	}
 	for range 5 {
 		ways.each((*testcluster.Relay).Reset)

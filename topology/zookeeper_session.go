@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/go-zookeeper/zk"
+
+	"github.com/understudy/understudy/internal/lease"
 )
 
 // session is one session with ZooKeeper, from its beginning to its end, across any number of connections. Everything
@@ -29,9 +31,8 @@ type session struct {
 	mu        sync.Mutex // before that of z
 	connected bool
 	changed   chan struct{} // closed when connected or terms change, and replaced
-	began     time.Time     // before the newest connection was asked for: ZooKeeper's leader heard of the session after
-	terms     terms         // of the newest connection
-	termsErr  error         // why no lease can be had under them
+	basis     lease.Session // what leases rest on
+	termsErr  error         // why no lease can be had under its terms
 	id        int64         // as ZooKeeper names it; 0 before it began
 	ending    bool          // no more calls
 
@@ -151,7 +152,7 @@ func (s *session) event(e zk.Event) {
 	}
 	connected := e.State == zk.StateHasSession
 	s.mu.Lock()
-	was, id, timeout := s.connected, s.id, s.terms.session
+	was, id, timeout := s.connected, s.id, s.basis.Terms.Session
 	s.connected = connected
 	if connected != was {
 		s.tellChange()
@@ -175,14 +176,14 @@ func (s *session) greeted(id int64, timeout time.Duration) {
 	began := s.dialer.began()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.id, s.began = id, began
-	if err != nil && (s.termsErr == nil || s.terms.session != timeout) {
+	s.id = id
+	if err != nil && (s.termsErr == nil || s.basis.Terms.Session != timeout) {
 		s.z.cfg.Log.Error("no lease can be had, so this member neither writes nor leads", "error", err)
 	}
-	s.terms, s.termsErr = t, err
-	s.z.shorten(t.limit(began))
+	s.basis.Terms, s.basis.Began, s.termsErr = t, began, err
+	s.z.shorten(t.Limit(began))
 	// Others must wait for the longest that there may be.
-	s.z.leaseTime.Store(max(s.z.leaseTime.Load(), int64(t.lease)))
+	s.z.leaseTime.Store(max(s.z.leaseTime.Load(), int64(t.Lease)))
 	s.tellChange()
 }
 
@@ -199,10 +200,10 @@ func (s *session) isConnected() bool {
 }
 
 // agreed returns the terms of the newest connection.
-func (s *session) agreed() (terms, error) {
+func (s *session) agreed() (lease.Terms, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.terms, s.termsErr
+	return s.basis.Terms, s.termsErr
 }
 
 // awaitConnected returns when there is a connection, or an error when the session has ended.

@@ -138,7 +138,7 @@ func (z *ZooKeeper) replaceSnapshot(data []byte, stat *zk.Stat) error {
 	// A lease that was confirmed under this epoch, perhaps with the acknowledgement of its fence, still holds.
 	// What is rehearsed is how soon members show that they know the State.
 	if s := z.session.Load(); s != nil && state.Phase == Stable {
-		if l := z.lease.Load(); l == nil || l.epoch != state.Epoch || state.Rehearsal != nil {
+		if l := z.lease.Load(); l == nil || l.Epoch != state.Epoch || state.Rehearsal != nil {
 			signal(s.beatNow)
 		}
 	}

@@ -69,7 +69,7 @@ func TestAServerWithASecurePortAndAMemberProveWhoTheyAre(t *testing.T) {
 	awaitGrant(t, a, 1)
 	began := time.Now()
 	a.session.Load().dialer.drop()
-	testcluster.WaitFor(t, "another connection", func() bool { l := a.lease.Load(); return l != nil && l.sent.After(began) })
+	testcluster.WaitFor(t, "another connection", func() bool { l := a.lease.Load(); return l != nil && l.Sent.After(began) })
 
 	named := right
 	named.ServerName = "zookeeper.example"
