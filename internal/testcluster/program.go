@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"sync"
 )
 
 const programLog = "program.log"
@@ -26,10 +25,9 @@ type ProgramOptions struct {
 // Program is a process that is none of the servers of this package, an Understudy for instance, running or not. The
 // methods may be called by several goroutines; those that start or end the process wait for each other.
 type Program struct {
-	opts ProgramOptions
+	server
 
-	mu   sync.Mutex
-	proc *process
+	opts ProgramOptions
 }
 
 // StartProgram starts a program and returns when it is ready. ctx limits the start (20 s at most), not the program's
@@ -55,34 +53,6 @@ func (p *Program) start(ctx context.Context) error {
 		return fmt.Errorf("%w\n%s", errors.Join(err, proc.kill()), p.LogTail())
 	}
 	return nil
-}
-
-// process is what runs now, or ran last.
-func (p *Program) process() *process {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.proc
-}
-
-// Pid is the process id of the running program, or of the last one if it is not running.
-func (p *Program) Pid() int { return p.process().pid() }
-
-// Running says whether the process exists; a paused one does.
-func (p *Program) Running() bool { return p.process().running() }
-
-// Kill ends the program at once (SIGKILL) and waits until it is gone. Killing one that is not running does nothing.
-func (p *Program) Kill() error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.proc.kill()
-}
-
-// Stop ends the program in order (SIGTERM), also if it is paused, and waits until it is gone; one that takes more than
-// 3 s is killed.
-func (p *Program) Stop() error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.proc.stop()
 }
 
 // Restart starts the program again, after stopping it if it runs. It returns as StartProgram does.

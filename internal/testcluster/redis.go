@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/gomodule/redigo/redis"
@@ -59,6 +58,8 @@ type Options struct {
 // force after a Restart. The methods may be called by several goroutines; those that start or end the process wait
 // for each other.
 type Redis struct {
+	server
+
 	Addr string // 127.0.0.1:port, or that port on its host
 	Port int
 	Dir  string // configuration, data and log
@@ -68,9 +69,6 @@ type Redis struct {
 	password string
 	release  func() // gives the port back
 	ownsDir  bool
-
-	mu   sync.Mutex
-	proc *process
 }
 
 // StartRedis starts a redis-server and returns when it answers and has loaded its data. ctx limits the start (20 s at
@@ -180,42 +178,6 @@ func (r *Redis) ready(pid int) error {
 	}
 	return nil
 }
-
-// Pid is the process id of the running server, or of the last one if it is not running.
-func (r *Redis) Pid() int { return r.process().pid() }
-
-// Running says whether the process exists; a paused one does.
-func (r *Redis) Running() bool { return r.process().running() }
-
-// process is what runs now, or ran last.
-func (r *Redis) process() *process {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.proc
-}
-
-// Kill ends the server at once (SIGKILL), as a crash of its machine would but for the resets that its connections
-// get, and waits until it is gone. Killing one that is not running does nothing.
-func (r *Redis) Kill() error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.proc.kill()
-}
-
-// Stop ends the server in order (SIGTERM), also if it is paused, and waits until it is gone; one that takes more than
-// 3 s is killed. Port and folder stay reserved for Restart.
-func (r *Redis) Stop() error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.proc.stop()
-}
-
-// Pause stops the server's execution (SIGSTOP): connections stay open, new ones are accepted by the kernel, nothing
-// is answered.
-func (r *Redis) Pause() error { return r.process().pause() }
-
-// Resume lets a paused server run on (SIGCONT).
-func (r *Redis) Resume() error { return r.process().resume() }
 
 // Restart starts the server again on the same port, with the data in its folder and the configuration as CONFIG
 // REWRITE left it, after stopping it if it runs. It returns as StartRedis does.

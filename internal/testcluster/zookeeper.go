@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 )
 
@@ -82,6 +81,8 @@ func (t *ZooKeeperTLS) lines() []string {
 // ZooKeeper is one ZooKeeper server, alone or a member of an ensemble, running or not. The methods may be called by
 // several goroutines; those that start or end the process wait for each other.
 type ZooKeeper struct {
+	server
+
 	Addr string // where clients connect, 127.0.0.1:port
 	Dir  string // configuration, data and log
 
@@ -95,9 +96,6 @@ type ZooKeeper struct {
 	secure  int   // port for clients with TLS; 0: none
 	peers   []int // ports of an ensemble: for its followers and for elections
 	release []func()
-
-	mu   sync.Mutex
-	proc *process
 }
 
 func newZooKeeper(id int, dir string, opts *ZooKeeperOptions) (*ZooKeeper, error) {
@@ -243,40 +241,6 @@ func (z *ZooKeeper) ask(word string) (string, error) {
 	text, err := io.ReadAll(conn)
 	return string(text), err
 }
-
-// Pid is the process id of the running server, or of the last one if it is not running.
-func (z *ZooKeeper) Pid() int { return z.process().pid() }
-
-// Running says whether the process exists; a paused one does.
-func (z *ZooKeeper) Running() bool { return z.process().running() }
-
-// process is what runs now, or ran last.
-func (z *ZooKeeper) process() *process {
-	z.mu.Lock()
-	defer z.mu.Unlock()
-	return z.proc
-}
-
-// Kill ends the server at once (SIGKILL) and waits until it is gone. Killing one that is not running does nothing.
-func (z *ZooKeeper) Kill() error {
-	z.mu.Lock()
-	defer z.mu.Unlock()
-	return z.proc.kill()
-}
-
-// Stop ends the server in order (SIGTERM), also if it is paused, and waits until it is gone; one that takes more than
-// 3 s is killed. Ports and folder stay reserved for Restart.
-func (z *ZooKeeper) Stop() error {
-	z.mu.Lock()
-	defer z.mu.Unlock()
-	return z.proc.stop()
-}
-
-// Pause stops the server's execution (SIGSTOP): connections stay open, nothing is answered.
-func (z *ZooKeeper) Pause() error { return z.process().pause() }
-
-// Resume lets a paused server run on (SIGCONT).
-func (z *ZooKeeper) Resume() error { return z.process().resume() }
 
 // Restart starts the server again, on the same ports with the same data, after stopping it if it runs. It returns
 // when the server serves requests, which it does only in a quorum.
