@@ -29,6 +29,21 @@ func (l *load) exact(t testing.TB) {
 	}
 }
 
+// switchOver asks for a switchover, makes sure that there was exactly one, and returns the master of before.
+func switchOver(t *testing.T, s *system, operator redis.Conn) *testcluster.Redis {
+	t.Helper()
+	epoch, old := s.epoch(), s.master()
+	answer, err := redis.String(operator.Do("PROXY", "FAILOVER"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Log(answer)
+	if e := s.epoch(); e != epoch+1 || s.master() == old {
+		t.Fatalf("epoch %d after %d, master %s, was %s", e, epoch, s.master().Addr, old.Addr)
+	}
+	return old
+}
+
 func TestASwitchoverCostsNoErrorAndNoWrite(t *testing.T) {
 	const rounds = 20
 	s := start(t, options{replicas: 2})
@@ -37,15 +52,7 @@ func TestASwitchoverCostsNoErrorAndNoWrite(t *testing.T) {
 	operator := s.dial()
 	for range rounds {
 		l.progress(20)
-		epoch, old := s.epoch(), s.master()
-		answer, err := redis.String(operator.Do("PROXY", "FAILOVER"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Log(answer)
-		if e := s.epoch(); e != epoch+1 || s.master() == old {
-			t.Fatalf("epoch %d after %d, master %s, was %s", e, epoch, s.master().Addr, old.Addr)
-		}
+		old := switchOver(t, s, operator)
 		if role := roleOf(t, old); role != "slave" {
 			t.Errorf("the old master is %q", role)
 		}
@@ -184,15 +191,7 @@ func TestAServerThatHasNoFailoverIsSwitchedByCommands(t *testing.T) {
 	operator := s.dial()
 	for range rounds {
 		l.progress(20)
-		epoch, old := s.epoch(), s.master()
-		answer, err := redis.String(operator.Do("PROXY", "FAILOVER"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Log(answer)
-		if e := s.epoch(); e != epoch+1 || s.master() == old {
-			t.Fatalf("epoch %d after %d, master %s, was %s", e, epoch, s.master().Addr, old.Addr)
-		}
+		switchOver(t, s, operator)
 		s.waitReplicas(2)
 	}
 	l.progress(20)
