@@ -137,6 +137,9 @@ func (p *Proxy) Run(ctx context.Context) error {
 	defer cancel()
 	var helpers, loops sync.WaitGroup
 	failed := make(chan error, len(p.workers))
+	var known commandsKnown
+	// The first client, too, is served by what names mean to this master, unless it does not answer in time.
+	p.learnCommandsOrSay(ctx, &known)
 	for _, w := range p.workers {
 		loops.Go(func() {
 			if err := w.run(); err != nil {
@@ -156,7 +159,7 @@ func (p *Proxy) Run(ctx context.Context) error {
 			}
 		}
 	})
-	helpers.Go(func() { p.refreshCommands(background, stable) })
+	helpers.Go(func() { p.refreshCommands(background, stable, &known) })
 	helpers.Go(func() { p.acknowledge(background) })
 
 	var err error

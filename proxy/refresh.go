@@ -3,9 +3,13 @@ package proxy
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
+	"github.com/understudy/understudy/proxy/command"
 	"github.com/understudy/understudy/resp"
 )
 
@@ -19,7 +23,27 @@ const (
 // commandsKnown is whose commands the table has: those of the master of an epoch, with these modules.
 type commandsKnown struct {
 	epoch   uint64
+	run     string // of the master: redis.conf may have changed before it was started again
 	modules []byte // replies to whichModules
+	told    bool   // in the log, that the master refuses to say what they are
+}
+
+// refusedError is what the master says instead of what its commands are, where it is not about to say them soon.
+type refusedError struct{ text string }
+
+func (e *refusedError) Error() string { return "it says: " + e.text }
+
+// refusal is reply as an error if it is one: a refusedError unless the master is only not ready yet.
+func refusal(reply []byte) error {
+	if len(reply) == 0 || reply[0] != '-' {
+		return nil
+	}
+	text := strings.TrimSpace(string(reply[1:]))
+	switch string(resp.ErrorCode(reply)) {
+	case "LOADING", "BUSY", "MASTERDOWN":
+		return errors.New("it says: " + text)
+	}
+	return &refusedError{text}
 }
 
 // whichModules are two small questions whose answers change when a module is loaded or unloaded. The second needs a permission
@@ -29,8 +53,7 @@ var whichModules = [][]string{{"COMMAND", "COUNT"}, {"MODULE", "LIST"}}
 // refreshCommands asks the master for its commands whenever there may be a new one, until ctx ends, so that commands
 // of modules and of newer servers are routed by the server's own flags. That is when the master changes, and when it
 // has loaded or unloaded a module, which it is asked for every CommandInterval.
-func (p *Proxy) refreshCommands(ctx context.Context, stable <-chan struct{}) {
-	var known commandsKnown
+func (p *Proxy) refreshCommands(ctx context.Context, stable <-chan struct{}, known *commandsKnown) {
 	again := time.NewTicker(p.cfg.CommandInterval)
 	defer again.Stop()
 	for {
@@ -40,12 +63,7 @@ func (p *Proxy) refreshCommands(ctx context.Context, stable <-chan struct{}) {
 		case <-again.C:
 		case <-stable:
 		}
-		for {
-			err := p.learnCommands(ctx, &known)
-			if err == nil {
-				break
-			}
-			p.log.Debug("the master was not asked for its commands; the table of before serves", "error", err)
+		for !p.learnCommandsOrSay(ctx, known) {
 			select {
 			case <-ctx.Done():
 				return
@@ -54,6 +72,23 @@ func (p *Proxy) refreshCommands(ctx context.Context, stable <-chan struct{}) {
 			}
 		}
 	}
+}
+
+// learnCommandsOrSay is learnCommands that logs what went wrong, and reports whether nothing did.
+func (p *Proxy) learnCommandsOrSay(ctx context.Context, known *commandsKnown) bool {
+	err := p.learnCommands(ctx, known)
+	var refused *refusedError
+	switch {
+	case err == nil:
+		return true
+	case errors.As(err, &refused) && !known.told:
+		known.told = true
+		p.log.Warn("the master does not say what its commands are: names are taken for what they usually are, and others are refused. "+
+			"Understudy's user needs COMMAND at every node, under that name", "error", err)
+	default:
+		p.log.Debug("the master was not asked for its commands; the table of before serves", "error", err)
+	}
+	return false
 }
 
 // learn adds to the table what the master has under a name that it lacks. It may be called from any goroutine.
@@ -77,25 +112,51 @@ func (p *Proxy) learnCommands(ctx context.Context, known *commandsKnown) error {
 	if state == nil {
 		return nil
 	}
-	now := commandsKnown{epoch: state.Epoch}
+	now := commandsKnown{epoch: state.Epoch, run: state.Master.RunID}
 	replies, err := p.askMaster(ctx, state.Master.Addr, whichModules...)
 	if err != nil {
 		return err
 	}
-	if now.modules = bytes.Join(replies, nil); now.epoch == known.epoch && bytes.Equal(now.modules, known.modules) {
+	if now.modules = bytes.Join(replies, nil); now.epoch == known.epoch && now.run == known.run && bytes.Equal(now.modules, known.modules) {
 		return nil
 	}
-	replies, err = p.askMaster(ctx, state.Master.Addr, []string{"COMMAND"})
+	table, renamed, err := p.commandsOf(ctx, state.Master.Addr)
 	if err != nil {
-		return err
-	}
-	table, err := p.commands.Load().Refresh(replies[0])
-	if err != nil {
-		return fmt.Errorf("the list of commands of %s: %w", state.Master.Addr, err)
+		return fmt.Errorf("the commands of %s: %w", state.Master.Addr, err)
 	}
 	p.commands.Store(table)
+	for _, r := range renamed {
+		p.log.Warn("the master has another command under the name of one (rename-command); where Understudy itself sends that one, the wrong thing is done",
+			"name", r.Name, "command", r.Command, "master", state.Master.Addr)
+	}
 	*known = now
 	return nil
+}
+
+// commandsOf asks the node at addr for its commands, and then for what it has under the name of each, which it says to
+// nobody who does not ask about that very name.
+func (p *Proxy) commandsOf(ctx context.Context, addr string) (*command.Table, []command.Renamed, error) {
+	ask := func(args ...string) ([]byte, error) {
+		replies, err := p.askMaster(ctx, addr, args)
+		if err != nil {
+			return nil, err
+		}
+		return replies[0], refusal(replies[0])
+	}
+	list, err := ask("COMMAND")
+	if err != nil {
+		return nil, nil, err
+	}
+	table, err := p.commands.Load().Refresh(list)
+	if err != nil {
+		return nil, nil, err
+	}
+	names := table.Names()
+	info, err := ask(slices.Concat([]string{"COMMAND", "INFO"}, names)...)
+	if err != nil {
+		return nil, nil, err
+	}
+	return table.Confirm(names, info)
 }
 
 // askMaster sends commands to the node at addr over a connection of their own and returns the raw replies.

@@ -221,3 +221,34 @@ func TestRenamedCommandsAreWhatTheyAre(t *testing.T) {
 	c.expect("+OK", "XFLUSHALL")
 	other.expect(":0", "DBSIZE")
 }
+
+func TestCommandsThatHaveEachOthersNamesAreWhatTheyAre(t *testing.T) {
+	var exchanged []string
+	for _, pair := range [][2]string{{"GET", "SELECT"}, {"DEL", "EXISTS"}, {"SORT_RO", "SADD"}} {
+		exchanged = append(exchanged, "--rename-command", pair[0], "between", "--rename-command", pair[1], pair[0], "--rename-command", "between", pair[1])
+	}
+	cluster := testcluster.New(t, 1, append(exchanged, "--rename-command", "FLUSHALL", "secret")...)
+	f := newFront(t, cluster, func(c *proxy.Config) { c.CommandInterval = 1 << 40 })
+	c, other := f.dial(), f.dial()
+	c.expect("+OK", "SET", "k", "v")
+	for range 2 {
+		if got := c.do("GET", "7"); !strings.Contains(got, "SELECT is not available through Understudy under another name") {
+			t.Errorf("SELECT is answered %q", got)
+		}
+	}
+	other.expect("$1\r\nv", "SELECT", "k")
+	other.expect("$1\r\nv", "GETRANGE", "k", "0", "-1") // in the database that it had
+
+	// Whoever writes, by whatever name, has it seen.
+	for i := range 100 {
+		c.expect("+OK", "SET", "k", fmt.Sprint(i))
+		c.expect(":1", "EXISTS", "k")
+		other.expect("$0\r\n", "GETRANGE", "k", "0", "-1")
+		other.expect(":0", "DEL", "k")
+	}
+	c.expect(":1", "SORT_RO", "s", "1")
+	c.expect("*1\r\n$1\r\n1", "SORT", "s") // which replicas would be asked as SORT_RO
+	c.expect("-ERR unknown command 'FLUSHALL', with args beginning with: ", "FLUSHALL")
+	c.expect("+OK", "SECRET")
+	other.expect(":0", "DBSIZE")
+}

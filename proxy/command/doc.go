@@ -3,7 +3,8 @@
 //
 // [Builtin] is the table of the Redis version the project is built against, generated from a real server and checked in
 // as commands.txt. [Table.Refresh] makes a new one from the COMMAND reply of a live master, so that module commands and
-// those of newer servers are routed by the server's own flags.
+// those of newer servers are routed by the server's own flags. [Table.Confirm] then takes from it what redis.conf has given
+// other names, which COMMAND keeps to itself.
 //
 // A request passes through in two steps, neither of which allocates:
 //

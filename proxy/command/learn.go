@@ -25,23 +25,29 @@ func Askable(name []byte) bool {
 // came; one that the proxy has a part in is refused. It is never sent to a replica, which may have renamed nothing, or have
 // loaded no module yet.
 func (t *Table) Learn(name, reply []byte) (*Table, error) {
-	l, err := listing.FromInfo(reply)
-	if err != nil || len(l.Entries) == 0 {
+	ls, err := listing.FromInfo(reply, 1)
+	if err != nil || len(ls[0].Entries) == 0 {
 		return nil, err
 	}
-	own, said := l.Entries[0].Name, asciiUpper(name)
-	only := newTable(append(l.Entries, complete(&l, func(string) bool { return false })...))
-	for _, c := range only.commands {
-		c.confine(own != said)
-	}
+	said := asciiUpper(name)
 	learned := &Table{commands: t.commands, names: newIndex(t.names.n + 1)}
 	for _, s := range t.names.slots {
 		if s.cmd != nil {
 			learned.names.add(s.full, s.cmd)
 		}
 	}
-	learned.names.add(said, only.names.find([]byte(own)))
+	learned.names.add(said, under(said, ls[0]))
 	return learned, nil
+}
+
+// under is what a server has under a name in upper case, going by what it says of that very name.
+func under(said string, l listing.Listing) *Command {
+	own := l.Entries[0].Name
+	only := newTable(append(l.Entries, complete(&l, func(string) bool { return false })...))
+	for _, c := range only.commands {
+		c.confine(own != said)
+	}
+	return only.names.find([]byte(own))
 }
 
 // confine makes of a command what it may be before its server's whole listing is known, or under another name.

@@ -53,7 +53,7 @@ func docs(t *command.Table) string {
 		"by the flags that the master itself gives them in its reply to `COMMAND`: write, readonly, blocking; those that no script may call get a\n" +
 		"connection of their own, as if they blocked. Before a name that is not in its table is sent anywhere, the master is asked what it is\n" +
 		"(`COMMAND INFO`). What `rename-command` in redis.conf has given another name is treated as what it is where it is a write, a read, which the\n" +
-		"master then answers, or blocking, and otherwise refused.\n\n")
+		"master then answers, or blocking, and otherwise refused. That holds for a name, too, that another command had before.\n\n")
 	b.WriteString("| class | what happens |\n|---|---|\n")
 	for _, c := range classTexts {
 		fmt.Fprintf(&b, "| %s | %s |\n", c.title, c.text)

@@ -30,24 +30,27 @@ func FromCommand(reply []byte) (Listing, error) {
 	return l, nil
 }
 
-// FromInfo reads the raw reply to COMMAND INFO of one name. The first entry is the command that the server has under that
-// name, which may have another one of its own: see rename-command in redis.conf. There is none if the server has none.
-func FromInfo(reply []byte) (Listing, error) {
+// FromInfo reads the raw reply to COMMAND INFO of n names, one listing for each. Its first entry is the command that the server
+// has under that name, which may have another one of its own: see rename-command in redis.conf. It is empty if the server has
+// none.
+func FromInfo(reply []byte, n int) ([]Listing, error) {
 	v, err := decode(reply)
 	if err != nil {
-		return Listing{}, fmt.Errorf("read reply to COMMAND INFO: %w", err)
+		return nil, fmt.Errorf("read reply to COMMAND INFO: %w", err)
 	}
-	if v.len() != 1 {
-		return Listing{}, fmt.Errorf("read reply to COMMAND INFO: it has %d elements instead of one", v.len())
+	if v.len() != n {
+		return nil, fmt.Errorf("read reply to COMMAND INFO: it has %d elements for %d names", v.len(), n)
 	}
-	var l Listing
-	if only := v.at(0); only.len() > 0 {
-		err = l.add(only, false)
+	ls := make([]Listing, n)
+	for i := range ls {
+		if v.at(i).len() == 0 {
+			continue
+		}
+		if err := ls[i].add(v.at(i), false); err != nil {
+			return nil, fmt.Errorf("read reply to COMMAND INFO: %w", err)
+		}
 	}
-	if err != nil {
-		return Listing{}, fmt.Errorf("read reply to COMMAND INFO: %w", err)
-	}
-	return l, nil
+	return ls, nil
 }
 
 // spaced reports whether the name of an entry has spaces in it.
