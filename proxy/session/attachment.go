@@ -63,7 +63,6 @@ func (s *Session) passOn(cmd *command.Command, args [][]byte, request []byte) {
 		s.underway += len(request)
 	}
 	s.attach.pin.Raw(request)
-	s.env.Stats.Requests++
 }
 
 // handleAttached deals with one request of a session that lives on a pin.

@@ -81,7 +81,7 @@ func (s *Session) takeOne(buf []byte, handle func(*command.Command, command.Clas
 		s.parser.Reset()
 		return 0
 	}
-	s.taken++
+	s.counted(1)
 	return n + s.tookAhead()
 }
 
@@ -195,7 +195,7 @@ func (s *Session) takeBatch(buf []byte) int {
 		return 0
 	}
 	s.took(last, words)
-	s.taken += uint64(n)
+	s.counted(n)
 	s.sentBatch(reads)
 	return size
 }
@@ -234,8 +234,7 @@ func (s *Session) takeSingle(cmd *command.Command, class command.Class, args [][
 	s.following = ahead
 	done := s.handle(cmd, class, args, request, ahead)
 	if s.following = nil; done {
-		s.taken++
-		s.env.Stats.Requests++
+		s.counted(1)
 		return n + s.tookAhead()
 	}
 	s.parser.Reset()
@@ -249,9 +248,14 @@ func (s *Session) takeUnknown(cmd *command.Command, args [][]byte, n int) int {
 		s.parser.Reset()
 		return 0
 	}
-	s.taken++
-	s.env.Stats.Requests++
+	s.counted(1)
 	return n
+}
+
+// counted counts n requests that were taken from the client, whatever becomes of them.
+func (s *Session) counted(n int) {
+	s.taken += uint64(n)
+	s.env.Stats.Requests += uint64(n)
 }
 
 // tookAhead returns how many bytes behind the request were taken with it.
@@ -422,7 +426,6 @@ func (s *Session) sentOn(c *upstream.Conn, n, writes int) {
 	s.lane = c
 	s.outstanding += n
 	st := &s.env.Stats
-	st.Requests += uint64(n)
 	st.Writes += uint64(writes)
 	switch {
 	case !c.Master():

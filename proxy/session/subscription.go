@@ -105,8 +105,7 @@ func (s *Session) subscribeAhead(ends bool) {
 		l.send(verb, names)
 		s.ahead += n
 		s.took(cmd, len(parser.Args))
-		s.taken++
-		s.env.Stats.Requests++
+		s.counted(1)
 	}
 }
 
@@ -175,7 +174,6 @@ func (s *Session) handleSubscriber(cmd *command.Command, class command.Class, ar
 		s.emit(errorReply(fmt.Sprintf("ERR Can't execute '%s': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context",
 			strings.ToLower(cmd.Name))))
 	}
-	s.env.Stats.Requests++
 	return true
 }
 

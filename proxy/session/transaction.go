@@ -76,6 +76,7 @@ func (s *Session) begin(cmd *command.Command, args [][]byte, request, ahead []by
 				return false
 			}
 			s.ahead = size
+			s.counted(commands - 1) // MULTI itself is, when it is handled
 			return true
 		}
 	}
