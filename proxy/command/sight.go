@@ -28,3 +28,15 @@ func (c *Command) Blind(args [][]byte) bool {
 	return len(args) == 5 && (EqualFold(args[3], "EX") || EqualFold(args[3], "PX")) ||
 		len(args) == 4 && EqualFold(args[3], "KEEPTTL")
 }
+
+// conditional are the commands that change something on a condition, and say by nil or 0 that it was not met.
+var conditional = map[string]bool{"SET": true, "SETNX": true, "MSETNX": true, "HSETNX": true, "RENAMENX": true, "COPY": true, "MOVE": true}
+
+// Conditional reports whether this invocation, if it is answered by nil or 0, has changed nothing: SETNX of a key that there
+// is, and SET NX. With GET, nil is the value before.
+func (c *Command) Conditional(args [][]byte) bool {
+	if !conditional[c.Name] {
+		return false
+	}
+	return c.Name != "SET" || len(args) > 3 && !hasWord(args, 3, "GET")
+}

@@ -67,6 +67,8 @@ func (s *Session) plan(cmd *command.Command, class command.Class, args [][]byte,
 		e.Sight = upstream.Taking
 	case cmd.Blind(args):
 		e.Sight = upstream.Blind
+	case s.env.Config.WriteAcks > 0 && cmd.Conditional(args):
+		e.Sight = upstream.Conditional
 	}
 	e.Joint = e.Tag == tagPlain && e.Sight != upstream.Taking && e.Mark != freshness.Unknown && s.env.Config.WriteAcks == 0
 }

@@ -45,6 +45,8 @@ const (
 	Blind
 	// Taking replies hand over what others have left for whoever comes first, if there is anything: of LPOP.
 	Taking
+	// Conditional replies say by nil or 0 that nothing was changed, because a condition was not met: of SETNX.
+	Conditional
 )
 
 // Owner is who sent a request and gets its reply: a session. All calls come on the loop's goroutine.
