@@ -28,10 +28,21 @@ type pledge struct {
 var _ upstream.Claimant = (*Session)(nil)
 
 // pledges reports whether the reply to a write is withheld until the write is durable. An error changes nothing, unless
-// it is that of a script, which may have written before, nor does a command that found nothing to take.
+// it is that of a script, which may have written before, nor does a command that found nothing to take, or whose condition
+// was not met.
 func (s *Session) pledges(kind upstream.Kind, sight upstream.Sight, frame []byte) bool {
-	if s.env.Config.WriteAcks == 0 || kind == upstream.Repeatable || sight == upstream.Taking && hasNothing(frame) {
+	if s.env.Config.WriteAcks == 0 || kind == upstream.Repeatable {
 		return false
+	}
+	switch sight {
+	case upstream.Taking:
+		if hasNothing(frame) {
+			return false
+		}
+	case upstream.Conditional:
+		if hasNothing(frame) || string(frame) == ":0\r\n" {
+			return false
+		}
 	}
 	return frame[0] != '-' || kind == upstream.Script
 }
@@ -141,8 +152,8 @@ func (s *Session) overdue() {
 }
 
 func (s *Session) unreplicated() []byte {
-	return resp.AppendError(nil, fmt.Sprintf("UNREPLICATED the write was carried out by the master, but within %v fewer than %d replicas "+
-		"were found to have it (write-acks); it is lost if the master fails before they do", s.env.Config.WriteAcksTimeout, s.env.Config.WriteAcks))
+	return resp.AppendError(nil, fmt.Sprintf("UNREPLICATED the master has carried out the command, but within %v fewer than %d replicas "+
+		"were found to have what it changed, if anything (write-acks); that is lost if the master fails before they have it", s.env.Config.WriteAcksTimeout, s.env.Config.WriteAcks))
 }
 
 // surrender gives the client the first n of what is withheld, with instead in place of the replies to writes, if it is

@@ -9,8 +9,8 @@ import (
 	"github.com/understudy/understudy/topology"
 )
 
-const tooFew = "-UNREPLICATED the write was carried out by the master, but within 1s fewer than 1 replicas were found to have it (write-acks); " +
-	"it is lost if the master fails before they do\r\n"
+const tooFew = "-UNREPLICATED the master has carried out the command, but within 1s fewer than 1 replicas were found to have what it changed, " +
+	"if anything (write-acks); that is lost if the master fails before they have it\r\n"
 
 // reaches lets the first n replicas have all that was written and answered by now.
 func (w *world) reaches(n int) {
@@ -107,6 +107,25 @@ func TestWhatFoundNothingToTakeIsNotWithheld(t *testing.T) {
 	}
 	unanswered(w, "LPOP b", "$0\r\n\r\n").gets("") // an empty element is one
 	unanswered(w, "GETSET b 1", "$-1\r\n").gets("")
+}
+
+func TestAWriteWhoseConditionIsNotMetIsNotWithheld(t *testing.T) {
+	w := newDurableWorld(t, 1)
+	w.lagging = true
+	c := w.client()
+	for request, reply := range map[string]string{
+		"SET a 1 NX": "$-1\r\n", "set a 1 ex 10 xx": "$-1\r\n", "SETNX a 1": ":0\r\n", "MSETNX a 1 b 2": ":0\r\n", "HSETNX h f v": ":0\r\n",
+		"RENAMENX a b": ":0\r\n", "COPY a b": ":0\r\n", "MOVE a 1": ":0\r\n",
+	} {
+		c.sends(request)
+		w.link("m").answers(reply, request)
+		c.gets(reply)
+	}
+	for request, reply := range map[string]string{
+		"SET a 1 NX": "+OK\r\n", "SET a 1 GET": "$-1\r\n", "SET a 1 NX GET": "$-1\r\n", "SETNX a 1": ":1\r\n", "DECR a": ":0\r\n",
+	} {
+		unanswered(w, request, reply).gets("")
+	}
 }
 
 func TestOfATransactionOnlyTheReplyToExecIsWithheldAndReplaced(t *testing.T) {
