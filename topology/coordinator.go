@@ -97,8 +97,8 @@ type Coordinator interface {
 	// Requests returns the requests that this member knows of, by ascending id, without I/O: all that are not answered
 	// and the latest of those that are. Nobody may change them.
 	Requests() []Request
-	// WatchRequests calls f with Requests and then after every change, in order, never two at once, until stop is
-	// called. f must not block.
+	// WatchRequests calls f with Requests, as soon as they are known, and then after every change, in order, never two at
+	// once, until stop is called. f must not block.
 	WatchRequests(f func([]Request)) (stop func())
 	// Answer answers a request, for the leader. It returns ErrNotLeader, ErrNoRequest, or an error of the store.
 	Answer(ctx context.Context, id string, answer Answer, text string) error

@@ -64,6 +64,7 @@ type ZooKeeper struct {
 	mu             sync.Mutex // orders changes of current and lease; guards the rest
 	born           int64      // the transaction that created the znode of the State; 0: not seen yet
 	requests       []Request  // replaced as a whole, never edited
+	requestsRead   bool       // since this process began
 	member         Member
 	edits          uint64        // of member
 	written        uint64        // the newest edit that others can read

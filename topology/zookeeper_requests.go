@@ -51,7 +51,11 @@ func (z *ZooKeeper) Requests() []Request {
 // WatchRequests implements Coordinator. stop does not wait for a call of f that is being made.
 func (z *ZooKeeper) WatchRequests(f func([]Request)) (stop func()) {
 	z.mu.Lock()
-	stop = z.asking.watch(f, &z.requests)
+	var first *[]Request
+	if z.requestsRead { // or else they would seem to be made when they are read
+		first = &z.requests
+	}
+	stop = z.asking.watch(f, first)
 	z.mu.Unlock()
 	z.asking.deliver()
 	return stop
@@ -172,9 +176,9 @@ func (s *session) readRequests(ctx context.Context) error {
 		list = append(list, found[id])
 	}
 	z.mu.Lock()
-	changed := !slices.Equal(z.requests, list)
+	changed := !z.requestsRead || !slices.Equal(z.requests, list)
 	if changed {
-		z.requests = list
+		z.requests, z.requestsRead = list, true
 		z.asking.queue(list)
 	}
 	z.mu.Unlock()

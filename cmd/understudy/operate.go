@@ -55,7 +55,11 @@ func printEvents(out io.Writer, events []client.Fields) error {
 		if us := e.Int("duration_us"); us > 0 {
 			took = (time.Duration(us) * time.Microsecond).String()
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", time.UnixMilli(e.Int("time_ms")).Format("2006-01-02 15:04:05.000"), e["epoch"], e["kind"], took, e["text"])
+		epoch := e["epoch"]
+		if e.Int("epoch") == 0 {
+			epoch = "-"
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", time.UnixMilli(e.Int("time_ms")).Format("2006-01-02 15:04:05.000-07:00"), epoch, e["kind"], took, e["text"])
 	}
 	return w.Flush()
 }

@@ -32,7 +32,10 @@ func (w *world) Report() admin.Report                               { return w.r
 func (w *world) Traffic() admin.Traffic                             { return w.traffic }
 
 // admin returns an Admin of this world.
-func (w *world) admin() *admin.Admin {
+func (w *world) admin() *admin.Admin { return w.adminOf(w) }
+
+// adminOf returns an Admin of this world that has another view of the agreement.
+func (w *world) adminOf(cluster admin.Cluster) *admin.Admin {
 	if w.Local == nil {
 		local, err := topology.OpenLocal(topology.LocalConfig{Cluster: "shop", ID: "web-1"})
 		if err != nil {
@@ -40,7 +43,7 @@ func (w *world) admin() *admin.Admin {
 		}
 		w.Local = local
 	}
-	a := admin.New(admin.Identity{Version: "v1", Cluster: "shop", ID: "web-1", ClusterIdentity: "0123abcd"}, w, w)
+	a := admin.New(admin.Identity{Version: "v1", Cluster: "shop", ID: "web-1", ClusterIdentity: "0123abcd"}, cluster, w)
 	a.Count(w)
 	return a
 }

@@ -11,13 +11,18 @@ import (
 	"github.com/understudy/understudy/topology"
 )
 
-// journalLength events are kept; the oldest make room for the newest.
-const journalLength = 512
+const (
+	// journalLength events are kept; the oldest make room for the newest.
+	journalLength = 512
+	// hearsay is how old what others have done may be to count as seen when it happened. It has the time of this member's clock then,
+	// so that the order is that of the story, whatever the clocks of others say.
+	hearsay = 2 * time.Second
+)
 
 // event is something that happened, as this member saw it.
 type event struct {
 	at    time.Time
-	epoch uint64
+	epoch uint64        // 0: not known, as of what was before the first State that this member knew
 	kind  string        // state, failover, switchover, replica, pause, request, grant
 	text  string        // one sentence
 	took  time.Duration // what it took, where that means something
@@ -43,14 +48,30 @@ func newJournal() *journal {
 }
 
 func (j *journal) add(kind string, took time.Duration, format string, args ...any) {
-	if len(j.events) == journalLength {
-		j.events = slices.Delete(j.events, 0, 1)
-	}
+	j.addAt(j.now(), kind, took, format, args...)
+}
+
+// addAt takes note of what was done at a time by the clock of whoever did it. What is heard of late has its own place among the others, and
+// the epoch of then.
+func (j *journal) addAt(at time.Time, kind string, took time.Duration, format string, args ...any) {
 	e := event{at: j.now(), kind: kind, text: fmt.Sprintf(format, args...), took: took}
-	if j.state != nil {
+	place := len(j.events)
+	if e.at.Sub(at) > hearsay {
+		e.at = at
+		for place > 0 && j.events[place-1].at.After(at) {
+			place--
+		}
+	}
+	switch {
+	case place < len(j.events) && place > 0:
+		e.epoch = j.events[place-1].epoch
+	case place == len(j.events) && j.state != nil:
 		e.epoch = j.state.Epoch
 	}
-	j.events = append(j.events, e)
+	j.events = slices.Insert(j.events, place, e)
+	if len(j.events) > journalLength {
+		j.events = slices.Delete(j.events, 0, 1)
+	}
 }
 
 // latest returns the last n events, oldest first.
@@ -189,10 +210,10 @@ func (j *journal) followRequests(list []topology.Request) {
 			continue // older than this process
 		}
 		if !known {
-			j.add("request", 0, "%s: %s asked for by %s", r.ID, describe(r), r.By)
+			j.addAt(r.At, "request", 0, "%s: %s asked for by %s", r.ID, describe(r), r.By)
 		}
 		if before == "" && r.Answer != "" {
-			j.add("request", r.Answered.Sub(r.At), "%s: %s: %s", r.ID, r.Answer, r.Text)
+			j.addAt(r.Answered, "request", r.Answered.Sub(r.At), "%s: %s: %s", r.ID, r.Answer, r.Text)
 		}
 	}
 	j.seen, j.untilNow = present, true
