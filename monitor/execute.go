@@ -310,7 +310,7 @@ func (l *loop) command(a action) {
 	phase, term := l.snapshot.State.Phase, l.term
 	c := &commander{control: term.orders(a.addr), limit: l.cfg.CommandTimeout, wanted: func() bool {
 		s := l.coord.Snapshot().State
-		return term.lasts() && s.Epoch == a.epoch && s.Phase == phase
+		return term.lasts() && s.Epoch == a.epoch && s.Phase == phase && inState(s, a.addr)
 	}}
 	if a.deed == deedSwap {
 		l.swap(a, c)

@@ -240,6 +240,9 @@ func (s *situation) declineAll() []action {
 			actions = append(actions, s.answer(r, s.state.Outcome.Answer, s.state.Outcome.Text))
 		case r.Kind == topology.Resume && s.state.Paused != nil && s.state.Phase == topology.Stable:
 			actions = append(actions, s.resume(r)...) // what was paused before failover was switched off
+		case r.Kind == topology.Forget && s.state.Phase == topology.Stable:
+			actions = append(actions, s.forget(r)...)
+		case r.Kind == topology.Forget: // in a moment
 		case r.Kind == topology.Abort:
 			actions = append(actions, s.answer(r, topology.Refused, "No failover in progress."))
 		default:

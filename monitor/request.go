@@ -22,6 +22,8 @@ func (s *situation) requested() []action {
 			return s.pause(r)
 		case topology.Resume:
 			return s.resume(r)
+		case topology.Forget:
+			return s.forget(r)
 		case topology.Abort:
 			if given := s.state.Outcome; given != nil && given.Answer == topology.Failed && s.phaseSince.After(r.At) {
 				return []action{s.answer(r, topology.Done, "the switchover is given up")}

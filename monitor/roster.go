@@ -189,7 +189,7 @@ func (s *situation) gather() []action {
 		case !ok || s.spelled(known.Addr) != known.Addr || s.follows(n, master):
 		case known.RunID == "":
 			// It was configured but never seen as a part of this cluster: its data may be somebody's.
-			actions = append(actions, s.alarm(fmt.Sprintf("%s does not follow the master and never did: make it a replica of %s (REPLICAOF) or take it out of the nodes",
+			actions = append(actions, s.alarm(fmt.Sprintf("%s does not follow the master and never did: make it a replica of %s (REPLICAOF), or take it out of the nodes and have it forgotten (PROXY FORGET)",
 				known.Addr, master)))
 		default:
 			if a := s.tried[step{deedReplicate, known.Addr}]; a.epoch == s.state.Epoch && a.failures > 1 {

@@ -14,6 +14,8 @@ const (
 	Pause RequestKind = "pause"
 	// Resume ends a pause.
 	Resume RequestKind = "resume"
+	// Forget takes a node that is gone for good out of the State.
+	Forget RequestKind = "forget"
 )
 
 // Answer says how a request ended.
@@ -30,7 +32,7 @@ const (
 type Request struct {
 	ID      string        `json:"id"` // given by the coordinator; later requests have greater ids
 	Kind    RequestKind   `json:"kind"`
-	Target  string        `json:"target,omitempty"`  // of a switchover: host:port of the node to become master; "": the best one
+	Target  string        `json:"target,omitempty"`  // host:port: of a switchover, the node to become master, "" for the best one; of Forget, the node
 	Force   bool          `json:"force,omitempty"`   // of a switchover: also to a node that is not to be promoted, also while paused
 	Timeout time.Duration `json:"timeout,omitempty"` // of a switchover: when to give up, in ns; 0: as the leader is configured
 	Reason  string        `json:"reason,omitempty"`  // of a pause

@@ -32,6 +32,7 @@ type cli struct {
 	Failover failoverCommand `cmd:"" help:"Make another node the master, without losing a write."`
 	Pause    pauseCommand    `cmd:"" help:"Have Understudy only observe: no failover takes place and no node is moved."`
 	Resume   resumeCommand   `cmd:"" help:"End a pause."`
+	Forget   forgetCommand   `cmd:"" help:"Take a node that is gone for good out of the cluster."`
 	Check    checkCommand    `cmd:"" help:"Check a configuration file and the nodes it names, and change nothing."`
 	Version  versionCommand  `cmd:"" help:"Print the version."`
 	Help     helpCommand     `cmd:"" help:"Print this help."`

@@ -94,6 +94,16 @@ func (c *resumeCommand) Run(ctx context.Context, s *streams) error {
 	return c.operate(ctx, s, (*client.Client).Resume)
 }
 
+type forgetCommand struct {
+	target
+	Node string `arg:"" help:"The node (host:port, as nodes shows it), which is shut down."`
+}
+
+// Run asks for a node to be forgotten.
+func (c *forgetCommand) Run(ctx context.Context, s *streams) error {
+	return c.operate(ctx, s, func(u *client.Client) (string, error) { return u.Forget(c.Node) })
+}
+
 // operate has f ask for something and prints the answer. What was refused is an error in its own words.
 func (t *target) operate(ctx context.Context, s *streams, f func(*client.Client) (string, error)) error {
 	var refusal error

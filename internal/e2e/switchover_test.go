@@ -320,7 +320,7 @@ func TestWhoMayNotSendFailoverToTheServersMayNotChangeTheCluster(t *testing.T) {
 	if _, err := conn.Do("AUTH", "app", "secret"); err != nil {
 		t.Fatal(err)
 	}
-	for _, words := range [][]any{{"PROXY", "FAILOVER"}, {"PROXY", "PAUSE"}, {"PROXY", "RESUME"}, {"FAILOVER"}, {"FAILOVER", "ABORT"}} {
+	for _, words := range [][]any{{"PROXY", "FAILOVER"}, {"PROXY", "PAUSE"}, {"PROXY", "RESUME"}, {"PROXY", "FORGET", "127.0.0.1:1"}, {"FAILOVER"}, {"FAILOVER", "ABORT"}} {
 		_, err := conn.Do(words[0].(string), words[1:]...)
 		var e redis.Error
 		if !errors.As(err, &e) || !strings.HasPrefix(string(e), "NOPERM") {

@@ -33,13 +33,15 @@ var help = []string{
 	"    Only observe: promote nobody and move no node until RESUME.",
 	"RESUME",
 	"    Act again.",
+	"FORGET host:port",
+	"    Take a node that is gone for good out of the cluster; shut it down first.",
 }
 
 // eventsShown is how many events PROXY EVENTS returns unless told.
 const eventsShown = 100
 
 // most is how many further arguments a subcommand of PROXY takes.
-var most = map[string]int{"HELP": 0, "INFO": 0, "NODES": 0, "MEMBERS": 0, "EVENTS": 1, "FAILOVER": 2, "PAUSE": 1 << 10, "RESUME": 0}
+var most = map[string]int{"HELP": 0, "INFO": 0, "NODES": 0, "MEMBERS": 0, "EVENTS": 1, "FAILOVER": 2, "PAUSE": 1 << 10, "RESUME": 0, "FORGET": 1}
 
 // Proxy implements session.Admin. args begins with PROXY or FAILOVER itself.
 func (a *Admin) Proxy(args [][]byte, proto int, by string, done func(reply []byte)) {
@@ -73,7 +75,7 @@ func (a *Admin) Proxy(args [][]byte, proto int, by string, done func(reply []byt
 	case !known:
 		refuse(fmt.Sprintf("ERR unknown subcommand '%.128s'. Try PROXY HELP.", args[1]))
 		return
-	case len(rest) > limit:
+	case len(rest) > limit, sub == "FORGET" && len(rest) == 0:
 		refuse(fmt.Sprintf("ERR wrong number of arguments for 'proxy|%s' command", strings.ToLower(sub)))
 		return
 	}
@@ -111,6 +113,13 @@ func (a *Admin) Proxy(args [][]byte, proto int, by string, done func(reply []byt
 		a.operate(request, done)
 	case "RESUME":
 		request.Kind = topology.Resume
+		a.operate(request, done)
+	case "FORGET":
+		if err := checkNode(rest[0]); err != nil {
+			refuse(err.Error())
+			return
+		}
+		request.Kind, request.Target = topology.Forget, rest[0]
 		a.operate(request, done)
 	default:
 		done(a.tell(sub, proto))

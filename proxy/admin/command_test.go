@@ -135,7 +135,7 @@ func TestHelpNamesEverySubcommand(t *testing.T) {
 	if v.Kind != '*' {
 		t.Fatalf("PROXY HELP has the type %q", v.Kind)
 	}
-	for _, sub := range []string{"HELP", "INFO", "NODES", "MEMBERS", "EVENTS", "FAILOVER", "PAUSE", "RESUME"} {
+	for _, sub := range []string{"HELP", "INFO", "NODES", "MEMBERS", "EVENTS", "FAILOVER", "PAUSE", "RESUME", "FORGET"} {
 		named := func(line resp.Value) bool {
 			word, _, _ := strings.Cut(string(line.Str), " ")
 			return line.Kind == '+' && word == sub
@@ -144,7 +144,7 @@ func TestHelpNamesEverySubcommand(t *testing.T) {
 			t.Errorf("PROXY HELP does not name %s", sub)
 		}
 		switch sub {
-		case "FAILOVER", "PAUSE", "RESUME": // wait for a leader
+		case "FAILOVER", "PAUSE", "RESUME", "FORGET": // wait for a leader
 			continue
 		}
 		if v := ask(t, a, 2, sub); v.IsError() {

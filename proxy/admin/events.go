@@ -255,7 +255,11 @@ func (j *journal) followAuthority(a topology.Authority) {
 // describe tells what a request asks for.
 func describe(r topology.Request) string {
 	words := []string{string(r.Kind)}
-	if r.Target != "" {
+	switch {
+	case r.Target == "":
+	case r.Kind == topology.Forget:
+		words = append(words, r.Target)
+	default:
 		words = append(words, "to "+r.Target)
 	}
 	if r.Force {

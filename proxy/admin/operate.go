@@ -25,7 +25,7 @@ func (a *Admin) Changes(args [][]byte) bool {
 		return false
 	}
 	switch strings.ToUpper(string(args[1])) {
-	case "FAILOVER", "PAUSE", "RESUME":
+	case "FAILOVER", "PAUSE", "RESUME", "FORGET":
 		return true
 	}
 	return false
@@ -43,13 +43,18 @@ func proxyFailover(args []string) (topology.Request, error) {
 	case 0:
 		return r, nil
 	case 1:
-		if _, port, err := net.SplitHostPort(args[0]); err != nil || port == "" {
-			return r, fmt.Errorf("ERR the node is '%.128s': it must be host:port, as the list of nodes has it", args[0])
-		}
 		r.Target = args[0]
-		return r, nil
+		return r, checkNode(args[0])
 	}
 	return r, errSyntax
+}
+
+// checkNode says what is wrong with the address of a node that somebody names.
+func checkNode(addr string) error {
+	if _, port, err := net.SplitHostPort(addr); err != nil || port == "" {
+		return fmt.Errorf("ERR the node is '%.128s': it must be host:port, as the list of nodes has it", addr)
+	}
+	return nil
 }
 
 var errSyntax = errors.New("ERR syntax error")

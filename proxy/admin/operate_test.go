@@ -55,6 +55,7 @@ func TestEachWayOfAskingMakesTheRequestThatItMeans(t *testing.T) {
 		"PROXY PAUSE":                                  "pause  false 0s ",
 		"PROXY PAUSE new kernel":                       "pause  false 0s new kernel",
 		"PROXY RESUME":                                 "resume  false 0s ",
+		"proxy forget 10.0.0.3:6379":                   "forget 10.0.0.3:6379 false 0s ",
 		"FAILOVER":                                     "switchover  false 0s ",
 		"failover to 10.0.0.3 6379":                    "switchover 10.0.0.3:6379 false 0s ",
 		"FAILOVER TO 10.0.0.3 6379 FORCE TIMEOUT 1500": "switchover 10.0.0.3:6379 true 1.5s ",
@@ -97,7 +98,7 @@ func TestWrongArgumentsAskForNothing(t *testing.T) {
 	a := w.admin()
 	defer a.Close()
 	for _, words := range []string{
-		"PROXY FAILOVER a:1 b:1", "PROXY FAILOVER nowhere", "PROXY FAILOVER a: FORCE", "PROXY RESUME now", "PROXY EVENTS -1", "PROXY EVENTS x",
+		"PROXY FAILOVER a:1 b:1", "PROXY FAILOVER nowhere", "PROXY FAILOVER a: FORCE", "PROXY RESUME now", "PROXY FORGET", "PROXY FORGET nowhere", "PROXY FORGET a:1 b:1", "PROXY EVENTS -1", "PROXY EVENTS x",
 		"PROXY MEMBERS all", "FAILOVER TO a", "FAILOVER TO a b", "FAILOVER TIMEOUT", "FAILOVER TIMEOUT 0", "FAILOVER TIMEOUT x",
 		"FAILOVER FORCE", "FAILOVER ABORT TIMEOUT 1", "FAILOVER TO a 1 TO b 2", "FAILOVER UNDERSTUDY-ASKS-FOR-PERMISSION",
 	} {
@@ -115,7 +116,7 @@ func TestOnlyWhatChangesTheClusterNeedsPermission(t *testing.T) {
 	defer a.Close()
 	for words, want := range map[string]bool{
 		"PROXY": false, "PROXY NODES": false, "PROXY EVENTS 1": false, "PROXY MEMBERS": false, "PROXY HELP": false,
-		"PROXY FAILOVER": true, "proxy pause x": true, "PROXY RESUME": true, "FAILOVER": true, "failover abort": true,
+		"PROXY FAILOVER": true, "proxy pause x": true, "PROXY RESUME": true, "PROXY forget a:1": true, "FAILOVER": true, "failover abort": true,
 	} {
 		var args [][]byte
 		for _, word := range strings.Fields(words) {

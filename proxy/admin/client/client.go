@@ -131,7 +131,7 @@ func (c *Client) list(args ...any) ([]Fields, error) {
 	return list, nil
 }
 
-// OperationTimeout is how long the answer to Failover, Pause and Resume may take: a little longer than an Understudy
+// OperationTimeout is how long the answer to Failover, Pause, Resume and Forget may take: a little longer than an Understudy
 // waits for it.
 const OperationTimeout = 65 * time.Second
 
@@ -158,6 +158,9 @@ func (c *Client) Pause(reason string) (string, error) {
 
 // Resume ends a pause. Errors are as for Failover.
 func (c *Client) Resume() (string, error) { return c.operate("RESUME") }
+
+// Forget takes a node (host:port) that is gone for good out of the cluster. Errors are as for Failover.
+func (c *Client) Forget(node string) (string, error) { return c.operate("FORGET", node) }
 
 func (c *Client) operate(args ...any) (string, error) {
 	text, err := redis.String(redis.DoWithTimeout(c.conn, OperationTimeout, "PROXY", args...))
