@@ -53,7 +53,7 @@ type vitality struct {
 	refusal      string
 
 	silentSince time.Time // when the first request that was not answered was made; zero while all are
-	accepted    bool      // a connection was accepted since silentSince
+	acceptedAt  time.Time // when a connection was last accepted, whether or not anything was silent then
 	timedOut    bool      // a connection was not established since silentSince
 
 	down   bool
@@ -84,7 +84,9 @@ func (v *vitality) observe(o observation) {
 		v.refusals++
 		v.refusal = o.reason
 	case signAccept:
-		v.accepted = true
+		if o.at.After(v.acceptedAt) {
+			v.acceptedAt = o.at
+		}
 	case signTimeout:
 		v.silence(o.began)
 		v.timedOut = true
@@ -102,7 +104,7 @@ func (v *vitality) revive(o observation) {
 		v.refusals = 0
 	}
 	if !v.silentSince.IsZero() && o.at.After(v.silentSince) {
-		v.silentSince, v.accepted, v.timedOut = time.Time{}, false, false
+		v.silentSince, v.timedOut = time.Time{}, false
 	}
 	if v.down && v.refusals == 0 && v.silentSince.IsZero() {
 		v.down, v.reason, v.since = false, "", o.at
@@ -123,7 +125,7 @@ func (v *vitality) silence(began time.Time) {
 func (v *vitality) discard(now time.Time) {
 	v.voidUntil = now
 	v.refusals = 0
-	v.silentSince, v.accepted, v.timedOut = time.Time{}, false, false
+	v.silentSince, v.acceptedAt, v.timedOut = time.Time{}, time.Time{}, false
 }
 
 // judge brings the verdict up to now.
@@ -136,7 +138,8 @@ func (v *vitality) judge(now time.Time) {
 		v.condemn(v.firstRefusal, v.refusal)
 	case v.silentSince.IsZero():
 	// A host that takes connections is there, and its server may be busy; only one that takes none is given up early.
-	case v.timedOut && !v.accepted && now.Sub(v.silentSince) >= v.patience.downAfter:
+	// One that took some before it fell silent, as every node does that comes back, has shown nothing of that.
+	case v.timedOut && v.acceptedAt.Before(v.silentSince) && now.Sub(v.silentSince) >= v.patience.downAfter:
 		v.condemn(v.silentSince, fmt.Sprintf(silentPrefix+"connection for %v", v.patience.downAfter))
 	case now.Sub(v.silentSince) >= v.patience.stallAfter:
 		v.condemn(v.silentSince, fmt.Sprintf(silentPrefix+"answer for %v", v.patience.stallAfter))

@@ -36,6 +36,12 @@ func TestVitality(t *testing.T) {
 			seen: []seen{{signSilence, 100, 600}, {signTimeout, 600, 1100}}, at: 1100, down: true, reason: "no connection for 1s", doubted: true},
 		"a host that took one is busy, not dead": {
 			seen: []seen{{signAccept, 50, 100}, {signSilence, 100, 600}, {signAccept, 610, 620}, {signTimeout, 630, 1100}}, at: 3000, doubted: true},
+		"a host that took one when it came back, and takes none now, is dead after down-after": {
+			seen: []seen{refusal(1), refusal(4), refusal(7), {signAccept, 20, 21}, life(20, 22), {signSilence, 2000, 2500}, {signTimeout, 2500, 3000}},
+			at:   3000, down: true, reason: "no connection for 1s", doubted: true},
+		"a host that took one while others were silent, and then answered, is dead like that too": {
+			seen: []seen{{signTimeout, 10, 500}, {signAccept, 600, 601}, life(600, 602), {signAccept, 603, 604}, {signSilence, 2000, 2500}, {signTimeout, 2500, 3000}},
+			at:   3000, down: true, reason: "no connection for 1s", doubted: true},
 		"an answer ends the silence":                       {seen: []seen{{signSilence, 100, 600}, life(610, 620)}, at: 1e6},
 		"an answer to an earlier question does not end it": {seen: []seen{{signSilence, 100, 600}, life(90, 95)}, at: 6100, down: true, reason: "no answer for 6s", doubted: true},
 		"a lost connection proves nothing":                 {seen: []seen{{signLost, 1, 2}, {signLost, 3, 4}, {signLost, 5, 6}}, at: 1e6},
