@@ -373,8 +373,11 @@ func (l *loop) commanded(a action, res result, err error, took time.Duration, no
 	switch {
 	case err != nil && l.ctx.Err() == nil:
 		level := slog.LevelError
-		if tried.failures > 1 && tried.why == before.why {
+		switch {
+		case tried.failures > 1 && tried.why == before.why:
 			level = slog.LevelDebug // an alarm says that it goes on
+		case loads(err):
+			level = slog.LevelInfo // it was started just now, and will do it when it has its data
 		}
 		log.Log(l.ctx, level, string(a.deed)+" failed", "error", err, "failures", tried.failures)
 	case a.deed == deedPromote:

@@ -187,6 +187,7 @@ func (s *situation) gather() []action {
 		n, ok := s.heard(known.Addr)
 		switch {
 		case !ok || s.spelled(known.Addr) != known.Addr || s.follows(n, master):
+		case n.Loading: // it refuses REPLICAOF until it has its data
 		case known.RunID == "":
 			// It was configured but never seen as a part of this cluster: its data may be somebody's.
 			actions = append(actions, s.alarm(fmt.Sprintf("%s does not follow the master and never did: make it a replica of %s (REPLICAOF), or take it out of the nodes and have it forgotten (PROXY FORGET)",

@@ -254,10 +254,10 @@ func (s *situation) outcome() *topology.Outcome {
 		return s.state.Outcome
 	case f.Choice == f.Target:
 		return &topology.Outcome{Request: f.Request, Answer: topology.Done,
-			Text: fmt.Sprintf("%s is master and was %s, epoch %d, after %v", f.Choice, s.state.Master.Addr, s.state.Epoch, took)}
+			Text: fmt.Sprintf("%s is master and was %s, epoch %d, %v after the fence", f.Choice, s.state.Master.Addr, s.state.Epoch, took)}
 	case f.Choice == s.state.Master.Addr:
 		return &topology.Outcome{Request: f.Request, Answer: topology.Failed,
-			Text: fmt.Sprintf("%s goes on as master, epoch %d, after %v: %s", f.Choice, s.state.Epoch, took, f.Aborted)}
+			Text: fmt.Sprintf("%s goes on as master, epoch %d, %v after the fence: %s", f.Choice, s.state.Epoch, took, f.Aborted)}
 	}
 	return &topology.Outcome{Request: f.Request, Answer: topology.Failed,
 		Text: fmt.Sprintf("%s is master, epoch %d: %s", f.Choice, s.state.Epoch, f.Aborted)}

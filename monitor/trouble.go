@@ -62,6 +62,12 @@ func denies(err error) bool {
 	return false
 }
 
+// loads reports whether err is the reply of a node that has yet to read its data.
+func loads(err error) bool {
+	var reply redis.Error
+	return errors.As(err, &reply) && strings.HasPrefix(reply.Error(), "LOADING ")
+}
+
 // brief returns the heart of a network error: "connection refused" rather than "dial tcp 127.0.0.1:1: connect:
 // connection refused", for sentences that name the node already.
 func brief(err error) string {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/understudy/understudy/proxy/admin/client"
+	"github.com/understudy/understudy/topology"
 )
 
 type membersCommand struct {
@@ -22,24 +23,37 @@ func (c *membersCommand) Run(ctx context.Context, s *streams) error {
 		if err != nil {
 			return err
 		}
+		f, err := u.Info()
+		if err != nil {
+			return err
+		}
 		w := table(s.out)
 		fmt.Fprintln(w, "MEMBER\tROLE\tELECTOR\tADDRESS\tEPOCH\tFENCED\tDOWN")
 		for _, m := range members {
 			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", m["id"], m["role"], m["elector"], dash(m["addr"]), m["applied"], m["fenced"], dash(m["down"]))
 		}
-		return w.Flush()
+		if err := w.Flush(); err != nil || f["grant"] != string(topology.Endless) {
+			return err
+		}
+		_, err = fmt.Fprintln(s.out, "Without ZooKeeper there is no agreement to be a member of: it decides by itself.")
+		return err
 	})
 }
 
 type eventsCommand struct {
 	target
-	Count int `default:"100" placeholder:"N" help:"How many to show, at most."`
+	Count  int  `default:"100" placeholder:"N" help:"How many to show, at most."`
+	Latest *int `arg:"" optional:"" placeholder:"N" help:"The same as --count N."`
 }
 
 // Run prints the latest events, the last one at the end.
 func (c *eventsCommand) Run(ctx context.Context, s *streams) error {
 	return c.ask(ctx, func(u *client.Client) error {
-		events, err := u.Events(c.Count)
+		count := c.Count
+		if c.Latest != nil {
+			count = *c.Latest
+		}
+		events, err := u.Events(count)
 		if err != nil {
 			return err
 		}

@@ -29,10 +29,12 @@ func TestAnOperatorSwitchesPausesAndLooksFromTheCommandLine(t *testing.T) {
 		{[]string{"failover", cluster.Nodes[0].Addr, "--force"}, 0, []string{cluster.Nodes[0].Addr + " is master"}},
 		{[]string{"resume"}, 0, []string{"resumed\n"}},
 		{[]string{"forget", target}, 1, []string{"understudy: " + target + " replicates from the master and would be found again at once: shut it down first\n"}},
-		{[]string{"members"}, 0, []string{"MEMBER", "web-1", "leader"}},
+		{[]string{"members"}, 0, []string{"MEMBER", "web-1", "leader  yes", "there is no agreement to be a member of"}},
 		{[]string{"events"}, 0, []string{"switchover", "over: master " + target + ", was " + cluster.Nodes[0].Addr, "fencing: switchover to " + target,
 			"pause (new kernel) asked for by web-1", "forget " + target + " asked for by web-1", "refused: "}},
 		{[]string{"events", "--count", "1"}, 0, []string{"KIND"}},
+		{[]string{"events", "1"}, 0, []string{"KIND"}},
+		{[]string{"events", "one"}, 2, []string{"one"}},
 	}
 	for _, step := range steps {
 		status, stdout, stderr := once(t, nil, append(step.args, "--addr", addr)...)

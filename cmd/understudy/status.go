@@ -107,7 +107,7 @@ func printStatus(out io.Writer, f client.Fields) error {
 	case f.Milliseconds("last_failover_duration_ms") == 0:
 		line("failover", "under way, from %s: %s", f["last_failover_from"], f["last_failover_cause"])
 	default:
-		line("last failover", "epoch %s, from %s to %s in %s ms, %v ago: %s", f["last_failover_epoch"], f["last_failover_from"], f["last_failover_to"],
+		line("last failover", "epoch %s, from %s to %s, %s ms from the fence to the new state, %v ago: %s", f["last_failover_epoch"], f["last_failover_from"], f["last_failover_to"],
 			f["last_failover_duration_ms"], time.Since(time.Unix(f.Int("last_failover_time"), 0)).Round(time.Second), f["last_failover_cause"])
 	}
 	own := f.Int("alarms") - f.Int("alarms_of_leader")

@@ -62,7 +62,7 @@ func afterFailover() *world {
 		},
 		report: admin.Report{
 			Nodes: []admin.Node{
-				{Addr: "10.0.0.1:6379", RunID: "aaa", Down: true, Reason: "connection refused", Since: time.Now().Add(-90 * time.Second)},
+				{Addr: "10.0.0.1:6379", RunID: "aaa", Link: "up", Down: true, Reason: "connection refused", Since: time.Now().Add(-90 * time.Second)},
 				{Addr: "10.0.0.2:6379", RunID: "bbb", Version: "7.0.15", Offset: 5000, Latency: 300 * time.Microsecond, Heard: time.Now()},
 				{Addr: "10.0.0.3:6379", RunID: "ccc", Aliases: []string{"r3:6379", "r3.lan:6379"}, Offset: 4900, LagBytes: 100, LagTime: 20 * time.Millisecond,
 					Follows: "10.0.0.2:6379", Link: "up", Priority: 100},

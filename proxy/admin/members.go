@@ -20,6 +20,9 @@ func (a *Admin) members(proto int, list []topology.Member) []byte {
 			role = "leader"
 		}
 		elector := "no"
+		if m.Leads && a.cluster.Authority().Source == topology.Endless {
+			elector = "yes" // there is nobody to agree with on who may lead
+		}
 		if state != nil {
 			if _, found := state.Elector(m.ID); found {
 				elector = "yes"

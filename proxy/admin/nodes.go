@@ -46,7 +46,7 @@ func rows(state *topology.State, report Report, traffic Traffic) []Row {
 			r.Down, r.Reason, r.Since = true, o.Reason, o.Since // as those hold together who see it
 		}
 		if r.Down {
-			r.Health = healthDown
+			r.Health, r.Link = healthDown, "" // what it said of its link was before
 		}
 		for _, t := range traffic.Nodes {
 			if t.Addr == known.Addr {
