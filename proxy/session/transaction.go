@@ -71,6 +71,9 @@ func (s *Session) begin(cmd *command.Command, args [][]byte, request, ahead []by
 		if s.env.Pause.at(s.env.Loop.Now()) != nil {
 			break // EXEC may have to wait
 		}
+		if s.silence == skipThis {
+			break // CLIENT REPLY SKIP is about the reply to MULTI alone
+		}
 		if size, commands := s.wholeBlock(ahead); size > 0 {
 			if !s.sendBlock(append(bytes.Clone(request), ahead[:size]...), commands) {
 				return false
