@@ -116,6 +116,51 @@ func TestAMasterThatDoesNotTellWhatItHasKeptWaitsForTheEndOfThePause(t *testing.
 	})
 }
 
+func TestWhileNothingIsServedAnyNodeThatAnswersSaysWhoMayEndAPause(t *testing.T) {
+	s := start(t, options{replicas: 2, args: []string{"--appendonly", "yes"}})
+	for _, n := range s.cluster.Nodes {
+		for _, words := range [][]any{{"ACL", "SETUSER", "app", "on", ">secret", "~*", "&*", "+@all", "-failover"}, {"CONFIG", "REWRITE"}} {
+			if _, err := n.Do(words...); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	app, operator := s.dial(), s.dial()
+	if _, err := app.Do("AUTH", "app", "secret"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := operator.Do("PROXY", "PAUSE", "maintenance"); err != nil {
+		t.Fatal(err)
+	}
+	waitMasterHeard(t, s, s.cluster.Nodes[0])
+	for i := range s.cluster.Nodes {
+		n := s.cluster.Nodes[len(s.cluster.Nodes)-1-i] // the master last
+		must(t, n.Stop())
+		if n != s.cluster.Nodes[0] {
+			waitUnavailable(t, s, n.Addr)
+		}
+	}
+	waitOutage(t, s, true)
+	if _, err := operator.Do("PROXY", "RESUME"); err == nil || !strings.HasPrefix(err.Error(), "MASTERDOWN no node answers") {
+		t.Fatalf("with no node at all: %v", err)
+	}
+	for _, n := range s.cluster.Nodes {
+		must(t, n.Restart(t.Context()))
+	}
+	// The master answers, and is not used: it does not tell what it has kept. The replicas are none again before there is a master.
+	testcluster.WaitFor(t, "an alarm that says what to do", func() bool {
+		return slices.ContainsFunc(s.monitor.Status().Alarms, func(alarm string) bool { return strings.Contains(alarm, "waits until PROXY RESUME") })
+	})
+	if _, err := app.Do("PROXY", "RESUME"); err == nil || !strings.HasPrefix(err.Error(), "NOPERM") {
+		t.Errorf("who may not: %v", err)
+	}
+	epoch := s.epoch()
+	if _, err := operator.Do("PROXY", "RESUME"); err != nil {
+		t.Errorf("who may: %v", err)
+	}
+	s.waitMasterAfter(epoch)
+}
+
 func TestAResumeFindsThatTheMasterAnswersAgain(t *testing.T) {
 	s := start(t, options{replicas: 1, monitor: func(cfg *monitor.Config) {
 		cfg.StallAfter, cfg.DownAfter = time.Second, 500*time.Millisecond

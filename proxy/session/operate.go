@@ -56,11 +56,10 @@ func (s *Session) operate(args [][]byte, request []byte) bool {
 	if s.info.Name != "" {
 		by = s.info.Name + " at " + by
 	}
-	answer := func() {
-		s.whenAsked(func(done func([]byte)) {
-			s.env.Admin.Proxy(kept, s.key.Proto, by, func(reply []byte) { s.env.Loop.Post(func() { done(reply) }) })
-		})
+	carryOut := func(done func([]byte)) {
+		s.env.Admin.Proxy(kept, s.key.Proto, by, func(reply []byte) { s.env.Loop.Post(func() { done(reply) }) })
 	}
+	answer := func() { s.whenAsked(carryOut) }
 	if !s.env.Admin.Changes(kept) {
 		return s.ifMayInfo(request, answer)
 	}
@@ -77,18 +76,48 @@ func (s *Session) operate(args [][]byte, request []byte) bool {
 		c = s.anyNode()
 	}
 	if c == nil { // not held: it may be what ends the wait of all
-		s.emit(errorReply("MASTERDOWN no node can be asked now whether you may do this: ask at the admin port of Understudy (--admin), which needs none"))
-		return true
+		return s.whenAnyonePermits(carryOut)
 	}
 	s.ask(c, upstream.Repeatable, permissionProbe, 1, &await{again: resp.AppendRequest(nil, kept...), reply: func(_ *upstream.Conn, frame []byte) {
-		switch string(resp.ErrorCode(frame)) {
-		case "NOPERM", "NOAUTH":
+		if denies(frame) {
 			s.emit(frame)
-		default: // a syntax error, or that of a server which has no FAILOVER and then no permission for it either
-			answer()
+			return
 		}
+		answer()
 	}})
 	return true
+}
+
+// denies reports whether the answer to permissionProbe is that the client may not. Anything else is a syntax error, or that of a
+// server which has no FAILOVER and then no permission for it either.
+func denies(frame []byte) bool {
+	switch string(resp.ErrorCode(frame)) {
+	case "NOPERM", "NOAUTH", "WRONGPASS":
+		return true
+	}
+	return false
+}
+
+// whenAnyonePermits changes the cluster while no node may be sent requests: the master is down or not in use, and no
+// replica serves. That is when an operator is needed, so every node that answers is asked for what it knows of users.
+func (s *Session) whenAnyonePermits(carryOut func(done func(reply []byte))) bool {
+	key := s.key
+	key.DB = 0
+	group := s.env.Pool.Group(key)
+	return s.whenAsked(func(done func([]byte)) {
+		group.Anyone(permissionProbe, denies, func(reply []byte) {
+			group.Release()
+			switch {
+			case s.closed:
+			case reply == nil:
+				done(errorReply("MASTERDOWN no node answers that could be asked whether you may do this: ask at the admin port of Understudy (--admin), which needs none"))
+			case denies(reply):
+				done(reply)
+			default:
+				carryOut(done)
+			}
+		})
+	})
 }
 
 // anyNode returns a lane to a node that can be asked who may do what: its data does not matter. nil is none.

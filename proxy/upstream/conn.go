@@ -49,6 +49,7 @@ type Conn struct {
 	patient  time.Duration   // how long that takes; 0: handshakeTimeout
 	ready    bool
 	probe    bool // ends when it is ready: it was opened to hear what the server says to strangers
+	frank    bool // a wrong password is an answer, whichever server says so
 	own      bool // the proxy's own questions go over it: they do not count as traffic
 	retired  bool // takes no more requests; ends when the last is answered
 	rejected bool // the master refuses the credentials

@@ -1,6 +1,10 @@
 package upstream
 
-import "time"
+import (
+	"time"
+
+	"github.com/understudy/understudy/topology"
+)
 
 // everywherePatience is how long a node may take to answer what is asked of all: a server that is busy with a script
 // answers nothing at all before its busy-reply-threshold, which is 5 s.
@@ -14,12 +18,34 @@ func (g *Group) Everywhere(request []byte, enough func(reply []byte) bool, done 
 	p := g.pool
 	q := &question{enough: enough, done: done}
 	if p.master != nil {
-		q.pending++
-		q.ask(g, p.master, request)
+		q.ask(g, p.master, request, everywherePatience)
 	}
 	for _, n := range p.replicas {
-		q.pending++
-		q.ask(g, n, request)
+		q.ask(g, n, request, everywherePatience)
+	}
+	if q.pending == 0 {
+		p.loop.Post(q.conclude)
+	}
+}
+
+// Anyone asks every node of the State about the client's rights, whatever part the node has now and whichever run of it
+// answers: a master that was restarted and is not trusted with data yet, a node that is not a replica again. Credentials that are
+// not taken are an answer as well. done gets a denial if there is one, otherwise any other answer, once; nil if no node has answered.
+func (g *Group) Anyone(request []byte, denial func(reply []byte) bool, done func(reply []byte)) {
+	p := g.pool
+	p.refresh()
+	q := &question{enough: denial, done: done}
+	ask := func(n topology.Node) {
+		q.ask(g, &node{addr: n.Addr, latency: startLatency, serves: true}, request, dialTimeout).frank = true
+	}
+	if s := p.state; s != nil {
+		ask(s.Master)
+		for _, r := range s.Replicas {
+			ask(r.Node)
+		}
+		for _, n := range s.Unavailable {
+			ask(n)
+		}
 	}
 	if q.pending == 0 {
 		p.loop.Post(q.conclude)
@@ -36,12 +62,14 @@ type question struct {
 	answered bool
 }
 
-func (q *question) ask(g *Group, n *node, request []byte) {
+func (q *question) ask(g *Group, n *node, request []byte, patience time.Duration) *Conn {
+	q.pending++
 	c := g.pool.open(g, n, true)
-	c.patient = everywherePatience
+	c.patient = patience
 	c.Send(q, Repeatable, 0, request, 1)
 	c.Retire() // it ends with its answer
-	g.pool.loop.After(everywherePatience, c.Close)
+	g.pool.loop.After(patience, c.Close)
+	return c
 }
 
 // Reply implements Owner.

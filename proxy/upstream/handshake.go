@@ -84,7 +84,7 @@ func (c *Conn) introduced(frame []byte) {
 		c.refused(frame)
 		return
 	}
-	if s == stepOptional && c.group.key.anonymous() {
+	if s == stepOptional && c.group.key.anonymous() && !c.frank {
 		c.heardOfAuth(frame)
 		if c.ended {
 			return
@@ -147,9 +147,10 @@ func (c *Conn) heardOfAuth(frame []byte) {
 }
 
 // refused ends a connection whose HELLO, AUTH or SELECT the server has declined. From the master that is the answer
-// to everything that waits here; a replica that refuses what the master accepts is passed over.
+// to everything that waits here, and from any node where that is what was asked; otherwise a replica that refuses what the
+// master accepts is passed over.
 func (c *Conn) refused(frame []byte) {
-	if c.node.master {
+	if c.node.master || c.frank && bytes.HasPrefix(frame, []byte("-WRONGPASS")) {
 		c.rejected = bytes.HasPrefix(frame, []byte("-WRONGPASS"))
 		for c.queue.n > 0 && !c.ended {
 			e := c.queue.front()
