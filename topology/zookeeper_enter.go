@@ -123,7 +123,7 @@ func (s *session) makeRoot(ctx context.Context) error {
 func (s *session) found(ctx context.Context, stat *zk.Stat) error {
 	z := s.z
 	if known := z.identity.Load(); known != nil {
-		return fmt.Errorf("%w: %s is gone from ZooKeeper, with its State; restore it, or restart all members to found a new one", ErrOtherCluster, z.home)
+		return z.gone()
 	}
 	if z.cfg.Identity != "" {
 		return fmt.Errorf("%w: there is none at %s, and the one with the identity %s is wanted: check chroot, cluster and cluster-identity",
@@ -161,6 +161,11 @@ func (s *session) found(ctx context.Context, stat *zk.Stat) error {
 		return err
 	}
 	return s.recognise(data)
+}
+
+// gone is the error of a member whose cluster is not in ZooKeeper any more.
+func (z *ZooKeeper) gone() error {
+	return fmt.Errorf("%w: %s is gone from ZooKeeper, with its State; restore it, or restart all members to found a new one", ErrOtherCluster, z.home)
 }
 
 func readIdentity(data []byte) (identity, bool) {

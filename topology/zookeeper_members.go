@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -29,7 +30,7 @@ type Registration struct {
 // request and one for each that changed.
 type roster struct {
 	s       *session
-	listing sync.Mutex // one list at a time
+	listing chan none // one list at a time
 
 	mu      sync.Mutex
 	armed   bool // the list of names is watched
@@ -43,7 +44,9 @@ type entry struct {
 	stale   bool // it may have changed since the last read began, or is not watched
 }
 
-func newRoster(s *session) *roster { return &roster{s: s, entries: make(map[string]*entry)} }
+func newRoster(s *session) *roster {
+	return &roster{s: s, listing: make(chan none, 1), entries: make(map[string]*entry)}
+}
 
 // event takes in a watch that fired. The library calls it before it hands on answers that the server gave later: so
 // when the names have been read, everything that changed before is known to be stale.
@@ -64,8 +67,12 @@ func (r *roster) event(e zk.Event) {
 
 // list returns all members that are present, sorted by id.
 func (r *roster) list(ctx context.Context) ([]Member, error) {
-	r.listing.Lock()
-	defer r.listing.Unlock()
+	select {
+	case r.listing <- none{}:
+		defer func() { <-r.listing }()
+	case <-ctx.Done(): // another one waits for ZooKeeper, and longer than this one can
+		return nil, fmt.Errorf("%w (%w)", ErrUnreachable, ctx.Err())
+	}
 	watch := r.s.elected.Load()
 	if !watch {
 		r.mu.Lock()
@@ -215,10 +222,14 @@ func (s *session) children(ctx context.Context, name string) ([]string, error) {
 // has the promises of all electors, and then this member has promised, too, or is none.
 func (z *ZooKeeper) Members(ctx context.Context) (members []Member, err error) {
 	err = z.ask(ctx, func(ctx context.Context, s *session) error {
-		if members, err = s.roster.list(ctx); err != nil {
-			return err
+		members, err = s.roster.list(ctx)
+		var leader string
+		if err == nil {
+			leader, err = s.leader(ctx)
 		}
-		leader, err := s.leader(ctx)
+		if errors.Is(err, zk.ErrNoNode) {
+			return z.gone()
+		}
 		for i := range members {
 			members[i].Leads = members[i].ID == leader
 		}
@@ -280,6 +291,11 @@ func (z *ZooKeeper) ask(ctx context.Context, f func(context.Context, *session) e
 	case z.closed.Load():
 		return ErrClosed
 	case s == nil:
+		z.mu.Lock()
+		defer z.mu.Unlock()
+		if refused(z.lastErr) {
+			return z.lastErr // until somebody has changed something
+		}
 		return errNotSent
 	}
 	ctx, cancel := context.WithTimeout(ctx, z.cfg.SessionTimeout)

@@ -1,6 +1,7 @@
 package topology
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -112,4 +113,19 @@ func TestWhatASessionHasCreatedIsFoundAgain(t *testing.T) {
 	if err != nil || len(list) != 2 || list[1].Fenced != 5 {
 		t.Errorf("members %+v (%v)", list, err)
 	}
+}
+
+func TestWhoAsksForMembersOfAClusterThatIsGoneFromZooKeeperIsToldThat(t *testing.T) {
+	t.Parallel()
+	servers := sharedZooKeeper(t)
+	a := open(t, memberConfig(t, servers, "a"))
+	c, root := operator(t, servers)
+	want := root + "/shop is gone from ZooKeeper, with its State; restore it"
+	told := func() bool {
+		_, err := a.Members(t.Context())
+		return errors.Is(err, ErrOtherCluster) && strings.Contains(err.Error(), want)
+	}
+	wipe(t, c, root+"/shop")
+	testcluster.WaitFor(t, "the sentence", told)
+	testcluster.WaitFor(t, "the sentence between two sessions", func() bool { return a.session.Load() == nil && told() })
 }

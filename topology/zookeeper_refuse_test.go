@@ -224,24 +224,7 @@ func TestAClusterThatIsReplacedUnderARunningMemberIsNotJoined(t *testing.T) {
 	update(t, a, stable(7))
 	awaitGrant(t, a, 7)
 	c, root := operator(t, servers)
-	var wipe func(path string)
-	wipe = func(path string) {
-		names, _, err := c.Children(path)
-		if err != nil && err != zk.ErrNoNode {
-			t.Fatal(err)
-		}
-		for _, name := range names {
-			wipe(path + "/" + name)
-		}
-		if err := c.Delete(path, -1); err != nil && err != zk.ErrNoNode && err != zk.ErrNotEmpty {
-			t.Fatal(err)
-		}
-	}
-	testcluster.WaitFor(t, "the folder to be gone", func() bool {
-		wipe(root + "/shop")
-		there, _, err := c.Exists(root + "/shop")
-		return err == nil && !there
-	})
+	wipe(t, c, root+"/shop")
 	testcluster.WaitFor(t, "the end of its authority", func() bool { return a.Grant() == (Grant{}) && !a.Leading() })
 	b := open(t, memberConfig(t, servers, "b"))
 	update(t, b, stable(1))

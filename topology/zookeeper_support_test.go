@@ -168,6 +168,29 @@ func operator(t *testing.T, servers string) (c *zk.Conn, root string) {
 	return c, root
 }
 
+// wipe deletes a znode with all below it, also what members make there meanwhile.
+func wipe(t *testing.T, c *zk.Conn, path string) {
+	t.Helper()
+	var once func(path string)
+	once = func(path string) {
+		names, _, err := c.Children(path)
+		if err != nil && err != zk.ErrNoNode {
+			t.Fatal(err)
+		}
+		for _, name := range names {
+			once(path + "/" + name)
+		}
+		if err := c.Delete(path, -1); err != nil && err != zk.ErrNoNode && err != zk.ErrNotEmpty {
+			t.Fatal(err)
+		}
+	}
+	testcluster.WaitFor(t, path+" to be gone", func() bool {
+		once(path)
+		there, _, err := c.Exists(path)
+		return err == nil && !there
+	})
+}
+
 type quiet struct{}
 
 func (quiet) Printf(string, ...any) {}

@@ -27,6 +27,9 @@ func (c *membersCommand) Run(ctx context.Context, s *streams) error {
 		if err != nil {
 			return err
 		}
+		if len(members) > 0 && members[0]["reason"] != "" {
+			fmt.Fprintf(s.out, "as it was %v ago, because it cannot be found out now: %s\n", seconds(members[0].Int("heard")), members[0]["reason"])
+		}
 		w := table(s.out)
 		fmt.Fprintln(w, "MEMBER\tROLE\tELECTOR\tADDRESS\tEPOCH\tFENCED\tDOWN")
 		for _, m := range members {

@@ -47,6 +47,8 @@ func (t *target) ask(ctx context.Context, f func(*client.Client) error) error {
 		return fmt.Errorf("%s: %w; see --username and --password", t.Addr, err)
 	case errors.Is(err, client.ErrStranger):
 		return fmt.Errorf("%s: %w; name its address with --addr", t.Addr, err)
+	case client.Refused(err):
+		return fmt.Errorf("%s: %s", t.Addr, strings.TrimPrefix(err.Error(), "ERR "))
 	}
 	var nonsense *guard.Error
 	if errors.Is(err, io.EOF) || errors.As(err, &nonsense) {

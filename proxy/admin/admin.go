@@ -99,6 +99,7 @@ type Admin struct {
 	watcher Watcher
 	counter atomic.Pointer[Counter]
 	journal *journal
+	roster  roster
 	unwatch func()
 
 	ctx     context.Context
@@ -109,7 +110,7 @@ type Admin struct {
 
 var _ session.Admin = (*Admin)(nil)
 
-// New returns an Admin that counts nothing yet; see Count. It takes note of events from now until Close.
+// New returns an Admin that counts nothing yet; see Count. It takes note of events, and of who the members are, from now until Close.
 func New(who Identity, cluster Cluster, watcher Watcher) *Admin {
 	a := &Admin{who: who, since: time.Now(), cluster: cluster, watcher: watcher, journal: newJournal()}
 	a.ctx, a.stop = context.WithCancel(context.Background())
@@ -121,6 +122,7 @@ func New(who Identity, cluster Cluster, watcher Watcher) *Admin {
 		requests()
 		authority()
 	}
+	a.background(a.remember)
 	return a
 }
 

@@ -93,12 +93,12 @@ func (a *Admin) Proxy(args [][]byte, proto int, by string, done func(reply []byt
 		done(a.events(proto, count))
 	case "MEMBERS":
 		a.background(func(ctx context.Context) {
-			list, err := a.cluster.Members(ctx)
+			list, asked, reason, err := a.listMembers(ctx)
 			if err != nil {
-				refuse("ERR " + oneLine(err.Error()))
+				refuse("ERR " + told(err))
 				return
 			}
-			done(a.members(proto, list))
+			done(a.members(proto, list, asked, reason))
 		})
 	case "FAILOVER":
 		r, err := proxyFailover(rest)

@@ -2,15 +2,82 @@ package admin
 
 import (
 	"cmp"
+	"context"
+	"errors"
+	"math/rand/v2"
 	"slices"
+	"strings"
+	"sync"
+	"time"
 
 	"github.com/understudy/understudy/resp"
 	"github.com/understudy/understudy/topology"
 )
 
-// members is the reply to PROXY MEMBERS: an array of maps, by id.
-func (a *Admin) members(proto int, list []topology.Member) []byte {
+const (
+	// membersPatience is how long the agreement may take to tell who is there; who asks waits no longer than client.Timeout.
+	membersPatience = 1500 * time.Millisecond
+	// lookTime and lookTimeEach bound how often the members are listed only to be remembered. The second is for each
+	// member: all list all, so that a cluster of n asks for n/lookTimeEach znodes, and not for the square of n.
+	lookTime     = time.Minute
+	lookTimeEach = 3 * time.Second
+)
+
+// roster is who was there when that was found out last.
+type roster struct {
+	mu    sync.Mutex
+	list  []topology.Member
+	asked time.Time // zero: it was never found out
+}
+
+// listMembers asks who is there. If that cannot be found out now, it returns who was there when it was found out last, with the time
+// of that and the reason.
+func (a *Admin) listMembers(ctx context.Context) (list []topology.Member, asked time.Time, reason error, err error) {
+	ctx, cancel := context.WithTimeout(ctx, membersPatience)
+	defer cancel()
+	now := time.Now()
+	list, reason = a.cluster.Members(ctx)
+	a.roster.mu.Lock()
+	defer a.roster.mu.Unlock()
+	switch {
+	case reason == nil:
+		a.roster.list, a.roster.asked = list, now
+		return list, now, nil, nil
+	case a.roster.asked.IsZero() || errors.Is(reason, topology.ErrOtherCluster):
+		return nil, now, nil, reason
+	}
+	return a.roster.list, a.roster.asked, reason, nil
+}
+
+// remember lists the members now and then, for when they cannot be asked for.
+func (a *Admin) remember(ctx context.Context) {
+	for {
+		list, _, _, err := a.listMembers(ctx)
+		pause := lookTime
+		if err == nil {
+			pause = max(pause, time.Duration(len(list))*lookTimeEach)
+		}
+		again := time.NewTimer(pause/2 + rand.N(pause)) // members that began together do not ask together
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			again.Stop()
+			return
+		}
+	}
+}
+
+// told is an error of the agreement in the words for people.
+func told(err error) string { return oneLine(strings.TrimPrefix(err.Error(), "topology: ")) }
+
+// members is the reply to PROXY MEMBERS: an array of maps, by id. If they could not be asked for, all have the age of what is
+// known and the reason.
+func (a *Admin) members(proto int, list []topology.Member, asked time.Time, reason error) []byte {
 	state := a.cluster.Snapshot().State
+	heard, why := int64(0), ""
+	if reason != nil {
+		heard, why = int64(time.Since(asked).Seconds()), told(reason)
+	}
 	list = slices.Clone(list)
 	slices.SortFunc(list, func(a, b topology.Member) int { return cmp.Compare(a.ID, b.ID) })
 	reply := resp.AppendArray(nil, len(list))
@@ -43,6 +110,8 @@ func (a *Admin) members(proto int, list []topology.Member) []byte {
 			{"fenced", int64(m.Fenced)},
 			{"nodes", int64(len(m.View))},
 			{"down", down},
+			{"heard", heard},
+			{"reason", why},
 		})
 	}
 	return reply

@@ -4,10 +4,12 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/understudy/understudy/proxy/admin"
+	"github.com/understudy/understudy/proxy/admin/client"
 	"github.com/understudy/understudy/topology"
 )
 
@@ -142,6 +144,46 @@ func TestMembersTellsWhoLeadsAndWhatTheySee(t *testing.T) {
 		members[1]["addr"] != "10.1.0.2:6380" || members[1]["applied"] != "6" || members[1]["down"] != "10.0.0.1:6379" || members[1]["nodes"] != "2" ||
 		members[0]["elector"] != "no" || members[1]["elector"] != "yes" {
 		t.Errorf("members %v", members)
+	}
+}
+
+// losing is a cluster that can be made unable to tell who its members are.
+type losing struct {
+	*world
+	problem atomic.Pointer[error]
+}
+
+func (l *losing) Members(ctx context.Context) ([]topology.Member, error) {
+	if problem := l.problem.Load(); problem != nil {
+		<-ctx.Done() // as ZooKeeper does: it does not answer
+		return nil, *problem
+	}
+	return l.members, nil
+}
+
+func TestMembersThatCannotBeAskedForAreThoseOfTheLastTimeWithItsAgeAndTheReason(t *testing.T) {
+	l := &losing{world: afterFailover()}
+	l.members = []topology.Member{{ID: "web-1", Leads: true}, {ID: "web-2"}}
+	a := l.adminOf(l)
+	defer a.Close()
+	for _, m := range nodeMaps(t, ask(t, a, 2, "MEMBERS"), '*') {
+		if m["heard"] != "0" || m["reason"] != "" {
+			t.Errorf("what was asked for just now is %v", m)
+		}
+	}
+	l.problem.Store(&topology.ErrUnreachable)
+	began := time.Now()
+	members := nodeMaps(t, ask(t, a, 2, "MEMBERS"), '*')
+	if len(members) != 2 || members[0]["role"] != "leader" || members[1]["heard"] == "0" || members[1]["reason"] != "ZooKeeper cannot be reached" {
+		t.Errorf("while ZooKeeper is away the members are %v", members)
+	}
+	if waited := time.Since(began); waited >= client.Timeout {
+		t.Errorf("it takes %v, and who asks waits for %v", waited, client.Timeout)
+	}
+	gone := fmt.Errorf("%w: it is gone", topology.ErrOtherCluster)
+	l.problem.Store(&gone)
+	if reply := command(t, a, "PROXY MEMBERS"); reply != "-ERR this is another cluster: it is gone\r\n" {
+		t.Errorf("when the cluster is gone the reply is %q", reply)
 	}
 }
 
