@@ -50,6 +50,13 @@ func (c *complaints) about(now time.Time, what, addr string, attrs ...any) {
 	c.log.Warn(what, attrs...)
 }
 
+// configures hints, once, at what an operator may not think of who sets something as if there were one server.
+func (p *Proxy) configures(s *session.Session) {
+	p.configured.Do(func() {
+		p.log.Warn("CONFIG SET reaches the master alone, and after a failover the next one has what it had: set it at every node itself", "client", s.Describe().Addr)
+	})
+}
+
 // closed takes note of the end of a client's connection.
 func (p *Proxy) closed(s *session.Session, reason session.CloseReason, now time.Time) {
 	p.clients.Add(-1)

@@ -32,6 +32,7 @@ type Proxy struct {
 	since     time.Time
 
 	complaints complaints
+	configured sync.Once // a hint was logged
 
 	clients  atomic.Int64 // connected
 	refused  atomic.Int64 // told that there are too many

@@ -35,6 +35,12 @@ func (noAdmin) Promise(args [][]byte) []byte {
 // start runs a proxy in front of a cluster whose State does not change by itself.
 func start(t *testing.T, cluster *testcluster.Cluster, edit func(*topology.State), change func(*proxy.Config)) (addr string, coord *topology.Local) {
 	t.Helper()
+	return startLogging(t, cluster, edit, change, t.Output())
+}
+
+// startLogging is start with the log in out.
+func startLogging(t *testing.T, cluster *testcluster.Cluster, edit func(*topology.State), change func(*proxy.Config), out io.Writer) (addr string, coord *topology.Local) {
+	t.Helper()
 	coord, err := topology.OpenLocal(topology.LocalConfig{Cluster: "test", ID: "m"})
 	if err != nil {
 		t.Fatal(err)
@@ -56,7 +62,7 @@ func start(t *testing.T, cluster *testcluster.Cluster, edit func(*topology.State
 	if change != nil {
 		change(&cfg)
 	}
-	p, err := proxy.New(cfg, coord, noAdmin{}, slog.New(slog.NewTextHandler(t.Output(), nil)))
+	p, err := proxy.New(cfg, coord, noAdmin{}, slog.New(slog.NewTextHandler(out, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}

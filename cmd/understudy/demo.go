@@ -136,6 +136,8 @@ A master and two replicas behind one port:
 		fmt.Fprintf(out, "  kill      kill -9 %d    (the master; what dies is restarted some seconds later)\n", d.MasterPid())
 	}
 	fmt.Fprintf(out, "  log       tail -f %s\n  stop      Ctrl-C\n\n", logPath)
+	fmt.Fprintln(out, "A read goes to the replica that promises to answer sooner: under so little load mostly to one of them, under more to both alike.")
+	fmt.Fprintln(out)
 }
 
 // defaultOptions returns the options that args give, and defaults for the rest: what the environment says is meant for

@@ -163,6 +163,7 @@ func (s *Session) takeBatch(buf []byte) int {
 				break
 			}
 			s.remembered(cmd, args)
+			s.hint(cmd)
 			class = s.byReplicas(cmd, class, args)
 		}
 		if class != command.Write {
@@ -198,6 +199,13 @@ func (s *Session) takeBatch(buf []byte) int {
 	s.counted(n)
 	s.sentBatch(reads)
 	return size
+}
+
+// hint tells of a command that does less than it would seem.
+func (s *Session) hint(cmd *command.Command) {
+	if s.env.Configures != nil && cmd.Name == "CONFIG|SET" {
+		s.env.Configures(s)
+	}
 }
 
 // ordinary reports whether a request is simply forwarded.
