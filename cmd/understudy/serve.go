@@ -117,7 +117,7 @@ func serve(ctx context.Context, o *options, log *slog.Logger, ready func([]net.A
 	}
 	// A loop waits for its sockets with its processor held; everything else needs one more.
 	runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), cfg.Loops+1))
-	who := admin.Identity{Version: versionText(), Cluster: o.Cluster, ID: o.ID}
+	who := admin.Identity{Version: versionText(), Cluster: o.Cluster, ID: o.ID, WriteAcks: o.WriteAcks}
 	if shared, ok := coord.(*topology.ZooKeeper); ok {
 		who.ClusterIdentity = topology.Fingerprint(shared.Identity())
 	}

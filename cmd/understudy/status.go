@@ -88,6 +88,9 @@ func printStatus(out io.Writer, f client.Fields) error {
 			line("MASTER DOWN", "for %v (%s), and nobody takes its place: what needs it waits, and is not sent",
 				time.Since(time.Unix(f.Int("master_down_since"), 0)).Round(time.Second), f["master_down_reason"])
 		}
+		if trouble := f["master_trouble"]; trouble != "" {
+			line("MASTER", "%s", trouble)
+		}
 		if f.Int("paused") != 0 {
 			line("PAUSED", "by %s, %v ago (%s): no failover takes place; understudy resume ends it", f["paused_by"],
 				time.Since(time.Unix(f.Int("paused_since"), 0)).Round(time.Second), f["paused_reason"])

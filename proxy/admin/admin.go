@@ -43,6 +43,8 @@ type Identity struct {
 	ID      string // of this member
 	// ClusterIdentity tells the cluster from others of the same name: a topology.Fingerprint; "" if it has none.
 	ClusterIdentity string
+	// WriteAcks is how many replicas this member wants to have a write before it is answered.
+	WriteAcks int
 }
 
 // Report is what the monitor knows of the nodes and of the past.

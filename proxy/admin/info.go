@@ -42,6 +42,9 @@ func (a *Admin) Info() string {
 	}
 	s.line("member_id", o.ID)
 	s.state(o.State)
+	if o.MasterTrouble != "" {
+		s.line("master_trouble", o.MasterTrouble)
+	}
 	s.authority(o.Authority, now)
 	s.traffic(&o.Traffic)
 	s.failovers(o.Failovers)

@@ -15,7 +15,9 @@ type Overview struct {
 	Authority topology.Authority
 	Traffic   Traffic
 	Failovers []Failover // the latest ones, oldest first
-	Alarms    []string   // what stands in the way and needs an operator, as far as this member knows itself
+	// MasterTrouble is why the master is not used, or not replaced, although the State tells of no outage; "" if there is nothing to say.
+	MasterTrouble string
+	Alarms        []string // what stands in the way and needs an operator, as far as this member knows itself
 	// Raised is what the leading member has raised, where that is another one: alarms about nodes are the leader's.
 	Raised topology.Alarms
 	Nodes  []Row // the master first
@@ -29,8 +31,16 @@ func (a *Admin) Overview() Overview {
 		State: a.cluster.Snapshot().State, Authority: a.cluster.Authority(), Traffic: a.traffic(),
 		Failovers: report.Failovers, Alarms: report.Alarms,
 	}
+	o.Alarms = slices.Clip(o.Alarms)
 	if o.Authority.Alarm != "" {
-		o.Alarms = append(slices.Clone(o.Alarms), o.Authority.Alarm)
+		o.Alarms = append(o.Alarms, o.Authority.Alarm)
+	}
+	var serious bool
+	if o.MasterTrouble, serious = trouble(&o, report); serious {
+		o.Alarms = append(o.Alarms, o.MasterTrouble)
+	}
+	if text := a.disagreement(o.State); text != "" {
+		o.Alarms = append(o.Alarms, text)
 	}
 	if raised := a.cluster.Raised(); raised.By != a.who.ID {
 		o.Raised = raised

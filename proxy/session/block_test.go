@@ -85,7 +85,7 @@ func TestTheTimeOfABlockingCommandRunsWhileThereIsNoMaster(t *testing.T) {
 	w.wait(8 * time.Second)
 	for c, request := range clients {
 		if strings.HasPrefix(request, "BLPOP a 0") || strings.HasPrefix(request, "BLPOP a 30") {
-			c.gets("-MASTERDOWN no master was available for 10s; the command was not sent\r\n+PONG\r\n")
+			c.gets("-MASTERDOWN the master may be well, but no permission to write to it came from ZooKeeper for 10s; the command was not sent\r\n+PONG\r\n")
 		}
 	}
 	c := w.client()

@@ -70,5 +70,9 @@ func (s *Session) giveUp() {
 // decline answers one request that needed a master.
 func (s *Session) decline() {
 	s.env.Stats.HoldTimeouts++
-	s.emit(resp.AppendError(nil, fmt.Sprintf("MASTERDOWN no master was available for %v; the command was not sent", s.env.Config.HoldTimeout)))
+	what := "no master was available"
+	if s.env.Pool.Unconfirmed() {
+		what = "the master may be well, but no permission to write to it came from ZooKeeper"
+	}
+	s.emit(resp.AppendError(nil, fmt.Sprintf("MASTERDOWN %s for %v; the command was not sent", what, s.env.Config.HoldTimeout)))
 }

@@ -83,3 +83,12 @@ func TestASubscriberWhoListensIsNoClientThatWaits(t *testing.T) {
 	hub.dies()
 	w.wantHeld(0)
 }
+
+func TestWhoWaitsInVainForAGrantIsToldThatItIsNotTheMaster(t *testing.T) {
+	w := newWorld(t)
+	w.grant = topology.Grant{}
+	c := w.client()
+	c.sends("SET k v")
+	w.wait(w.env.Config.HoldTimeout)
+	c.gets("-MASTERDOWN the master may be well, but no permission to write to it came from ZooKeeper for 10s; the command was not sent\r\n")
+}

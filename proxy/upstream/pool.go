@@ -179,6 +179,12 @@ func (p *Pool) Granted() bool {
 	return p.state != nil && p.state.Outage == nil && p.tenure.Granted(p.reserve())
 }
 
+// Unconfirmed reports whether all that is missing is the grant: nothing speaks against the master, and the coordinator does not
+// confirm that it is still the one.
+func (p *Pool) Unconfirmed() bool {
+	return p.state != nil && p.state.Phase == topology.Stable && p.state.Outage == nil && !p.tenure.Granted(p.reserve())
+}
+
 // reserve is how long before the end of its grant this member sends no more: a write that is answered after the end has
 // an unknown outcome, and every client has one in flight then.
 func (p *Pool) reserve() time.Duration {

@@ -1,0 +1,58 @@
+package admin
+
+import (
+	"fmt"
+
+	"github.com/understudy/understudy/topology"
+)
+
+// trouble says in one sentence why the master is not used, or will not be replaced, although the State is stable and tells of no
+// outage; "" if there is nothing to say. alarm says that it is one: nothing will change by itself.
+func trouble(o *Overview, report Report) (text string, alarm bool) {
+	s := o.State
+	if s == nil || s.Phase != topology.Stable || s.Outage != nil {
+		return "", false
+	}
+	for _, n := range report.Nodes {
+		switch {
+		case n.Addr != s.Master.Addr:
+		case n.Down && (o.Authority.Source == topology.NoGrant || o.Authority.Source == topology.Promised):
+			return fmt.Sprintf("master %s is down as this member sees it (%s), and there is no failover until ZooKeeper is back: what needs it waits",
+				n.Addr, n.Reason), true
+		case n.Down:
+			return fmt.Sprintf("master %s is down as this member sees it (%s), and was not given up: others may reach it", n.Addr, n.Reason), false
+		case n.Heard.IsZero():
+		case n.RunID != "" && s.Master.RunID != "" && n.RunID != s.Master.RunID:
+			return fmt.Sprintf("master %s answers and is not used, because it was restarted and may lack data", n.Addr) + undecided(s), false
+		case n.Follows != "":
+			return fmt.Sprintf("master %s answers and is not used, because it has been made a replica of %s", n.Addr, n.Follows) + undecided(s), false
+		}
+	}
+	return "", false
+}
+
+// undecided says why nothing is done about it.
+func undecided(s *topology.State) string {
+	if s.Paused != nil {
+		return "; nobody decides while paused: understudy resume (PROXY RESUME)"
+	}
+	return ""
+}
+
+// disagreement says that this member wants more replicas to have a write than the State says, which is the leader's word; "" if it does not.
+func (a *Admin) disagreement(s *topology.State) string {
+	if s == nil || s.Phase != topology.Stable || s.Epoch == 0 {
+		return ""
+	}
+	agreed := 0
+	if s.Durable != nil {
+		agreed = s.Durable.Acks
+	}
+	switch {
+	case a.who.WriteAcks == agreed:
+		return ""
+	case agreed == 0:
+		return fmt.Sprintf("write-acks is %d here and 0 at the member that leads: every write here is answered UNREPLICATED until a member with the same write-acks leads", a.who.WriteAcks)
+	}
+	return fmt.Sprintf("write-acks is %d here and %d at the member that leads: it must be the same for all members", a.who.WriteAcks, agreed)
+}
