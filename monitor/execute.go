@@ -144,7 +144,7 @@ func (l *loop) tellWrite(was *topology.State, a action, took, phase time.Duratio
 	log := l.log.With("epoch", s.Epoch, "write", took)
 	switch {
 	case s.Phase == topology.Stable && was.Phase == topology.Fencing && !was.Failover.Planned:
-		log.Warn("failover: followed", "master", s.Master.Addr, "was", was.Master.Addr, "duration", time.Since(l.failovers.began()))
+		log.Warn("failover: followed", "because", a.why, "master", s.Master.Addr, "was", was.Master.Addr, "duration", time.Since(l.failovers.began()))
 	case s.Phase == topology.Stable && was.Phase == topology.Fencing && s.Master.Addr == was.Master.Addr:
 		log.Warn("switchover: given up before it began", "because", a.why, "master", s.Master.Addr)
 	case s.Phase == topology.Fencing && s.Failover.Aborted != "" && was.Failover.Aborted == "":

@@ -24,7 +24,8 @@ import (
 //   - Every other node of State is down.
 //
 // A replica that somebody detached from a living master (REPLICAOF NO ONE) is none of these, so writes go on to the
-// old one. Nor is a node that lost its configuration and came back empty as a master of its own.
+// old one; where there are Sentinels, when they had time to name the other (see appointment.go). Nor is a node that lost
+// its configuration and came back empty as a master of its own.
 
 // follow is decide for one who follows.
 func (s *situation) follow() []action {
@@ -34,6 +35,9 @@ func (s *situation) follow() []action {
 		return append(actions, s.followOn(clear, doubt)...)
 	}
 	cause, down := s.change(clear)
+	if promoted := s.promotedBeside(); cause == "" && promoted != nil {
+		return append(actions, s.awaitAppointment(promoted)...)
+	}
 	switch {
 	case cause == "" && doubt != "":
 		return append(append(actions, s.observed()...), s.alarm(doubt))
@@ -73,6 +77,11 @@ func (s *situation) wentBack() bool {
 
 // followOn ends a change of master: when nobody can write to the old one any more and the new one is clear.
 func (s *situation) followOn(clear, doubt string) []action {
+	if clear == "" || clear == s.state.Master.Addr {
+		if actions, enough := s.keepMaster(); enough {
+			return actions
+		}
+	}
 	if s.listed.Before(s.phaseSince) {
 		return nil
 	}
@@ -160,11 +169,7 @@ func (s *situation) stays(addr string) bool {
 	if addr != s.state.Master.Addr {
 		return false
 	}
-	return s.state.Phase == topology.Stable || !slices.ContainsFunc(s.state.Replicas, func(r topology.Replica) bool {
-		n, ok := s.heard(r.Addr)
-		_, has := s.position(n)
-		return ok && n.Role == roleMaster && has && !restarted(r.Node, n.info)
-	})
+	return s.state.Phase == topology.Stable || !slices.ContainsFunc(s.state.Replicas, s.wasPromoted)
 }
 
 // followed reports whether more than half of the replicas that answer follow the node. Beside a living master of State
