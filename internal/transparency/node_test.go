@@ -12,10 +12,13 @@ import (
 )
 
 // nodeClients are what npm installs for the scripts in testdata/node.
-var nodeClients = []string{"ioredis@6", "redis@6", "bullmq@6"}
+var nodeClients = []string{"ioredis@6.0.0", "redis@6.3.1", "bullmq@6.7.0"}
+
+// leastNode is the major version of Node.js that ioredis and node-redis ask for.
+const leastNode = 20
 
 // TestNodeClientsWorkAsWithAServer runs the scripts in testdata/node, with the clients as npm has them, through a failover.
-// It is skipped where there is no node, or no registry to install them from: nothing of the proxy depends on them.
+// It is skipped, and says what is not run, where there is no node, or no registry to install them from: nothing of the proxy depends on them.
 func TestNodeClientsWorkAsWithAServer(t *testing.T) {
 	folder := installNodeClients(t)
 	for _, script := range []struct {
@@ -38,8 +41,19 @@ func installNodeClients(t *testing.T) string {
 	t.Helper()
 	for _, program := range []string{"node", "npm"} {
 		if _, err := exec.LookPath(program); err != nil {
-			t.Skipf("%s is not installed, so its clients cannot be driven: %v", program, err)
+			t.Skipf("%v are not driven, because %s is not installed: %v", nodeClients, program, err)
 		}
+	}
+	version, err := exec.CommandContext(t.Context(), "node", "--version").Output()
+	if err != nil {
+		t.Fatalf("node --version: %v", err)
+	}
+	var major int
+	if _, err := fmt.Sscanf(string(version), "v%d.", &major); err != nil {
+		t.Fatalf("node says its version is %q: %v", version, err)
+	}
+	if major < leastNode {
+		t.Skipf("%v are not driven, because they need Node.js %d, and this is %s", nodeClients, leastNode, version)
 	}
 	folder := t.TempDir()
 	if err := os.CopyFS(folder, os.DirFS("testdata/node")); err != nil { // beside node_modules, where require looks
@@ -51,7 +65,7 @@ func installNodeClients(t *testing.T) string {
 	install := exec.CommandContext(ctx, "npm", args...)
 	install.Dir = folder
 	if out, err := install.CombinedOutput(); err != nil {
-		t.Skipf("npm could not install %v, so they cannot be driven: %v\n%s", nodeClients, err, out)
+		t.Skipf("%v are not driven, because npm could not install them: %v\n%s", nodeClients, err, out)
 	}
 	return folder
 }

@@ -30,38 +30,55 @@ type outcome struct {
 // outcomes are those of a whole run, by the tests' names. A test that has subtests is not there, they are.
 type outcomes map[string]outcome
 
-// program is a suite that has been compiled.
-type program struct {
-	suite   suite
-	path    string
-	folder  string // where it is run
-	version string
-	args    []string
+// add keeps how a test ended. Names need not be unique: what has failed once has failed.
+func (o outcomes) add(name string, how outcome) {
+	if o[name].result != "fail" {
+		o[name] = how
+	}
+}
+
+// goTests are tests of a client for Go, from a module in the version of go.mod.
+type goTests struct {
+	module string
+	folder string // in the module
+	addr   string // as the tests spell the address of their server: what a copy of them says is changed to ours
+	ours   string // what is put in its place, with %d for the port
+	args   func(t *testing.T, port int) []string
+	env    []string
+	ginkgo bool // the names are those in ginkgo's own report
+}
+
+// goProgram is tests that have been compiled.
+type goProgram struct {
+	tests  goTests
+	path   string
+	folder string // where it is run
+	args   []string
 }
 
 // build fetches the module, copies it, puts the address of our server in place of the one in its tests, and compiles
 // them.
-func (s suite) build(t *testing.T, port int) program {
+func (g goTests) build(t *testing.T, port int) program {
 	t.Helper()
 	var module struct{ Dir, Version, Error string }
-	if err := json.Unmarshal(goTool(t, ".", "mod", "download", "-json", s.module), &module); err != nil || module.Error != "" {
-		t.Fatalf("fetch %s: %s %v", s.module, module.Error, err)
+	if err := json.Unmarshal(goTool(t, ".", "mod", "download", "-json", g.module), &module); err != nil || module.Error != "" {
+		t.Fatalf("fetch %s: %s %v", g.module, module.Error, err)
 	}
 	folder := t.TempDir()
 	if err := os.CopyFS(folder, os.DirFS(module.Dir)); err != nil {
 		t.Fatal(err)
 	}
-	p := program{suite: s, folder: filepath.Join(folder, s.folder), version: module.Version, args: s.args(t, port)}
-	if s.addr != "" {
-		p.readdress(t, fmt.Sprintf(s.ours, port))
+	p := goProgram{tests: g, folder: filepath.Join(folder, g.folder), args: g.args(t, port)}
+	if g.addr != "" {
+		p.readdress(t, fmt.Sprintf(g.ours, port))
 	}
 	p.path = filepath.Join(folder, "suite.test")
 	goTool(t, p.folder, "test", "-c", "-o", p.path, ".")
-	return p
+	return program{version: module.Version, run: p.run}
 }
 
 // readdress puts our server's address into the tests.
-func (p program) readdress(t *testing.T, ours string) {
+func (p goProgram) readdress(t *testing.T, ours string) {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(p.folder, "*_test.go"))
 	if err != nil {
@@ -73,19 +90,19 @@ func (p program) readdress(t *testing.T, ours string) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !bytes.Contains(text, []byte(p.suite.addr)) {
+		if !bytes.Contains(text, []byte(p.tests.addr)) {
 			continue
 		}
 		changed++
 		if err := os.Chmod(file, 0o600); err != nil { // modules are kept read-only
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(file, bytes.ReplaceAll(text, []byte(p.suite.addr), []byte(ours)), 0o600); err != nil {
+		if err := os.WriteFile(file, bytes.ReplaceAll(text, []byte(p.tests.addr), []byte(ours)), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if changed == 0 {
-		t.Fatalf("no test of %s names the address %s", p.suite.module, p.suite.addr)
+		t.Fatalf("no test of %s names the address %s", p.tests.module, p.tests.addr)
 	}
 }
 
@@ -103,33 +120,33 @@ func goTool(t *testing.T, folder string, args ...string) []byte {
 }
 
 // run runs the suite to its end.
-func (p program) run(t *testing.T) outcomes {
+func (p goProgram) run(t *testing.T) outcomes {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), suiteLimit)
 	defer cancel()
 	report := filepath.Join(t.TempDir(), "report.json")
 	args := append([]string{"tool", "test2json", p.path, "-test.v=test2json"}, p.args...)
-	if p.suite.ginkgo {
+	if p.tests.ginkgo {
 		args = append(args, "-ginkgo.json-report="+report)
 	}
 	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir = p.folder
-	cmd.Env = append(os.Environ(), p.suite.env...)
+	cmd.Env = append(os.Environ(), p.tests.env...)
 	out, err := cmd.Output()
 	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {
 		t.Fatal(err)
 	}
 	if ctx.Err() != nil {
-		t.Fatalf("%s did not end within %v:\n%s", p.suite.client, suiteLimit, out[max(0, len(out)-2000):])
+		t.Fatalf("%s did not end within %v:\n%s", p.tests.module, suiteLimit, out[max(0, len(out)-2000):])
 	}
 	var found outcomes
-	if p.suite.ginkgo {
+	if p.tests.ginkgo {
 		found = ginkgoOutcomes(t, report)
 	} else {
 		found = goOutcomes(t, out)
 	}
 	if len(found) == 0 {
-		t.Fatalf("%s ran no test: %v\n%s", p.suite.client, err, out)
+		t.Fatalf("%s ran no test: %v\n%s", p.tests.module, err, out)
 	}
 	return found
 }
@@ -198,9 +215,7 @@ func ginkgoOutcomes(t *testing.T, path string) outcomes {
 				result = "fail"
 			}
 			name := strings.Join(append(slices.Clone(spec.ContainerHierarchyTexts), spec.LeafNodeText), " ")
-			if found[name].result != "fail" { // names need not be unique
-				found[name] = outcome{result, spec.Failure.Message}
-			}
+			found.add(name, outcome{result, spec.Failure.Message})
 		}
 	}
 	return found

@@ -22,51 +22,64 @@ var (
 // suite is a set of tests that a client's authors wrote, as far as it needs one server and no more.
 type suite struct {
 	client string // as in the table
-	module string // whose tests they are, in the version of go.mod
-	folder string // in the module
 	what   string // was run, for the table
-	addr   string // as the tests spell the address of their server: what a copy of them says is changed to ours
-	ours   string // what is put in its place, with %d for the port
-	args   func(t *testing.T, port int) []string
-	env    []string
-	ginkgo bool // the names are those in ginkgo's own report
+	tests  interface {
+		// build gets the tests and makes them ready to run with a server on this port.
+		build(t *testing.T, port int) program
+	}
 
 	// differences are the tests that pass with a server and not through the proxy, and why that is so.
 	differences map[string]string
+
+	// races are the tests that now pass and now fail with a server alone, and why that is so. They are not judged.
+	races map[string]string
+}
+
+// program is a suite that is ready to run.
+type program struct {
+	version string // of the client
+	run     func(*testing.T) outcomes
 }
 
 // suites leave out what tests clusters, rings and Sentinel, which are other ways to connect than the proxy's, and what
 // needs modules.
 var suites = []suite{
 	{
-		client: "go-redis", module: "github.com/redis/go-redis/v9", folder: ".", what: "its specifications of commands, pipelines, transactions, pools, pub/sub, scripts",
-		addr: `"6379"`, ours: `"%d"`, ginkgo: true,
-		args: func(*testing.T, int) []string {
-			return []string{
-				"-test.run=^TestGinkgoSuite$", "-ginkgo.no-color", "-ginkgo.seed=1", "-ginkgo.label-filter=!NonRedisEnterprise",
-				"-ginkgo.skip-file=osscluster|sentinel|ring|tls|search|json_test|timeseries|probabilistic|vectorset|async_handoff|array_commands|himport|hotkeys",
-				"-ginkgo.skip=Cluster|Ring|Sentinel|RediSearch|JSON|Vector",
-			}
+		client: "go-redis", what: "its specifications of commands, pipelines, transactions, pools, pub/sub, scripts",
+		tests: goTests{
+			module: "github.com/redis/go-redis/v9", folder: ".", addr: `"6379"`, ours: `"%d"`, ginkgo: true,
+			args: func(*testing.T, int) []string {
+				return []string{
+					"-test.run=^TestGinkgoSuite$", "-ginkgo.no-color", "-ginkgo.seed=1", "-ginkgo.label-filter=!NonRedisEnterprise",
+					"-ginkgo.skip-file=osscluster|sentinel|ring|tls|search|json_test|timeseries|probabilistic|vectorset|async_handoff|array_commands|himport|hotkeys",
+					"-ginkgo.skip=Cluster|Ring|Sentinel|RediSearch|JSON|Vector",
+				}
+			},
+			// RE_CLUSTER is how its authors say that there is one address, and no servers of other kinds beside it.
+			env: []string{"RE_CLUSTER=true", "REDIS_VERSION=7.0"},
 		},
-		// RE_CLUSTER is how its authors say that there is one address, and no servers of other kinds beside it.
-		env: []string{"RE_CLUSTER=true", "REDIS_VERSION=7.0"},
 		differences: map[string]string{
 			"Commands server should Wait": "expects that nothing replicates: `WAIT 1` says 0 of a lone server, and 1 or more here",
 		},
 	},
 	{
-		client: "go-redis", module: "github.com/redis/go-redis/v9", folder: "doctests", what: "the examples of its documentation, but those of modules",
-		addr: `localhost:6379`, ours: `127.0.0.1:%d`,
-		args: func(*testing.T, int) []string { // an example without its module ends the program
-			return []string{"-test.skip=geoindex|bloom|cms|cuckoo|search|probabilistic|query|tdig|timeseries|topk|vectorset|" +
-				"ExampleClient_(setget|str|num|arr2?|obj|(set|get|getmtn|get2mtn|update)bikes|getmodels|filter[1-4]|updatefilters[12])$"}
+		client: "go-redis", what: "the examples of its documentation, but those of modules",
+		tests: goTests{
+			module: "github.com/redis/go-redis/v9", folder: "doctests", addr: `localhost:6379`, ours: `127.0.0.1:%d`,
+			args: func(*testing.T, int) []string { // an example without its module ends the program
+				return []string{"-test.skip=geoindex|bloom|cms|cuckoo|search|probabilistic|query|tdig|timeseries|topk|vectorset|" +
+					"ExampleClient_(setget|str|num|arr2?|obj|(set|get|getmtn|get2mtn|update)bikes|getmodels|filter[1-4]|updatefilters[12])$"}
+			},
+			env: []string{"REDIS_VERSION=7.0"},
 		},
-		env: []string{"REDIS_VERSION=7.0"},
 	},
 	{
-		client: "redigo", module: "github.com/gomodule/redigo", folder: "redis", what: "all its tests",
-		args: func(t *testing.T, port int) []string {
-			return []string{"-redis-server=" + serverElsewhere(t), "-redis-port=" + strconv.Itoa(port)}
+		client: "redigo", what: "all its tests",
+		tests: goTests{
+			module: "github.com/gomodule/redigo", folder: "redis",
+			args: func(t *testing.T, port int) []string {
+				return []string{"-redis-server=" + serverElsewhere(t), "-redis-port=" + strconv.Itoa(port)}
+			},
 		},
 		differences: map[string]string{
 			"TestLatency":          "uses `DEBUG SLEEP`, which is refused",
@@ -74,12 +87,70 @@ var suites = []suite{
 		},
 	},
 	{
-		client: "rueidis", module: "github.com/redis/rueidis", folder: ".", what: "its integration tests with one server",
-		addr: `127.0.0.1:6379`, ours: `127.0.0.1:%d`,
-		args: func(*testing.T, int) []string {
-			return []string{"-test.run=^Test(SingleClientIntegration|Negative|UnblockOnCancel)"}
+		client: "rueidis", what: "its integration tests with one server",
+		tests: goTests{
+			module: "github.com/redis/rueidis", folder: ".", addr: `127.0.0.1:6379`, ours: `127.0.0.1:%d`,
+			args: func(*testing.T, int) []string {
+				return []string{"-test.run=^Test(SingleClientIntegration|Negative|UnblockOnCancel)"}
+			},
 		},
 	},
+	{
+		client: "ioredis", what: "its functional tests",
+		tests: nodeTests{
+			repository: "https://github.com/redis/ioredis.git", tag: "v6.0.0", name: "ioredis", folders: []string{"lib", "test"},
+			install: []string{"npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"},
+			port:    []string{"lib", "test/functional"},
+			command: []string{
+				"node", "node_modules/mocha/bin/mocha.js", "--no-experimental-strip-types",
+				"--ignore", "test/functional/cluster/**", "--ignore", "test/functional/sentinel*",
+				"test/helpers/*.ts", "test/functional/**/*.ts", "--reporter", "json", "--reporter-option", "output=",
+			},
+			env:      []string{"NODE_ENV=test", "TS_NODE_TRANSPILE_ONLY=true"},
+			outcomes: mochaOutcomes,
+		},
+		differences: map[string]string{
+			"monitor should receive commands":                                   "looks with `MONITOR` for a read, which a replica answered",
+			"pipeline exec should check and load uniq scripts only":             "sees the proxy's `SCRIPT LOAD` with `MONITOR`",
+			"scripting should load scripts first before execution of pipeline":  "likewise",
+			"scripting should try to use EVALSHA and fallback to EVAL if fails": "likewise",
+			"scripting should use evalsha when script is loaded":                "likewise",
+		},
+	},
+	{
+		client: "BullMQ", what: "its tests with ioredis, each up to three times, because many have to meet a time",
+		tests: nodeTests{
+			repository: "https://github.com/taskforcesh/bullmq.git", tag: "v6.2.0", name: "bullmq", folders: []string{"src", "tests", "scripts"},
+			files: map[string]string{"vitest.one-server.config.mjs": `
+				import base from './vitest.config.ts';
+				export default { test: { ...base.test, exclude: [
+					'tests/cluster.test.ts', 'tests/{node-redis,adapter-conformance,bun-*,valkey-*}.test.ts',
+					'tests/postgres*', 'tests/postgres/**', 'node_modules/**',
+				] } };`},
+			install: []string{"npm", "install", "--ignore-scripts", "--no-audit", "--no-fund"},
+			prepare: [][]string{ // the scripts that it sends, and what it runs in processes of their own
+				{"npm", "run", "generate:raw:scripts"},
+				{"npm", "run", "transform:commands"},
+				{"node", "node_modules/typescript/bin/tsc", "-p", "tsconfig-cjs.json"},
+			},
+			port: []string{"tests", "src/classes/redis-connection.ts", "node_modules/ioredis/built/redis/RedisOptions.js"},
+			command: []string{
+				"node", "node_modules/vitest/vitest.mjs", "run", "--config", "vitest.one-server.config.mjs", "--maxWorkers=4", "--retry=2",
+				"--reporter=json", "--outputFile=",
+			},
+			outcomes: vitestOutcomes,
+		},
+		races: map[string]string{
+			"events should emit an event when a job becomes active": "begins to listen when it has the reply to `add`, and misses the event if that reply comes in one packet with the next",
+			killedProcess("using child processes"):                  "kills what has been started for the job 250 ms after its start, whether it is there yet or not",
+			killedProcess("using worker threads"):                   "likewise",
+		},
+	},
+}
+
+// killedProcess is the name that a test of BullMQ has for either kind of process.
+func killedProcess(kind string) string {
+	return "Sandboxed process " + kind + " sandboxed process when child process a job and its killed with SIGKILL while processing should fail with an unexpected error"
 }
 
 // TestSuitesOfClientsPassAsWithAServer runs each suite twice, with a server alone and with the proxy in front of a
@@ -96,7 +167,7 @@ func TestSuitesOfClientsPassAsWithAServer(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer release()
-			program := s.build(t, port)
+			program := s.tests.build(t, port)
 			var direct, proxied outcomes
 			t.Run("with a server", func(t *testing.T) {
 				startSuiteServer(t, port)
