@@ -35,7 +35,7 @@ func (w *watcher) lookAround(ctx context.Context) {
 	var found company
 	began := time.Now()
 	err := w.control.do(ctx, w.replyLimit(), func(l *link) (err error) {
-		found, err = askCompany(l, w.cfg.channels()[0].(string))
+		found, err = askCompany(l, w.cfg.channels()[0].(string), 1)
 		return err
 	})
 	pause := lookInterval
@@ -50,8 +50,9 @@ func (w *watcher) lookAround(ctx context.Context) {
 }
 
 // askCompany asks a node who else has subscribed to the channels of members and of Sentinels. The channels are only
-// listed, which costs a busy server time, when their number says that there is somebody.
-func askCompany(l *link, own string) (company, error) {
+// listed, which costs a busy server time, when their number says that there is somebody but the ones that this member has
+// subscribed itself.
+func askCompany(l *link, own string, subscribed int) (company, error) {
 	var found company
 	counts, err := redis.IntMap(l.Do("PUBSUB", "NUMSUB", commonChannel, sentinelChannel))
 	if err != nil {
@@ -59,7 +60,7 @@ func askCompany(l *link, own string) (company, error) {
 	}
 	found.sentinels = counts[sentinelChannel] > 0
 	// One may be an older connection of our own, which the server has not noticed to be dead: only names tell.
-	if counts[commonChannel] < 2 {
+	if counts[commonChannel] <= subscribed {
 		return found, nil
 	}
 	channels, err := redis.Strings(l.Do("PUBSUB", "CHANNELS", channelPrefix+"*"))

@@ -203,7 +203,13 @@ func (c *Config) clientName() string {
 }
 
 // leaderName is what CLIENT SETNAME is given on connections for commands: by it the next leader finds those of this one.
-func (c *Config) leaderName() string { return leaderPrefix(c.Cluster) + c.ID + LeaderSuffix }
+func (c *Config) leaderName() string {
+	name := leaderPrefix(c.Cluster) + c.ID
+	if c.Identity != "" {
+		name += ":" + c.Identity
+	}
+	return name + LeaderSuffix
+}
 
 // channels are the pub/sub channels that this member's watch connections subscribe to. The first is its own, by which
 // others find it. One who follows is nobody's rival, and is not looked for.

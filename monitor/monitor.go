@@ -58,8 +58,8 @@ func New(cfg Config, coord Coordinator, log *slog.Logger) (*Monitor, error) {
 func (m *Monitor) Status() *Status { return m.status.Load() }
 
 // Bootstrap makes the first State of a cluster from what Discover finds, if this member leads and there is no State
-// yet. It returns Discover's error when the nodes do not show plainly who is master. Run does it too; a program calls
-// it first in order to refuse to start.
+// yet. It returns Discover's error when the nodes do not show plainly who is master, and MayFound's when they are those of
+// another cluster. Run does it too; a program calls it first in order to refuse to start.
 func (m *Monitor) Bootstrap(ctx context.Context) error {
 	before := m.coord.Snapshot()
 	if before.State != nil {
@@ -71,6 +71,11 @@ func (m *Monitor) Bootstrap(ctx context.Context) error {
 	}
 	if !m.coord.Leading() {
 		return nil
+	}
+	if m.coord.Shared() {
+		if err := MayFound(ctx, m.cfg); err != nil {
+			return fmt.Errorf("monitor: there is no state of this cluster yet, and %w", err)
+		}
 	}
 	found, err := Discover(ctx, m.cfg.Nodes, m.cfg)
 	if err != nil {

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/gomodule/redigo/redis"
+
+	"github.com/understudy/understudy/topology"
 )
 
 const (
@@ -98,7 +100,7 @@ func (t *term) forget(addr string) {
 	delete(t.opened, addr)
 }
 
-// endEarlier ends the connections for commands of everybody else at a node. A node that does not allow it is told of
+// endEarlier ends the connections for commands of everybody else of this cluster at a node. A node that does not allow it is told of
 // in the log; what it was sent before can be undone, and is.
 func (t *term) endEarlier(l *link, addr string) error {
 	if !t.coord.Shared() {
@@ -111,7 +113,7 @@ func (t *term) endEarlier(l *link, addr string) error {
 	if err != nil {
 		return t.cannotEnd(addr, err)
 	}
-	for id, name := range leaderLinks(list, leaderPrefix(t.cfg.Cluster)) {
+	for id, name := range leaderLinks(list, leaderPrefix(t.cfg.Cluster), t.cfg.Identity) {
 		if !t.lasts() {
 			return errDeposed
 		}
@@ -135,8 +137,9 @@ func (t *term) cannotEnd(addr string, err error) error {
 	return nil
 }
 
-// leaderLinks yields the ids and names of the connections for commands in the reply to CLIENT LIST.
-func leaderLinks(list, prefix string) func(yield func(id, name string) bool) {
+// leaderLinks yields the ids and names of the connections for commands in the reply to CLIENT LIST, without those of
+// leaders of another cluster that has the same name: its commands are not ours to stop.
+func leaderLinks(list, prefix, identity string) func(yield func(id, name string) bool) {
 	return func(yield func(id, name string) bool) {
 		for line := range strings.Lines(list) {
 			var id, name string
@@ -147,9 +150,34 @@ func leaderLinks(list, prefix string) func(yield func(id, name string) bool) {
 					name = value
 				}
 			}
-			if strings.HasPrefix(name, prefix) && strings.HasSuffix(name, LeaderSuffix) && !yield(id, name) {
+			if !strings.HasPrefix(name, prefix) || !strings.HasSuffix(name, LeaderSuffix) {
+				continue
+			}
+			if _, theirs := ofMember(name); theirs != "" && theirs != identity {
+				continue
+			}
+			if !yield(id, name) {
 				return
 			}
 		}
 	}
+}
+
+// MemberName returns the client name of a member's other connections for any of them, such as a leader's.
+func MemberName(client string) string {
+	member, _ := ofMember(client)
+	return member
+}
+
+// ofMember takes the client name of a connection for commands apart. Versions before this one left the identity out, as
+// those do that have none; whose id ends like one is taken for what it is not.
+func ofMember(client string) (member, identity string) {
+	member, isLeader := strings.CutSuffix(client, LeaderSuffix)
+	if !isLeader {
+		return client, ""
+	}
+	if i := strings.LastIndexByte(member, ':'); topology.IsFingerprint(member[i+1:]) {
+		return member[:i], member[i+1:]
+	}
+	return member, ""
 }

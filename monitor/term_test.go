@@ -112,7 +112,8 @@ func TestACommandThatIsHeldUpInTheNetworkIsNotCarriedOutAfterTheNextLeaderCame(t
 func TestTheNextLeaderLeavesTheConnectionsOfClientsAndOfOtherClustersAlone(t *testing.T) {
 	r := testcluster.NewRedis(t)
 	var others []redis.Conn
-	for _, name := range []string{"understudy:test:a", "understudy:elsewhere:a:leader", "somebody:leader"} {
+	// The last but one is of a cluster that has the same name, and lies elsewhere.
+	for _, name := range []string{"understudy:test:a", "understudy:elsewhere:a:leader", "understudy:test:b:0123abcd:leader", "somebody:leader"} {
 		conn, err := r.Dial()
 		must(t, err)
 		defer conn.Close()

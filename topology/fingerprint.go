@@ -16,7 +16,7 @@ func Fingerprint(identity string) string {
 	return hex.EncodeToString(sum[:])[:fingerprintLength]
 }
 
-// isFingerprint reports whether s can be what Fingerprint returns.
-func isFingerprint(s string) bool {
+// IsFingerprint reports whether s can be what Fingerprint returns.
+func IsFingerprint(s string) bool {
 	return len(s) == fingerprintLength && strings.Trim(s, "0123456789abcdef") == ""
 }

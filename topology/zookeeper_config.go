@@ -26,6 +26,8 @@ const (
 	defaultZooKeeperPort = "2181"
 	// defaultRoot holds the clusters when the address of ZooKeeper names no chroot.
 	defaultRoot = "/understudy"
+	// ownRoot holds what ZooKeeper keeps for itself: quotas and its configuration.
+	ownRoot = "/zookeeper"
 	// handshakeLimit is how long a server may take to begin or to resume a session, at first. The library would wait
 	// for 6.7 session timeouts, in which the session is lost although a majority is well.
 	handshakeLimit = 500 * time.Millisecond
@@ -63,6 +65,9 @@ type ZooKeeperConfig struct {
 	// Identity, where it is not empty, is the Fingerprint that the cluster's identity must have. A member that has it
 	// founds no cluster.
 	Identity string
+	// MayFound, where it is not nil, is asked before this member founds a cluster, and may say in its error why not: there is
+	// another one in front of the same nodes. That error is one of a clause: it follows upon "there is none at ..., and".
+	MayFound func(ctx context.Context) error
 	// Dial opens connections to servers, by the names given in Servers; TLSFiles.Dial is one for TLS. It resolves names
 	// anew at every call. Default: TCP, to one of the addresses of the name, chosen at random.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
@@ -124,7 +129,7 @@ func (c *ZooKeeperConfig) Validate() error {
 		return fmt.Errorf("topology: the tick is %v; it must be the tickTime of the ZooKeeper servers, at least 1ms", c.Tick)
 	case c.Lease < 0:
 		return fmt.Errorf("topology: the lease is %v; it must not be negative", c.Lease)
-	case c.Identity != "" && !isFingerprint(c.Identity):
+	case c.Identity != "" && !IsFingerprint(c.Identity):
 		return fmt.Errorf("topology: cluster-identity is %q; it must be the %d hexadecimal digits that the status of a member shows", c.Identity, fingerprintLength)
 	case c.FailsafeLimit < c.SessionTimeout || c.FailsafeLimit > 7*24*time.Hour:
 		return fmt.Errorf("topology: the failsafe's limit is %v; it must be between the session timeout (%v) and 168h", c.FailsafeLimit, c.SessionTimeout)
@@ -170,6 +175,9 @@ func ParseZooKeeper(s string) (servers []string, chroot string, err error) {
 		chroot = "/" + strings.TrimSuffix(rest, "/")
 		if strings.Contains(chroot, ":") {
 			return refuse("has more servers behind the chroot, which is written once, at the end")
+		}
+		if chroot == ownRoot || strings.HasPrefix(chroot, ownRoot+"/") {
+			return refuse("has a chroot in %s, which ZooKeeper keeps for itself: choose another one", ownRoot)
 		}
 		for name := range strings.SplitSeq(chroot[1:], "/") {
 			if err := validName(name); err != nil {

@@ -76,9 +76,6 @@ type none = struct{}
 // find makes sure that the root and the cluster are there and are the right ones.
 func (s *session) find(ctx context.Context) error {
 	z := s.z
-	if err := s.makeRoot(ctx); err != nil {
-		return err
-	}
 	// A root that may not be read is no hindrance; one that is itself a cluster is a chroot with a name too many.
 	if data, _, err := s.get(ctx, z.root); err == nil {
 		if id, ok := readIdentity(data); ok {
@@ -102,13 +99,9 @@ func (s *session) find(ctx context.Context) error {
 	return s.complete(ctx)
 }
 
-// makeRoot makes the folder for clusters. Who looks for a certain cluster makes none: where its folder is not, it is
-// not, and a chroot that was mistyped leaves nothing behind.
+// makeRoot makes the folder for clusters, for one that may be founded: a chroot that was mistyped leaves nothing behind.
 func (s *session) makeRoot(ctx context.Context) error {
 	z := s.z
-	if z.cfg.Identity != "" {
-		return nil
-	}
 	for i, r := range z.root {
 		if i > 0 && r == '/' {
 			if err := s.makeFolder(ctx, z.root[:i]); err != nil {
@@ -128,6 +121,14 @@ func (s *session) found(ctx context.Context, stat *zk.Stat) error {
 	if z.cfg.Identity != "" {
 		return fmt.Errorf("%w: there is none at %s, and the one with the identity %s is wanted: check chroot, cluster and cluster-identity",
 			ErrOtherCluster, z.home, z.cfg.Identity)
+	}
+	if z.cfg.MayFound != nil {
+		if objection := z.cfg.MayFound(ctx); objection != nil {
+			return s.joinLate(ctx, objection)
+		}
+	}
+	if err := s.makeRoot(ctx); err != nil {
+		return err
 	}
 	random := make([]byte, 16)
 	if _, err := rand.Read(random); err != nil {
@@ -165,7 +166,24 @@ func (s *session) found(ctx context.Context, stat *zk.Stat) error {
 
 // gone is the error of a member whose cluster is not in ZooKeeper any more.
 func (z *ZooKeeper) gone() error {
-	return fmt.Errorf("%w: %s is gone from ZooKeeper, with its State; restore it, or restart all members to found a new one", ErrOtherCluster, z.home)
+	return fmt.Errorf("%w: %s is gone from ZooKeeper, with its State; restore it, or stop all members and start them again to found a new one", ErrOtherCluster, z.home)
+}
+
+// joinLate joins the cluster that was founded while this member was about to found one: those that it has met are of that.
+// Where there is still none, they are of another one, which is the objection.
+func (s *session) joinLate(ctx context.Context, objection error) error {
+	z := s.z
+	if _, err := call(ctx, s, z.home, func(c *zk.Conn) (string, error) { return c.Sync(z.home) }); err != nil {
+		return err
+	}
+	data, _, err := s.get(ctx, z.home)
+	switch {
+	case errors.Is(err, zk.ErrNoNode), err == nil && len(data) == 0:
+		return fmt.Errorf("%w: there is none at %s, and %w", ErrOtherCluster, z.home, objection)
+	case err != nil:
+		return err
+	}
+	return s.recognise(data)
 }
 
 func readIdentity(data []byte) (identity, bool) {

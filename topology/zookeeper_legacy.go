@@ -33,6 +33,9 @@ func validLegacyRoot(path string) error {
 	if !absolute || rest == "" {
 		return fmt.Errorf("topology: the path of redis_failover's znodes is %q; it must begin with a slash and have a name, as %s has", path, DefaultLegacyRoot)
 	}
+	if path == ownRoot || strings.HasPrefix(path, ownRoot+"/") {
+		return fmt.Errorf("topology: the path of redis_failover's znodes is %q, and ZooKeeper keeps %s for itself: choose another one", path, ownRoot)
+	}
 	for name := range strings.SplitSeq(rest, "/") {
 		if err := validName(name); err != nil {
 			return fmt.Errorf("topology: the path of redis_failover's znodes is %q: its part %q %w", path, name, err)

@@ -2,6 +2,7 @@ package topology
 
 import (
 	"context"
+	"errors"
 	"net"
 	"strings"
 	"testing"
@@ -217,6 +218,31 @@ func TestWhatBelongsToOthersIsRefusedAndLeftAsItIs(t *testing.T) {
 	}
 }
 
+func TestWhoMayNotFoundAClusterLeavesNothingBehindAndSaysWhy(t *testing.T) {
+	t.Parallel()
+	servers := sharedZooKeeper(t)
+	c, root := operator(t, servers)
+	cfg := memberConfig(t, servers+"/typo", "a")
+	cfg.MayFound = func(context.Context) error { return errors.New("somebody is there already") }
+	refusedWith(t, cfg, ErrOtherCluster, "there is none at "+root+"/typo/shop, and somebody is there already")
+	if there, _, err := c.Exists(root + "/typo"); err != nil || there {
+		t.Errorf("it left its folder behind: %v (%v)", there, err)
+	}
+}
+
+func TestAMemberThatMeetsThoseWhoWereFasterToFoundJoinsThem(t *testing.T) {
+	t.Parallel()
+	cfg := memberConfig(t, sharedZooKeeper(t), "b")
+	var faster *ZooKeeper
+	cfg.MayFound = func(context.Context) error {
+		faster = open(t, memberConfig(t, cfg.Servers, "a"))
+		return errors.New("somebody is there already")
+	}
+	if b := open(t, cfg); b.Identity() != faster.Identity() {
+		t.Errorf("its cluster is %s, and theirs %s", b.Identity(), faster.Identity())
+	}
+}
+
 func TestAClusterThatIsReplacedUnderARunningMemberIsNotJoined(t *testing.T) {
 	t.Parallel()
 	servers := sharedZooKeeper(t)
@@ -276,6 +302,7 @@ func TestAddressesOfZooKeeperAreRead(t *testing.T) {
 		"a:1//x":        "bad chroot",
 		"a:1/x,b:1/x":   "written once, at the end",
 		"a:1/x/../y":    "bad chroot",
+		"a:1/zookeeper": "keeps for itself",
 		"a:1/\x01":      "bad chroot",
 		"a:1/x,b:2/y":   "",
 		"a:1;b:1":       "cannot be read",

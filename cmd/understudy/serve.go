@@ -162,6 +162,7 @@ func coordinator(ctx context.Context, o *options, log *slog.Logger) (coord topol
 		if o.Failsafe {
 			cfg.Promisers = promise.NewClient()
 		}
+		cfg.MayFound = func(ctx context.Context) error { return monitor.MayFound(ctx, o.monitor()) }
 		z, err := topology.OpenZooKeeper(ctx, cfg)
 		if err != nil {
 			return nil, "", err

@@ -66,11 +66,14 @@ func TestMembersOfTwoClustersInOneZooKeeperPromoteNobodyOnNodesThatBothLookAfter
 	ensemble := shared.get(t)
 	c := testcluster.New(t, 2)
 	hosts := strings.Join(ensemble.Hosts(), ",")
-	args := append([]string{"--zookeeper=" + hosts + "/company"}, swift...)
-	a := alone(t, "a", c.Nodes[0].Addr, append([]string{"--cluster=one"}, args...)...)
-	b := alone(t, "b", c.Nodes[0].Addr, append([]string{"--cluster=two"}, args...)...)
+	two := append([]string{"--cluster=two", "--zookeeper=" + hosts + "/company"}, swift...)
 	// The same name, and yet another cluster: it lies elsewhere.
-	other := alone(t, "c", c.Nodes[0].Addr, append([]string{"--cluster=one", "--zookeeper=" + hosts + "/elsewhere"}, swift...)...)
+	elsewhere := append([]string{"--cluster=one", "--zookeeper=" + hosts + "/elsewhere"}, swift...)
+	// One after the other they are founded: beside another one none is.
+	must(t, alone(t, "b", c.Nodes[0].Addr, two...).kill())
+	must(t, alone(t, "c", c.Nodes[0].Addr, elsewhere...).kill())
+	a := alone(t, "a", c.Nodes[0].Addr, append([]string{"--cluster=one", "--zookeeper=" + hosts + "/company"}, swift...)...)
+	b, other := alone(t, "b", c.Nodes[0].Addr, two...), alone(t, "c", c.Nodes[0].Addr, elsewhere...)
 	a.said(t, "operator needed", "the Understudy one:c", "the Understudy two:b", "the same --zookeeper and --cluster")
 	b.said(t, "operator needed", "the Understudy one:a", "the Understudy one:c")
 	other.said(t, "operator needed", "the Understudy one:a", "the Understudy two:b")

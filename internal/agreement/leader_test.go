@@ -7,7 +7,6 @@ import (
 
 	"github.com/gomodule/redigo/redis"
 
-	"github.com/understudy/understudy/monitor"
 	"github.com/understudy/understudy/topology"
 )
 
@@ -106,7 +105,7 @@ func (s *system) onlyLeader(m *member) {
 		list, err := redis.String(n.Do("CLIENT", "LIST"))
 		must(s.t, err)
 		for _, other := range s.members {
-			if other != m && strings.Contains(list, "name=understudy:"+cluster+":"+other.id+monitor.LeaderSuffix+" ") {
+			if other != m && strings.Contains(list, "name=understudy:"+cluster+":"+other.id+":") {
 				s.t.Errorf("%s has a connection for commands to %s, and %s leads", other.id, n.Addr, m.id)
 			}
 		}

@@ -262,7 +262,7 @@ func (j *judge) rivals() {
 	sentinel := false
 	for i := range j.Nodes {
 		for _, name := range j.Nodes[i].Clients {
-			name = strings.TrimSuffix(name, monitor.LeaderSuffix) // of the same one
+			name = monitor.MemberName(name)
 			agreed := j.Coordinated != "" && strings.HasPrefix(name, "understudy:"+j.Coordinated+":")
 			if strings.HasPrefix(name, "understudy:") && !agreed {
 				members[name] = true
