@@ -18,6 +18,7 @@ const (
 	subjectRivals   = "others look after the nodes"
 	subjectGuests   = "others look after the nodes, and hold back"
 	subjectCutOff   = "the master lives and cannot be reached"
+	subjectUnjudged = "too few members hold the master down"
 
 	subjectStubborn  = "a node cannot be made a replica: " // and its address
 	subjectLockedOut = "no node lets us in"

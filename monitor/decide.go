@@ -37,7 +37,7 @@ func (s *situation) stable() []action {
 	}
 	cause, masterDown := s.incident()
 	if cause == "" {
-		return append(s.keep(), s.cutOff()...)
+		return append(append(s.keep(), s.cutOff()...), s.unjudged()...)
 	}
 	if len(s.rivals) > 0 {
 		return append(s.bury(), s.rivalry(cause))

@@ -111,6 +111,7 @@ func (l *loop) situation(now time.Time) situation {
 			s.members[i].View = own
 		}
 	}
+	s.disputed = l.dispute(&s)
 	return s
 }
 

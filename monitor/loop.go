@@ -67,6 +67,9 @@ type loop struct {
 	term           *term     // nil while this member does not lead
 	hello          hello     // the newest that Sentinels told
 
+	disputed     time.Time // see dispute
+	disputedNode string    // the master that it is about
+
 	lastTurn time.Time
 	reported time.Time // when Status was made
 }

@@ -414,6 +414,7 @@ func (w *world) situation() situation {
 		}
 		s.members = append(s.members, m)
 	}
+	s.disputed = w.since[w.state.Master.Addr]
 	return s
 }
 

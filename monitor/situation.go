@@ -89,7 +89,8 @@ type situation struct {
 	tried      map[step]attempt
 	// lookedAgain says that the master was looked at again since a resume was asked for.
 	lookedAgain bool
-	rivals      []string // who else looks after the nodes without agreeing with us; see company
+	disputed    time.Time // since when some members hold the master down, and too few; zero: it is not so
+	rivals      []string  // who else looks after the nodes without agreeing with us; see company
 	// durableFrom is since when every member counts by state's Durable, and by no earlier one; zero: not known.
 	durableFrom time.Time
 	appointed   string   // the master that Sentinels tell of; "": none do
