@@ -13,6 +13,8 @@ var (
 	ErrNotLeader = errors.New("topology: this member is not the leader")
 	// ErrClosed is returned after Close.
 	ErrClosed = errors.New("topology: the coordinator is closed")
+	// ErrUncertain is returned by Submit when the answer was lost: the request may have been left, and may be carried out.
+	ErrUncertain = errors.New("topology: it is not known whether the request was made, and it may be carried out")
 	// ErrNoRequest is returned by Answer for a request that does not exist or is answered already.
 	ErrNoRequest = errors.New("topology: there is no such request to answer")
 )
@@ -92,7 +94,8 @@ type Coordinator interface {
 	// MembersChanged receives after something in Members changed; changes that follow one another quickly are one.
 	// It has one reader: the monitor of this member.
 	MembersChanged() <-chan struct{}
-	// Submit leaves a request for the leader and returns its id. ID, At and what belongs to the answer are filled in.
+	// Submit leaves a request for the leader and returns its id. ID, At and what belongs to the answer are filled in. After
+	// any error but ErrUncertain nothing was left.
 	Submit(ctx context.Context, r Request) (id string, err error)
 	// Requests returns the requests that this member knows of, by ascending id, without I/O: all that are not answered
 	// and the latest of those that are. Nobody may change them.

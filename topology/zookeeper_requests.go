@@ -30,15 +30,21 @@ func (z *ZooKeeper) Submit(ctx context.Context, r Request) (id string, err error
 		switch {
 		case errors.Is(err, errNotSent):
 			return err // and insist tries again
-		case interrupted(err):
-			return fmt.Errorf("topology: it is not known whether the request was left: %w", errors.Unwrap(err))
+		case interrupted(err), errors.Is(err, errSessionOver):
+			return fmt.Errorf("%w (%v)", ErrUncertain, err) // without what insist and ask look for
 		case err != nil:
 			return err
 		}
 		id = strings.TrimPrefix(path[strings.LastIndexByte(path, '/')+1:], requestPrefix)
-		return s.readRequests(ctx)
+		if s.readRequests(ctx) != nil {
+			signal(s.requestsChanged) // it is left, whatever becomes of reading it now
+		}
+		return nil
 	})
-	return id, err
+	if id != "" {
+		return id, nil // also when this member is closed meanwhile
+	}
+	return "", err
 }
 
 // Requests implements Coordinator.

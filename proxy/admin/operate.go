@@ -118,7 +118,10 @@ func (a *Admin) carryOut(ctx context.Context, r topology.Request) (text string, 
 	ctx, cancel := context.WithTimeoutCause(ctx, answerTimeout, errors.New("nobody answered in time"))
 	defer cancel()
 	id, err := a.cluster.Submit(ctx, r)
-	if err != nil {
+	switch {
+	case errors.Is(err, topology.ErrUncertain):
+		return "", fmt.Errorf("%w; PROXY EVENTS tells whether it is: look there before you ask again", err)
+	case err != nil:
 		return "", fmt.Errorf("the request could not be made: %w", err)
 	}
 	changed := make(chan struct{}, 1)

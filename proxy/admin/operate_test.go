@@ -245,3 +245,21 @@ func TestEventsTellTheStoryOfASwitchoverAPauseAndAReplica(t *testing.T) {
 		}
 	}
 }
+
+// unsure is an agreement whose answers get lost.
+type unsure struct{ *world }
+
+func (unsure) Submit(context.Context, topology.Request) (string, error) {
+	return "", fmt.Errorf("%w (there was no answer)", topology.ErrUncertain)
+}
+
+func TestARequestThatMayHaveBeenMadeIsNotSaidNotToBe(t *testing.T) {
+	w := afterFailover()
+	a := w.adminOf(unsure{w})
+	defer a.Close()
+	reply := command(t, a, "PROXY FAILOVER")
+	if !strings.HasPrefix(reply, "-ERR ") || strings.Contains(reply, "could not be made") || !strings.Contains(reply, "it may be carried out (there was no answer)") ||
+		!strings.Contains(reply, "PROXY EVENTS") {
+		t.Errorf("the answer is %q", reply)
+	}
+}
