@@ -20,6 +20,7 @@ const (
 	subjectCutOff   = "the master lives and cannot be reached"
 	subjectUnjudged = "too few members hold the master down"
 
+	subjectUnaskable = "a member cannot be asked for promises"
 	subjectStubborn  = "a node cannot be made a replica: " // and its address
 	subjectLockedOut = "no node lets us in"
 	subjectDenied    = "a node does not let us in: " // and its address

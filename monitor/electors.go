@@ -2,6 +2,7 @@ package monitor
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -62,6 +63,40 @@ func (s *situation) elect(next *topology.State) {
 		}
 		next.Electors = electors(next.Electors, s.members, s.self, late)
 	}
+}
+
+// unaskable says in one sentence which member keeps all from writing without ZooKeeper, and what to do; "" if none does.
+func unaskable(members []topology.Member) string {
+	const consequence = ": until then nobody writes while ZooKeeper is away"
+	at := make(map[string]string)
+	for _, m := range members {
+		who := "member " + m.ID
+		if m.Process != "" {
+			who += " (" + m.Process + ")"
+		}
+		switch other := at[m.Addr]; {
+		case m.Limit <= 0 || m.Addr == "":
+			return who + " has no address at which the others reach it, or is of a version without promises: start it with --advertise HOST:PORT" + consequence
+		case other != "":
+			return fmt.Sprintf("%s has the same address as member %s, %s: start each with an address of its own (--advertise)%s", who, other, m.Addr, consequence)
+		}
+		at[m.Addr] = m.ID
+	}
+	return ""
+}
+
+// withoutFailsafe is the alarm that there are no electors because of a member; nothing if there is none, or no ZooKeeper.
+func (s *situation) withoutFailsafe() []action {
+	if !s.rules.promises {
+		return nil
+	}
+	why := unaskable(s.members)
+	if why == "" {
+		return nil
+	}
+	a := s.alarm(why)
+	a.subject = subjectUnaskable
+	return []action{a}
 }
 
 // absentees returns since when each elector has been gone, by what was known before and a list of members of now.

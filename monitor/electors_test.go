@@ -145,3 +145,21 @@ func TestAnElectorThatIsBackSoonNeverCeasedToBeOne(t *testing.T) {
 		t.Errorf("it is back, and gone are %v", gone)
 	}
 }
+
+func TestTheMemberThatKeepsAllFromWritingWithoutZooKeeperIsNamed(t *testing.T) {
+	for _, c := range []struct{ members, want string }{
+		{"", ""},
+		{"a b c", ""},
+		{"a b@ c", "member b has no address at which the others reach it, or is of a version without promises: start it with --advertise HOST:PORT: " +
+			"until then nobody writes while ZooKeeper is away"},
+		{"a b@a:1", "member b has the same address as member a, a:1: start each with an address of its own (--advertise): until then nobody writes while ZooKeeper is away"},
+	} {
+		members := asked(c.members)
+		if got := unaskable(members); got != c.want {
+			t.Errorf("%q: %q, want %q", c.members, got, c.want)
+		}
+		if c.members != "" && (electors(nil, members, "a", nil) == nil) != (c.want != "") {
+			t.Errorf("%q: the electors are %v, and the alarm says %q", c.members, electors(nil, members, "a", nil), c.want)
+		}
+	}
+}

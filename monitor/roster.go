@@ -18,7 +18,7 @@ func (s *situation) keep() []action {
 	if m := s.nodes[s.state.Master.Addr]; m.doubted || m.down {
 		return s.bury()
 	}
-	actions := s.denials()
+	actions := append(s.denials(), s.withoutFailsafe()...)
 	next := s.roster(s.recognised())
 	s.noteOutage(next)
 	s.keepHolders(next)

@@ -67,6 +67,7 @@ type rules struct {
 	failoverPeriod   time.Duration
 	failbackDelay    time.Duration
 	writeAcks        int
+	promises         bool // members ask each other for promises: they agree through ZooKeeper
 }
 
 // situation is everything that decide looks at. It is built anew for each decision and belongs to it.

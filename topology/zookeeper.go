@@ -58,6 +58,7 @@ type ZooKeeper struct {
 	leaderless atomic.Pointer[string] // the alarm that nobody may lead
 	namesake   atomic.Pointer[string] // the alarm that another process has this member's id
 	raised     atomic.Pointer[Alarms] // by the leader
+	estranged  atomic.Pointer[string] // why ZooKeeper does not take this member in any more; nil: it does
 	started    time.Time
 	succeeds   atomic.Bool // an earlier process of this member did not take itself off the registry
 
@@ -164,6 +165,8 @@ func (z *ZooKeeper) run() {
 		pause := min(firstPause<<min(failures, 10), longestPause)
 		if refused(err) {
 			pause = z.cfg.SessionTimeout / 2
+			why := "this member has lost its place in the cluster: " + strings.TrimPrefix(err.Error(), "topology: ")
+			z.estranged.Store(&why)
 		}
 		if text := err.Error(); text != told {
 			told = text

@@ -63,6 +63,9 @@ func (s *session) enter(ctx context.Context) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
+	if z.estranged.Swap(nil) != nil {
+		z.cfg.Log.Warn("this member has its place in the cluster again")
+	}
 	s.goes(s.elect)
 	if z.cfg.LegacyRoot != "" {
 		s.goes(s.serveLegacy)

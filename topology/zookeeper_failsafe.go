@@ -253,6 +253,9 @@ func (z *ZooKeeper) assess(now time.Time, reason string) Authority {
 	if alarm := z.leaderless.Load(); alarm != nil {
 		a.Alarm = *alarm
 	}
+	if estranged := z.estranged.Load(); estranged != nil {
+		a.Alarm = *estranged
+	}
 	if namesake := z.namesake.Load(); namesake != nil {
 		a.Namesake, a.Alarm = *namesake, *namesake
 	}

@@ -1,9 +1,12 @@
 package topology
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/understudy/understudy/internal/testcluster"
@@ -128,4 +131,69 @@ func TestWhoAsksForMembersOfAClusterThatIsGoneFromZooKeeperIsToldThat(t *testing
 	wipe(t, c, root+"/shop")
 	testcluster.WaitFor(t, "the sentence", told)
 	testcluster.WaitFor(t, "the sentence between two sessions", func() bool { return a.session.Load() == nil && told() })
+}
+
+// counting counts the messages that are logged at Info or above.
+type counting struct {
+	mu   sync.Mutex
+	said map[string]int
+}
+
+func (c *counting) Enabled(_ context.Context, l slog.Level) bool { return l >= slog.LevelInfo }
+func (c *counting) WithAttrs([]slog.Attr) slog.Handler           { return c }
+func (c *counting) WithGroup(string) slog.Handler                { return c }
+func (c *counting) Handle(_ context.Context, r slog.Record) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.said[r.Message]++
+	return nil
+}
+
+func (c *counting) count(message string) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.said[message]
+}
+
+// lives says how often z has begun a session, when asked often enough.
+func lives(z *ZooKeeper) func() int {
+	var last *session
+	n := 0
+	return func() int {
+		if s := z.session.Load(); s != nil && s != last && s.isConnected() {
+			last, n = s, n+1
+		}
+		return n
+	}
+}
+
+func TestAMemberWhoseClusterIsGoneFromZooKeeperIsAnAlarmForAsLongAsThatIsSo(t *testing.T) {
+	t.Parallel()
+	servers := sharedZooKeeper(t)
+	log := &counting{said: make(map[string]int)}
+	cfg := memberConfig(t, servers, "a")
+	cfg.Log = slog.New(log)
+	a := open(t, cfg)
+	c, root := operator(t, servers)
+	if alarm := a.Authority().Alarm; alarm != "" {
+		t.Fatalf("an alarm at the start: %s", alarm)
+	}
+	wipe(t, c, root+"/shop")
+	want := root + "/shop is gone from ZooKeeper, with its State; restore it, or restart all members to found a new one"
+	testcluster.WaitFor(t, "the alarm", func() bool { return strings.Contains(a.Authority().Alarm, want) })
+	// It is tried again and again, which is told once.
+	before, sessions := log.count("connected to ZooKeeper"), lives(a)
+	testcluster.WaitFor(t, "three more sessions", func() bool { return sessions() > 3 })
+	if after := log.count("connected to ZooKeeper"); after != before {
+		t.Errorf("%d connections are told of instead of %d", after, before)
+	}
+	if alarm := a.Authority().Alarm; !strings.Contains(alarm, want) {
+		t.Errorf("after three sessions the alarm is %q", alarm)
+	}
+	// Somebody else has founded a cluster anew meanwhile: this process has to be started again to join it.
+	b := open(t, memberConfig(t, servers, "b"))
+	testcluster.WaitFor(t, "another alarm", func() bool { return strings.Contains(a.Authority().Alarm, "restart this member") })
+	if alarm := b.Authority().Alarm; alarm != "" {
+		t.Errorf("the one that founded it says %q", alarm)
+	}
 }

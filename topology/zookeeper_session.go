@@ -3,6 +3,7 @@ package topology
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -160,7 +161,11 @@ func (s *session) event(e zk.Event) {
 	s.mu.Unlock()
 	switch {
 	case connected && !was:
-		s.z.cfg.Log.Info("connected to ZooKeeper", "server", e.Server, "session", fmt.Sprintf("%#x", id), "timeout", timeout)
+		level := slog.LevelInfo
+		if s.z.estranged.Load() != nil {
+			level = slog.LevelDebug // an alarm says why this is tried again and again
+		}
+		s.z.cfg.Log.Log(s.ctx, level, "connected to ZooKeeper", "server", e.Server, "session", fmt.Sprintf("%#x", id), "timeout", timeout)
 		// Much may have happened meanwhile. The library restores watches; a heartbeat tells whether the State is new.
 		signal(s.beatNow)
 		signal(s.z.changed)
