@@ -38,6 +38,20 @@ func (s *Session) take(buf []byte) int {
 
 // takeNext takes one special request or one batch of ordinary ones.
 func (s *Session) takeNext(buf []byte) int {
+	t := s.track
+	if t == nil {
+		return s.takeInState(buf)
+	}
+	t.caching.used = false
+	n := s.takeInState(buf)
+	if n > 0 {
+		t.took(s.last)
+	}
+	return n
+}
+
+// takeInState is takeNext, according to the state that the session is in.
+func (s *Session) takeInState(buf []byte) int {
 	s.limit()
 	if s.attach != nil {
 		return s.takeOne(buf, s.handleAttached)

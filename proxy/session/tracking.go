@@ -23,11 +23,10 @@ type tracking struct {
 	group *upstream.Group // that the pin belongs to
 	said  [][]byte        // what has turned tracking on: to be said again
 	wide  bool            // BCAST: it is about keys that others may have read for this client
-	// caching is the CLIENT CACHING YES that the next request needs, or that the last one had, which is then spent.
-	caching []byte
-	spent   bool
-	held    bool           // it waits for a master
-	place   upstream.Place // where
+	held  bool            // it waits for a master
+	place upstream.Place  // where
+
+	caching caching
 
 	to      redirection // whom the server tells instead, if it has a target: see ear
 	finding bool        // what to say to the server for that is being asked
@@ -126,7 +125,7 @@ func (t *tracking) answered(args [][]byte, on bool, request []byte, to redirecti
 	case on && len(t.said) == 0, name == "TRACKING" && !on && ok:
 		t.s.later = t.s.endTracking
 	case name == "CACHING" && ok && has("YES"):
-		t.caching, t.spent = request, false
+		t.caching.yes, t.caching.spent = request, false
 	}
 }
 
@@ -135,6 +134,7 @@ func (s *Session) chooseTracked() *upstream.Conn {
 	t := s.track
 	if s.outstanding > 0 {
 		if s.lane == t.pin && t.pin != nil && s.group.Writable() {
+			t.use()
 			return t.pin
 		}
 		s.draining = true
@@ -154,10 +154,11 @@ func (s *Session) chooseTracked() *upstream.Conn {
 		return nil
 	}
 	s.release()
-	if t.spent {
-		t.caching = nil
+	if t.caching.spent {
+		t.caching.yes = nil
 	}
-	t.spent = true
+	t.caching.spent = true
+	t.use()
 	return t.pin
 }
 
@@ -178,8 +179,8 @@ func (t *tracking) connect() bool {
 	for i, request := range t.said {
 		c.Send(renewal{Session: t.s, tracking: t, last: i == len(t.said)-1}, upstream.Repeatable, tagPlain, t.again(request), 1)
 	}
-	if t.caching != nil {
-		c.Send(renewal{Session: t.s, tracking: t}, upstream.Repeatable, tagPlain, t.caching, 1)
+	if t.caching.yes != nil {
+		c.Send(renewal{Session: t.s, tracking: t}, upstream.Repeatable, tagPlain, t.caching.yes, 1)
 	}
 	return true
 }
@@ -187,7 +188,8 @@ func (t *tracking) connect() bool {
 // lost is called when the pin has ended.
 func (t *tracking) lost() {
 	t.pin, t.to.number = nil, nil // the next master knows another one
-	if len(t.said) == 0 {         // it was not on yet
+	t.caching.stale = false
+	if len(t.said) == 0 { // it was not on yet
 		t.s.track = nil
 		return
 	}

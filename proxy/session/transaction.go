@@ -268,6 +268,9 @@ func (s *Session) sendQueued(cmd *command.Command, args [][]byte, request []byte
 		s.pin.Gather(cmd, args)
 	}
 	tx.blocking = !tx.multi && cmd.Class == command.Blocking
+	if s.track != nil && s.track.pin == s.pin {
+		s.track.use()
+	}
 	s.pin.Send(s, kind, tagQueued, request, 1)
 	s.underway += len(request)
 	s.sentOn(s.pin, 1, 0)
