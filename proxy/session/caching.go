@@ -23,15 +23,15 @@ type caching struct {
 	stale bool // the request that ended it for the client was not
 }
 
-// endsCaching is a request that every user may send, and that changes nothing else.
-var endsCaching = resp.AppendRequestStrings(nil, "HELLO")
+// harmless is a request that every user may send, and that changes nothing.
+var harmless = resp.AppendRequestStrings(nil, "HELLO")
 
 // use is called before a request of the client is sent over the connection with tracking.
 func (t *tracking) use() {
 	t.caching.used = true
 	if t.caching.stale {
 		t.caching.stale = false
-		t.pin.Send(unheeded{renewal{Session: t.s, tracking: t}}, upstream.Repeatable, tagPlain, endsCaching, 1)
+		t.pin.Send(unheeded{renewal{Session: t.s, tracking: t}}, upstream.Repeatable, tagPlain, harmless, 1)
 	}
 }
 

@@ -23,6 +23,8 @@ type redo struct {
 	write  []byte // that write; nil: it is not known what it may have changed
 	// pledged says that the reply is to be withheld until the write is durable.
 	pledged bool
+	// personal says that the reply is due only if the client's user is still there.
+	personal bool
 }
 
 // inOrder keeps the list from doing things in another order than the client asked for: what stands in front of a write
@@ -86,6 +88,9 @@ func (s *Session) takeRedo() bool {
 	case item.reply != nil:
 		if s.outstanding > 0 {
 			s.draining = true
+			return false
+		}
+		if item.personal && !s.welcome() {
 			return false
 		}
 		s.due -= min(s.due, len(item.reply))

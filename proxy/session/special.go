@@ -168,7 +168,7 @@ func (s *Session) lostSpecial(c *upstream.Conn, e *upstream.Entry, request []byt
 		s.close(ByAmbiguity)
 		return
 	}
-	s.recover(redo{reply: a.dueAfterLoss(e), effect: true})
+	s.recover(redo{reply: a.dueAfterLoss(e), effect: true, personal: c.Blocking && s.deletable()})
 }
 
 // Push implements upstream.Listener.
