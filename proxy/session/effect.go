@@ -48,11 +48,13 @@ func (s *Session) effectOf(cmd *command.Command, args [][]byte) *effect {
 			return reply
 		})
 	case "HELLO":
-		g, refusal := parseGreeting(args)
-		if refusal != "" { // the server's will be the same
-			return nil
-		}
-		return change(func(key *upstream.Key, reply []byte) []byte {
+		g, _ := parseGreeting(args) // the server's refusal will be the same
+		hasty := s.hasty()
+		return answer(func(key *upstream.Key, reply []byte) []byte {
+			if reply[0] == '-' {
+				g.partly(hasty, bytes.HasPrefix(reply, []byte("-WRONGPASS")), key, &s.info.Name)
+				return reply
+			}
 			g.applyTo(key, &s.info.Name)
 			return withID(reply, s.id)
 		})

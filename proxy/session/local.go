@@ -121,9 +121,11 @@ type greeting struct {
 	user, password string
 	authenticates  bool
 	name           *string
+	before         *string // the name that stands ahead of AUTH
 }
 
-// parseGreeting reads the arguments of HELLO, or returns the error with which a server refuses them.
+// parseGreeting reads the arguments of HELLO, or returns the error with which a server refuses them, and what stands ahead of
+// its reason.
 func parseGreeting(args [][]byte) (g greeting, refusal string) {
 	if len(args) > 1 {
 		v, err := strconv.ParseInt(string(args[1]), 10, 64)
@@ -138,7 +140,7 @@ func parseGreeting(args [][]byte) (g greeting, refusal string) {
 	for i := 2; i < len(args); {
 		switch opt := command.Word(args[i]); {
 		case opt == "AUTH" && i+2 < len(args):
-			g.user, g.password, g.authenticates = string(args[i+1]), string(args[i+2]), true
+			g.user, g.password, g.authenticates, g.before = string(args[i+1]), string(args[i+2]), true, g.name
 			i += 3
 		case opt == "SETNAME" && i+1 < len(args):
 			if !validName(args[i+1]) {
@@ -167,32 +169,65 @@ func (g *greeting) applyTo(key *upstream.Key, name *string) {
 	}
 }
 
+// partly makes of a session's key and name what a refused HELLO makes of them, if hasty: a server before 7.2 does what it reads
+// at once, and takes nothing back when it finds fault with the rest. stranger says that it was AUTH.
+func (g *greeting) partly(hasty, stranger bool, key *upstream.Key, name *string) {
+	said := g.name
+	switch {
+	case !hasty:
+		return
+	case stranger:
+		said = g.before
+	case g.authenticates:
+		key.User, key.Password = g.user, g.password
+	}
+	if said != nil {
+		*name = *said
+	}
+}
+
+// hasty reports whether the servers do what they read of a HELLO before they have read all of it.
+func (s *Session) hasty() bool {
+	v := s.env.Pool.ServerVersion()
+	return v > 0 && v < 702
+}
+
 // hello negotiates the protocol version, and may authenticate and set the name on the way.
 func (s *Session) hello(args [][]byte, request []byte) bool {
 	g, refusal := parseGreeting(args)
-	if refusal != "" {
-		s.emit(errorReply(refusal))
-		return true
-	}
-	if s.ownUsers() {
-		if refusal = s.greetOurs(&g); refusal != "" {
-			s.emit(errorReply(refusal))
-			return true
+	hasty := s.hasty()
+	if s.ownUsers() && (refusal == "" || hasty) {
+		if no := s.greetOurs(&g); no == wrongPass || refusal == "" {
+			refusal = no
 		}
 	}
 	key, name := s.key, s.info.Name
-	g.applyTo(&key, &name)
+	if refusal != "" && !(hasty && g.authenticates && !s.ownUsers()) {
+		g.partly(hasty, refusal == wrongPass, &key, &s.info.Name)
+		s.emit(errorReply(refusal))
+		return true
+	}
+	if refusal == "" {
+		g.applyTo(&key, &name)
+	} else {
+		g.partly(true, false, &key, &name)
+	}
 	ask, on := []string{"HELLO", strconv.Itoa(key.Proto)}, key
 	if g.authenticates {
 		ask, on = append(ask, "AUTH", key.User, key.Password), upstream.Key{Proto: 2}
 	}
 	return s.tryKey(on, g.authenticates, request, resp.AppendRequestStrings(nil, ask...), func(frame []byte) {
 		if frame[0] == '-' {
+			g.partly(hasty, g.authenticates, &key, &s.info.Name)
 			s.emit(frame)
 			return
 		}
 		s.regroup(key)
 		s.info.Name = name
+		if refusal != "" {
+			s.emit(errorReply(refusal))
+			return
+		}
 		s.emit(withID(frame, s.id))
 	})
 }
