@@ -171,8 +171,12 @@ func (s *Session) handleSubscriber(cmd *command.Command, class command.Class, ar
 		l.awaits()
 		l.hub.Ask(l, request)
 	default:
-		s.emit(errorReply(fmt.Sprintf("ERR Can't execute '%s': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context",
-			strings.ToLower(cmd.Name))))
+		code := "ERR"
+		if cmd.Name == "EXEC" {
+			code = "EXECABORT Transaction discarded because of:"
+		}
+		s.emit(errorReply(fmt.Sprintf("%s Can't execute '%s': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context",
+			code, strings.ToLower(cmd.Name))))
 	}
 	return true
 }
