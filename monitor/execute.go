@@ -100,7 +100,7 @@ func (l *loop) situation(now time.Time) situation {
 			n.heard = time.Time{}
 		}
 		s.nodes[addr] = n
-		if l.ours(addr) && !r.vitality.born.IsZero() {
+		if l.ours(addr) && r.vitality.testifies() {
 			own = append(own, r.vitality.view(addr))
 		}
 	}

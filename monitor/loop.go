@@ -2,10 +2,6 @@ package monitor
 
 import (
 	"context"
-	"log/slog"
-	"maps"
-	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -70,6 +66,7 @@ type loop struct {
 	disputed     time.Time // see dispute
 	disputedNode string    // the master that it is about
 
+	stops    *stops
 	lastTurn time.Time
 	reported time.Time // when Status was made
 }
@@ -89,6 +86,7 @@ func newLoop(ctx context.Context, m *Monitor) *loop {
 		trail:     newTrail(m.cfg.MaxLagTime),
 		tried:     make(map[step]attempt),
 		alarms:    make(map[string]alarm),
+		stops:     newStops(turnInterval, 10*m.cfg.StallAfter, time.Now()),
 		lastTurn:  time.Now(),
 	}
 	unwatch := m.coord.Watch(func(topology.Snapshot) { poke(l.changed) })
@@ -133,6 +131,7 @@ func (l *loop) run(ctx context.Context) {
 		case <-tick.C:
 		}
 		now := time.Now()
+		l.stops.mark(now)
 		l.noticeGap(now)
 		l.follow(now)
 		l.lead(now)
@@ -156,33 +155,6 @@ func (l *loop) run(ctx context.Context) {
 		l.report(now)
 		l.lastTurn = now
 	}
-}
-
-// takeWaiting takes in the reports that have queued up, so that one decision serves them all.
-func (l *loop) takeWaiting() {
-	for range len(l.reports) {
-		l.take(<-l.reports)
-	}
-}
-
-// noticeGap discards observations when this process was not running since the last turn: every limit may have passed
-// meanwhile without any fault of the nodes. The wall clock is looked at as well because a suspended machine may stop
-// the monotonic one.
-func (l *loop) noticeGap(now time.Time) {
-	limit := min(max(l.cfg.DownAfter/2, 5*turnInterval), time.Second)
-	gap := max(now.Sub(l.lastTurn), now.Round(0).Sub(l.lastTurn.Round(0)))
-	if gap < limit {
-		return
-	}
-	l.log.Warn("this process was stopped for a while; observations of that time are discarded", "gap", gap)
-	for _, r := range l.records {
-		r.vitality.discard(now)
-		r.node.heard = time.Time{}
-		r.watcher.doubt()
-		r.watcher.ask()
-	}
-	l.reading = nil
-	l.endTerm() // others may have led meanwhile
 }
 
 // suspect probes the nodes that the proxy has doubts about.
@@ -233,141 +205,10 @@ func (l *loop) watch(addr string) {
 	}
 	p := patience{maxFailures: l.cfg.MaxFailures, downAfter: l.cfg.DownAfter, stallAfter: l.cfg.StallAfter}
 	l.records[addr] = &record{
-		watcher:  watch(l.ctx, &l.cfg, l.dialer, addr, l.reports),
-		vitality: vitality{patience: p},
+		watcher:  watch(l.ctx, &l.cfg, l.dialer, addr, l.reports, l.stops),
+		vitality: vitality{patience: p, stops: l.stops},
 		since:    time.Now(),
 	}
-}
-
-// take takes in one report.
-func (l *loop) take(r report) {
-	rec := l.records[r.from.addr]
-	if rec == nil || rec.watcher != r.from {
-		return // of a node that is not watched any more
-	}
-	rec.vitality.observe(r.observation)
-	if r.company != nil {
-		rec.company = *r.company
-	}
-	if r.hello != nil && l.ours(r.from.addr) {
-		l.greeted(*r.hello)
-	}
-	if r.sign == signLife {
-		rec.lost = false
-	}
-	if r.lost != nil && !rec.lost && !rec.vitality.down && l.ours(r.from.addr) && r.at.Sub(rec.cutAt) > cutTime {
-		rec.lost = true
-		l.log.Info("watch connection lost", "node", r.from.addr, "error", brief(r.lost))
-	}
-	if r.lost != nil || r.sign == signRefusal {
-		rec.lose(r.at)
-	}
-	if r.asked && denies(r.err) {
-		rec.node.denied = strings.TrimRight(r.err.Error(), ". ")
-	}
-	if r.err != nil {
-		rec.err = r.err
-		if !rec.told {
-			rec.told = true
-			l.log.Warn("node answers with an error", "node", r.from.addr, "error", r.err)
-		}
-	}
-	if r.info != nil && !r.began.Before(rec.vitality.voidUntil) {
-		rec.err, rec.told = nil, false
-		l.learn(r.from.addr, rec, *r.info, r.at, r.latency)
-	}
-}
-
-// learn takes in what a node said of itself.
-func (l *loop) learn(addr string, rec *record, n info, at time.Time, latency time.Duration) {
-	asked := at.Add(-latency)
-	if at.Before(rec.node.heard) || !asked.After(rec.lostAt) {
-		return // overtaken by what a command has found out, or by the loss of the node
-	}
-	if s := l.snapshot.State; s != nil && addr == s.Master.Addr && n.Role == roleMaster && n.ReplID == l.history &&
-		!restarted(s.Master, n) {
-		l.peak = max(l.peak, n.Offset)
-		l.trail.add(n.Offset, asked) // it was so when it was asked, or later
-	}
-	if rec.node.RunID != n.RunID {
-		// Another process: what else answered as the last one may not be this one.
-		maps.DeleteFunc(l.aliases, func(_, to string) bool { return to == addr })
-	}
-	rec.learn(n, at, latency, l.trail)
-	l.identify(addr, n)
-}
-
-// judge brings all verdicts up to now and publishes this member's view when it changed.
-func (l *loop) judge(now time.Time) {
-	var view []topology.NodeView
-	unsettled, questioned := now.Sub(l.changedAt) < settleTime, l.questioned()
-	for _, addr := range slices.Sorted(maps.Keys(l.records)) {
-		r := l.records[addr]
-		was := r.vitality.down
-		r.vitality.judge(now)
-		_, r.node.doubted = r.vitality.doubted()
-		r.watcher.restless.Store(unsettled && l.unsettled(addr))
-		if was := r.watcher.witness.Swap(questioned); questioned && !was {
-			r.watcher.ask()
-		}
-		if !l.ours(addr) {
-			continue // a name that is not known to be a node yet
-		}
-		if r.vitality.down && !was {
-			level := slog.LevelInfo
-			if l.essential(addr) {
-				level = slog.LevelWarn
-			}
-			r.lose(now)
-			l.log.Log(l.ctx, level, "node is down", "node", addr, "reason", r.vitality.reason, "after", now.Sub(r.vitality.since))
-		} else if r.node.down && !r.vitality.down {
-			l.log.Info("node answers again", "node", addr)
-		}
-		r.node.down, r.node.lives = r.vitality.down, !r.vitality.down && !r.vitality.life.IsZero()
-		if !r.vitality.born.IsZero() {
-			view = append(view, r.vitality.view(addr))
-		}
-	}
-	if !slices.Equal(view, l.published) && !l.busy["publish"] {
-		l.published = view
-		l.task("publish", func(ctx context.Context) func() {
-			err := l.coord.Publish(ctx, view)
-			return func() {
-				if err != nil {
-					l.published = nil // so that it is tried again
-					l.warn("the view of the nodes could not be published", err)
-				}
-			}
-		})
-	}
-}
-
-// ours reports whether addr is a node that is configured or in the State.
-func (l *loop) ours(addr string) bool {
-	return slices.Contains(l.cfg.Nodes, addr) || l.snapshot.State != nil && inState(l.snapshot.State, addr)
-}
-
-// essential reports whether a node is the master, or the last replica that is not down.
-func (l *loop) essential(addr string) bool {
-	s := l.snapshot.State
-	if s == nil || addr == s.Master.Addr {
-		return s != nil
-	}
-	_, replica := s.Replica(addr)
-	return replica && !slices.ContainsFunc(s.Replicas, func(r topology.Replica) bool {
-		other := l.records[r.Addr]
-		return r.Addr != addr && other != nil && !other.vitality.down
-	})
-}
-
-// unsettled reports whether a node's part in the State is about to change.
-func (l *loop) unsettled(addr string) bool {
-	s := l.snapshot.State
-	if s == nil || s.Phase != topology.Stable {
-		return true
-	}
-	r, replica := s.Replica(addr)
-	return addr != s.Master.Addr && (!replica || r.Health != topology.Online)
 }
 
 // listMembers refreshes the list of members.

@@ -62,12 +62,12 @@ func (d *simMind) begin(m *simMember) {
 		Monitor: &Monitor{cfg: cfg, coord: simCoordinator{m}, log: slog.New(slog.DiscardHandler)},
 		ctx:     ctx, busy: make(map[string]bool), records: make(map[string]*record), aliases: make(map[string]string),
 		announced: make(map[string]string), trail: newTrail(cfg.MaxLagTime), tried: make(map[step]attempt), alarms: make(map[string]alarm),
-		lastTurn: now,
+		stops: newStops(simTurn, 10*cfg.StallAfter, now), lastTurn: now,
 	}
 	d.probing, d.busy, d.orders = make(map[string]bool), make(map[string]bool), make(map[string]*simOrders)
 	patience := patience{maxFailures: cfg.MaxFailures, downAfter: cfg.DownAfter, stallAfter: cfg.StallAfter}
 	for _, s := range m.servers {
-		d.loop.records[s.addr] = &record{watcher: &watcher{addr: s.addr}, vitality: vitality{patience: patience}, since: now}
+		d.loop.records[s.addr] = &record{watcher: &watcher{addr: s.addr}, vitality: vitality{patience: patience, stops: d.loop.stops}, since: now}
 	}
 	m.after(m.proc, m.between(0, simTurn), d.tick)
 	m.after(m.proc, m.between(0, 20*time.Millisecond), d.poll)
@@ -91,6 +91,7 @@ func (d *simMind) turnSoon() {
 func (d *simMind) turn() {
 	d.turning = false
 	l, now := d.loop, d.clock()
+	l.stops.mark(now)
 	l.noticeGap(now)
 	l.follow(now)
 	d.lead()
@@ -116,7 +117,7 @@ func (d *simMind) turn() {
 func (d *simMind) publish() {
 	var view []topology.NodeView
 	for _, s := range d.servers {
-		if v := &d.loop.records[s.addr].vitality; !v.born.IsZero() {
+		if v := &d.loop.records[s.addr].vitality; v.testifies() {
 			n := v.view(s.addr)
 			n.Since = n.Since.Round(0) // as others read it
 			view = append(view, n)
@@ -270,7 +271,10 @@ func (d *simMind) probe(s *simServer) {
 	began := d.clock()
 	seen := func(wait time.Duration, observations ...sign) {
 		d.after(d.proc, wait, func() {
-			d.probing[s.addr] = false
+			if d.probing[s.addr] = false; d.loop.stops.spoiled(began, d.clock()) {
+				d.probeSoon(s)
+				return
+			}
 			for _, sign := range observations {
 				d.observe(s, observation{sign: sign, began: began, at: d.clock(), reason: "connection refused"}, nil)
 			}

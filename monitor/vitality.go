@@ -42,6 +42,7 @@ type patience struct {
 // not count as down. It has no clock; it is used by one goroutine.
 type vitality struct {
 	patience patience
+	stops    *stops // of this process, whose time does not count
 
 	born      time.Time // the first observation
 	voidUntil time.Time // observations that began before are ignored
@@ -139,11 +140,22 @@ func (v *vitality) judge(now time.Time) {
 	case v.silentSince.IsZero():
 	// A host that takes connections is there, and its server may be busy; only one that takes none is given up early.
 	// One that took some before it fell silent, as every node does that comes back, has shown nothing of that.
-	case v.timedOut && v.acceptedAt.Before(v.silentSince) && now.Sub(v.silentSince) >= v.patience.downAfter:
+	case v.timedOut && v.acceptedAt.Before(v.silentSince) && v.silent(now) >= v.patience.downAfter:
 		v.condemn(v.silentSince, fmt.Sprintf(silentPrefix+"connection for %v", v.patience.downAfter))
-	case now.Sub(v.silentSince) >= v.patience.stallAfter:
+	case v.silent(now) >= v.patience.stallAfter:
 		v.condemn(v.silentSince, fmt.Sprintf(silentPrefix+"answer for %v", v.patience.stallAfter))
 	}
+}
+
+// silent is for how long the node has answered nothing while this process ran.
+func (v *vitality) silent(now time.Time) time.Duration {
+	return now.Sub(v.silentSince) - v.stops.within(v.silentSince, now)
+}
+
+// testifies reports whether this member has a view of the node: it has seen something of it, and that it is down is not
+// from before this process was stopped.
+func (v *vitality) testifies() bool {
+	return !v.born.IsZero() && !(v.down && v.failed.Before(v.voidUntil))
 }
 
 func (v *vitality) condemn(since time.Time, reason string) {

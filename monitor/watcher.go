@@ -39,6 +39,7 @@ type watcher struct {
 	cfg      *Config
 	control  *control
 	reports  chan<- report
+	stops    *stops
 	restless atomic.Bool // ask more often: something is changing
 	witness  atomic.Bool // ask more often: it may know whether the master lives
 
@@ -51,10 +52,10 @@ type watcher struct {
 }
 
 // watch begins to watch addr until ctx ends or close is called.
-func watch(ctx context.Context, cfg *Config, d *dialer, addr string, reports chan<- report) *watcher {
+func watch(ctx context.Context, cfg *Config, d *dialer, addr string, reports chan<- report, stops *stops) *watcher {
 	ctx, stop := context.WithCancel(ctx)
 	w := &watcher{
-		addr: addr, dialer: d, cfg: cfg, reports: reports, stop: stop,
+		addr: addr, dialer: d, cfg: cfg, reports: reports, stops: stops, stop: stop,
 		control:   newControl(ctx, d, addr),
 		doubts:    make(chan struct{}, 1),
 		polls:     make(chan struct{}, 1),
@@ -180,6 +181,8 @@ func (w *watcher) beat(ctx context.Context, l *link, heard *atomic.Bool) {
 		switch {
 		case heard.Swap(false):
 			sent = now
+		case !sent.IsZero() && w.stops.spoiled(sent, now):
+			sent = now // the answer may be waiting to be read
 		case !sent.IsZero():
 			w.tell(ctx, report{observation: observation{sign: signSilence, began: sent, at: now}})
 			w.doubt()
@@ -219,10 +222,13 @@ func (w *watcher) poll(ctx context.Context) {
 				w.lookAround(ctx)
 			}
 		case silent:
-			o.sign = signSilence
-			w.tell(ctx, report{observation: o})
+			if pause = longestPause; w.stops.spoiled(began, o.at) {
+				pause = restlessPause
+			} else {
+				o.sign = signSilence
+				w.tell(ctx, report{observation: o})
+			}
 			w.doubt()
-			pause = longestPause
 		case refused:
 			// It may be no more than an old connection that was closed: the probes find out.
 			w.doubt()
@@ -264,11 +270,18 @@ func (w *watcher) probe(ctx context.Context) {
 	}
 }
 
-// alive opens one fresh connection and reports whether anything at all was answered on it.
+// alive opens one fresh connection and reports whether anything at all was answered on it. That nothing was is an observation
+// only if this process ran meanwhile: when it was stopped for longer than an attempt may take, or a server waits for its
+// clients, everything has failed when it goes on.
 func (w *watcher) alive(ctx context.Context) bool {
 	began := time.Now()
 	seen := func(s sign, reason string) {
 		w.tell(ctx, report{observation: observation{sign: s, began: began, reason: reason}})
+	}
+	failed := func(s sign, reason string) {
+		if !w.stops.spoiled(began, time.Now()) {
+			seen(s, reason)
+		}
 	}
 	conn, err := w.dialer.connect(ctx, w.addr, w.replyLimit())
 	if err == nil {
@@ -279,7 +292,7 @@ func (w *watcher) alive(ctx context.Context) bool {
 		_, err = l.Do("PING")
 		l.Close()
 		if diagnose(err) == silent {
-			seen(signSilence, "")
+			failed(signSilence, "")
 			return false
 		}
 	}
@@ -288,9 +301,9 @@ func (w *watcher) alive(ctx context.Context) bool {
 		seen(signLife, "")
 		return true
 	case refused:
-		seen(signRefusal, brief(err))
+		failed(signRefusal, brief(err))
 	case silent:
-		seen(signTimeout, "")
+		failed(signTimeout, "")
 	}
 	return false
 }
