@@ -13,10 +13,11 @@ package monitor
 //   - Real: everything of this package that judges and decides. Each member has a loop, which is fed with observations and
 //     asked for actions as Monitor does it (vitality, record, trail, combine, decide, what was tried, noticeGap, term);
 //     topology's State with its rules of validity, what durable writes rest on (topology.Durable, counting), and Grant.
-//     What a loop may send, believe, and answer as durable (topology.Tenure), and samples (proxy/freshness).
+//     What a loop may send, believe, and answer as durable (topology.Tenure), samples (proxy/freshness), and for how long
+//     a lease lasts (internal/lease).
 //   - Modelled, in the words of the code that it stands for: what has sockets and goroutines. The store (simStore) is
-//     linearizable, and has ZooKeeper's sessions, ephemerals, candidates, versions and watches. A member's session and
-//     lease (simMember) follow topology.ZooKeeper; the way of requests through it (simFlow) follows upstream.Pool; what asks
+//     linearizable, and has ZooKeeper's sessions, ephemerals, candidates, versions and watches; its servers tell their leader of sessions
+//     by ticks that members know or do not know, or crash before. A member's session and its heartbeats (simMember) follow topology.ZooKeeper; the way of requests through it (simFlow) follows upstream.Pool; what asks
 //     nodes how far they are (simSampler) follows upstream.Sampler; replies that are withheld (simClaim) follow
 //     proxy/session; the connections for commands (simOrders) follow term, control and commander.
 //   - Modelled from Redis: servers with histories, offsets, partial and full synchronisation, saved roles and FAILOVER

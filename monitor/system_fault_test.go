@@ -12,7 +12,8 @@ type simPlan struct {
 	acks int // of durable writes; 0: there are none
 	pace time.Duration
 	// classic servers know no FAILOVER.
-	classic bool
+	classic  bool
+	ensemble simEnsemble
 }
 
 // simFaults is how long faults begin.
@@ -106,9 +107,26 @@ func (y *simSystem) trouble() {
 		y.pause(m.proc, y.between(500*time.Millisecond, 3*time.Second), false)
 	case n < 13:
 		y.isolate(m.proc, y.between(300*time.Millisecond, 3*time.Second))
-	case n < 18:
+	case n < 17:
 		y.request(topology.Switchover)
+	case n < 19:
+		y.estrange(m)
 	}
+}
+
+// estrange has one member lose the store for long, perhaps soon after it was stopped, and the master hang for a while: it is
+// replaced as soon as that member cannot write to it any more, which may be when it goes on.
+func (y *simSystem) estrange(master *simServer) {
+	member, begin := y.members[y.rng.IntN(len(y.members))].proc, y.now
+	if y.chance(50) {
+		stop := y.between(300*time.Millisecond, time.Second)
+		y.pause(member, stop, false)
+		begin += stop + y.between(0, 500*time.Millisecond)
+	}
+	y.at(begin, func() { y.cutFor(0, member.party, y.between(1500*time.Millisecond, 3*time.Second)) })
+	y.at(begin+y.between(0, 400*time.Millisecond), func() {
+		y.pause(master.proc, y.between(700*time.Millisecond, 1500*time.Millisecond), false)
+	})
 }
 
 // disturb does one random thing.

@@ -90,7 +90,7 @@ func (f *simFlow) refresh() {
 func (f *simFlow) proceed() {
 	f.refresh()
 	s := f.tenure.State
-	if len(f.held) == 0 || f.now < f.doubted || !f.tenure.Granted(simLease/10) {
+	if len(f.held) == 0 || f.now < f.doubted || !f.tenure.Granted(f.entry.Lease/10) {
 		return
 	}
 	if f.lane == nil {

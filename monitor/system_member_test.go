@@ -4,6 +4,8 @@ import (
 	"errors"
 	"time"
 
+	"github.com/understudy/understudy/internal/lease"
+	"github.com/understudy/understudy/internal/testclock"
 	"github.com/understudy/understudy/topology"
 )
 
@@ -17,8 +19,8 @@ type simMember struct {
 	sess   *simSess // nil while it has none
 	wire   *simWire // to the store
 	agreed topology.Snapshot
-	lease  simLeaseHeld
-	last   time.Time // when the newest heartbeat that was confirmed was sent
+	lease  *lease.Lease  // nil while it has none
+	basis  lease.Session // what leases rest on
 	entry  topology.Member
 
 	joining, beating, beatAgain bool
@@ -29,15 +31,9 @@ type simMember struct {
 	mind simMind
 }
 
-// simLeaseHeld is the lease of a heartbeat, by both clocks: the times that hold it have both.
-type simLeaseHeld struct {
-	epoch uint64
-	until time.Time
-}
-
 func (y *simSystem) newMember(id string, party int) *simMember {
 	m := &simMember{simSystem: y, id: id, proc: y.newProcess(id, party)}
-	m.entry = topology.Member{ID: id, Addr: id + ":6380", Lease: simLease}
+	m.entry = topology.Member{ID: id, Addr: id + ":6380", Lease: m.terms().Lease}
 	m.flow.begin(m)
 	m.mind.begin(m)
 	m.after(m.proc, y.between(0, 20*time.Millisecond), m.tick)
@@ -56,11 +52,11 @@ func (m *simMember) Clock() time.Time { return m.clock() }
 // answer came in time. What is still on its way then, on the old connection, may yet be carried out.
 func (m *simMember) call(carryOut func(w *simWire) error, answered func(error), unknown func()) {
 	if m.wire == nil || !m.wire.open(m.proc) {
-		m.wire = newWire(m.proc, m.store.proc, func() {})
+		m.connect()
 	}
 	w, done := m.wire, false
 	m.send(m.proc, m.store.proc, w, func() {
-		if m.store.away {
+		if m.store.away || m.store.hangsUp(w) {
 			return
 		}
 		err := carryOut(w)
@@ -80,9 +76,42 @@ func (m *simMember) call(carryOut func(w *simWire) error, answered func(error), 
 	})
 }
 
+// connect opens another connection to the store. What is asked on it comes behind the greeting, which has the session, if there is
+// one, go on over it.
+func (m *simMember) connect() {
+	w, s, began := newWire(m.proc, m.store.proc, func() {}), m.sess, m.clock()
+	if m.wire = w; s == nil {
+		return
+	}
+	m.send(m.proc, m.store.proc, w, func() {
+		if m.store.away || m.store.greet(s, w) != nil {
+			return
+		}
+		m.send(m.store.proc, m.proc, w, func() {
+			if m.sess == s {
+				m.basis.Began = began
+				m.lease = m.lease.EndingBy(m.basis.Terms.Limit(began))
+			}
+		})
+	})
+}
+
+// terms are those of any of its connections.
+func (m *simMember) terms() lease.Terms {
+	e := m.plan.ensemble
+	t := lease.NewTerms(e.told, e.session)
+	if m.rule == simTickBelieved {
+		t.Telling = e.told.Tick / 2
+		if t.Lease = t.Most(); e.told.Lease == 0 {
+			t.Lease = min(e.session*6/10, t.Most())
+		}
+	}
+	return t
+}
+
 // tick renews the lease, or joins.
 func (m *simMember) tick() {
-	m.after(m.proc, simHeartbeat, m.tick)
+	m.after(m.proc, m.plan.ensemble.told.Heartbeat, m.tick)
 	m.beat()
 }
 
@@ -103,6 +132,7 @@ func (m *simMember) join() {
 		return
 	}
 	m.joining = true
+	began := m.clock()
 	var sess *simSess
 	var found topology.Snapshot
 	m.call(func(w *simWire) (err error) {
@@ -111,7 +141,7 @@ func (m *simMember) join() {
 		return err
 	}, func(err error) {
 		if m.joining = false; err == nil {
-			m.sess = sess
+			m.sess, m.basis = sess, lease.Session{Terms: m.terms(), Began: began}
 			m.learn(found)
 			m.beat()
 		}
@@ -121,7 +151,7 @@ func (m *simMember) join() {
 // lose is the end of the session: with it goes all authority.
 func (m *simMember) lose() {
 	m.tell("%s learns that its session is over", m)
-	m.sess, m.lease, m.beating = nil, simLeaseHeld{}, false
+	m.sess, m.lease, m.beating = nil, nil, false
 	m.elected = m.elected && m.rule == simLeadsInAnotherSession
 	m.mind.turnSoon()
 }
@@ -129,7 +159,7 @@ func (m *simMember) lose() {
 // heartbeat is the quorum write that renews the lease.
 func (m *simMember) heartbeat() {
 	m.beating, m.beatAgain = true, false
-	s, known, entry, sent := m.sess, m.agreed, m.entry, m.clock()
+	s, known, before, entry, sent := m.sess, m.agreed, m.basis.Terms, m.entry, m.clock()
 	entry.Applied, entry.Version = known.State.Epoch, known.Version
 	var lowest bool
 	var requests []topology.Request
@@ -147,7 +177,7 @@ func (m *simMember) heartbeat() {
 		case errors.Is(err, topology.ErrStale):
 			m.refresh(m.beat)
 		case err == nil:
-			m.renew(known.State.Epoch, sent)
+			m.renew(known.State.Epoch, sent, before)
 			m.elect(lowest)
 			m.requests = requests
 			if m.beatAgain {
@@ -158,15 +188,10 @@ func (m *simMember) heartbeat() {
 }
 
 // renew puts the lease in place that a heartbeat has confirmed.
-func (m *simMember) renew(epoch uint64, sent time.Time) {
-	gap := simHeartbeat
-	if !m.last.IsZero() {
-		gap = max(sent.Sub(m.last), sent.Round(0).Sub(m.last.Round(0))) // by the clock that says longer
-	}
-	m.last = sent
-	until := sent.Add(min(simLease, simSession-gap-simTick-simSession/20))
-	if m.lease.epoch != epoch || m.lease.until.Before(until) {
-		m.lease = simLeaseHeld{epoch, until}
+func (m *simMember) renew(epoch uint64, sent time.Time, before lease.Terms) {
+	until, ok := m.basis.Confirm(sent, before)
+	if ok {
+		m.lease = m.lease.Renewed(&lease.Lease{Epoch: epoch, Sent: sent, Until: until})
 	}
 	m.flow.proceed()
 }
@@ -211,7 +236,7 @@ func (m *simMember) learn(found topology.Snapshot) {
 	}
 	m.agreed = found
 	m.after(m.proc, m.between(0, time.Millisecond), m.flow.refresh)
-	if m.sess != nil && (m.lease.epoch != found.State.Epoch || found.State.Durable != nil && !found.State.Durable.Settled() || found.State.Rehearsal != nil) {
+	if l := m.lease; m.sess != nil && (l == nil || l.Epoch != found.State.Epoch || found.State.Durable != nil && !found.State.Durable.Settled() || found.State.Rehearsal != nil) {
 		m.beat()
 	}
 	m.mind.turnSoon()
@@ -223,10 +248,10 @@ func (m *simMember) Grant() topology.Grant {
 	switch {
 	case s == nil || s.Phase != topology.Stable:
 		return topology.Grant{}
-	case m.lease.epoch == s.Epoch && m.leaseHolds():
-		g := topology.Grant{Epoch: s.Epoch, Until: m.lease.until}
+	case m.lease != nil && m.lease.Epoch == s.Epoch && m.leaseHolds():
+		g := topology.Grant{Epoch: s.Epoch, Until: m.lease.Until}
 		if m.rule == simOneClock {
-			g.Until = suspendedFor(g.Until, time.Hour)
+			g.Until = testclock.Suspended(g.Until, time.Hour)
 		}
 		return g
 	case m.rule == simNoLease:
@@ -238,7 +263,7 @@ func (m *simMember) Grant() topology.Grant {
 // leaseHolds reports whether the lease, whatever its epoch, lasts by the monotonic clock and by the wall clock.
 func (m *simMember) leaseHolds() bool {
 	now := m.clock()
-	return now.Before(m.lease.until) && (now.Round(0).Before(m.lease.until.Round(0)) || m.rule == simOneClock)
+	return m.lease.Holds(now) || m.rule == simOneClock && m.lease != nil && now.Before(m.lease.Until)
 }
 
 // Leading is topology.ZooKeeper.Leading.

@@ -5,16 +5,35 @@ import (
 	"slices"
 	"time"
 
+	"github.com/understudy/understudy/internal/lease"
 	"github.com/understudy/understudy/topology"
 )
 
 const (
-	simSession   = 2 * time.Second // session timeout
-	simHeartbeat = 200 * time.Millisecond
-	simTick      = 100 * time.Millisecond // of the store's servers
-	simLease     = time.Second
+	simLook      = 50 * time.Millisecond  // between two looks of the store's leader at the sessions
 	simCallLimit = 400 * time.Millisecond // how long a member waits for the store's answer
 )
+
+// simEnsemble is what a seed makes of the store's servers, and what members are told of them.
+type simEnsemble struct {
+	session time.Duration // the timeout that members ask for and get
+	tick    time.Duration // servers tell their leader of touches every half of it
+	told    lease.Settings
+}
+
+// arrangeEnsemble chooses times as they may be: the ticks are any that the leases have to allow for, told or not.
+func (y *simSystem) arrangeEnsemble() {
+	e := &y.plan.ensemble
+	e.session = y.between(1500*time.Millisecond, 2300*time.Millisecond)
+	e.told.Heartbeat = e.session / time.Duration(8+y.rng.IntN(5))
+	e.told.Tick = []time.Duration{100 * time.Millisecond, 100 * time.Millisecond, e.session / 2, e.session * 9 / 10}[y.rng.IntN(4)]
+	if e.tick = max(e.told.Tick, e.session/2); y.chance(30) {
+		e.tick = y.between(100*time.Millisecond, e.tick)
+	}
+	if y.chance(60) {
+		e.told.Lease = lease.NewTerms(e.told, e.session).Most()
+	}
+}
 
 // simStore is the store in which members agree, as one linearizable thing: a request takes effect in the moment in which
 // it is carried out, in the order of those moments. Sessions, ephemerals, candidates, versions and watches are those of
@@ -37,9 +56,10 @@ type simSess struct {
 	number    int // its candidate's
 	alive     bool
 	wire      *simWire
-	touched   time.Duration // when it was last heard, as far as the store's leader was told
-	heard     time.Duration
-	patience  time.Duration // how long it may be silent
+	touched   time.Duration   // when it was last heard, as far as the store's leader was told
+	heard     []time.Duration // when its server heard it, and has not told
+	gone      bool            // its server crashed before it told of the last
+	patience  time.Duration   // how long it may be silent
 	member    topology.Member
 	candidate bool
 }
@@ -52,17 +72,18 @@ var (
 func (y *simSystem) newStore(first topology.Snapshot) *simStore {
 	st := &simStore{simSystem: y, proc: y.newProcess("store", 0), agreed: first}
 	st.history = append(st.history, first)
-	y.after(st.proc, simTick, st.tick)
+	y.after(st.proc, simLook, st.look)
 	return st
 }
 
-// tick ends the sessions that were silent for too long.
-func (st *simStore) tick() {
-	st.after(st.proc, simTick, st.tick)
+// look ends the sessions that were silent for too long, as far as the store's leader was told.
+func (st *simStore) look() {
+	st.after(st.proc, simLook, st.look)
 	if st.away {
 		return
 	}
 	for _, s := range slices.Clone(st.sessions) {
+		st.hear(s)
 		if st.now-s.touched > s.patience {
 			st.tell("the store ends the session of %s", s.owner)
 			st.end(s)
@@ -78,19 +99,66 @@ func (st *simStore) end(s *simSess) {
 	st.notify()
 }
 
-// touch takes note that a session was heard. Its own server tells the store's leader only now and then, so what counts
-// may be no more than the time before. ZooKeeper rounds the end of sessions to its ticks.
+// hear has the leader be told what a session's server has heard, half a tick later, unless the server crashes before. One does so
+// only where the session's owner cannot go to another at once, since nobody else would notice.
+func (st *simStore) hear(s *simSess) {
+	if s.gone {
+		return
+	}
+	for len(s.heard) > 0 && st.now-s.heard[0] >= st.plan.ensemble.tick/2 {
+		s.touched, s.heard = s.heard[0], s.heard[1:]
+	}
+	p := s.owner.proc
+	reaches := p.alive && !p.paused && !st.isCut(p, st.proc) && s.wire.open(st.proc)
+	if reaches || len(s.heard) == 0 {
+		return
+	}
+	if st.chance(70) {
+		st.tell("the server of the session of %s crashes", s.owner)
+		s.gone = true
+	} else {
+		s.touched = s.heard[len(s.heard)-1]
+	}
+	s.heard = nil
+}
+
+// touch takes note that a session was heard by its server.
 func (st *simStore) touch(s *simSess, w *simWire) error {
 	if !s.alive {
 		return errSimExpired
 	}
-	s.wire = w
-	if s.touched = st.now; st.chance(30) {
-		s.touched = s.heard
-	}
-	s.heard = st.now
-	s.patience = st.between(simSession-simTick, simSession*13/10)
+	s.wire, s.heard = w, append(s.heard, st.now)
 	return nil
+}
+
+// greet has a session go on over another connection, to any server. The leader itself is asked whether it lives. ZooKeeper
+// rounds the end of sessions up to its ticks.
+func (st *simStore) greet(s *simSess, w *simWire) error {
+	if err := st.touch(s, w); err != nil {
+		return err
+	}
+	e := st.plan.ensemble
+	st.told(s)
+	if s.patience = e.session; st.chance(30) {
+		s.patience = st.between(e.session, e.session*13/10)
+	}
+	s.patience = time.Duration(float64(s.patience) / st.proc.rate)
+	return nil
+}
+
+// told has the leader itself know of a session now.
+func (st *simStore) told(s *simSess) {
+	s.touched, s.heard, s.gone = st.now, []time.Duration{st.now}, false
+}
+
+// hangsUp reports whether a connection is one to a server that has crashed, and has its other end notice.
+func (st *simStore) hangsUp(w *simWire) bool {
+	gone := slices.ContainsFunc(st.sessions, func(s *simSess) bool { return s.gone && s.wire == w })
+	if gone && !w.broken {
+		w.broken = true
+		st.tellLost(w)
+	}
+	return gone
 }
 
 // join begins a session of a member. Where another process of the same id has one still, it has to wait.
@@ -99,8 +167,11 @@ func (st *simStore) join(m *simMember, w *simWire) (*simSess, error) {
 		return nil, errSimTaken
 	}
 	st.terms++
-	s := &simSess{owner: m, number: st.terms, alive: true, wire: w, candidate: true, touched: st.now, heard: st.now, patience: simSession,
-		member: topology.Member{ID: m.id, Addr: m.id + ":6380", Lease: simLease}}
+	s := &simSess{owner: m, number: st.terms, alive: true, candidate: true,
+		member: topology.Member{ID: m.id, Addr: m.entry.Addr, Lease: m.entry.Lease}}
+	if err := st.greet(s, w); err != nil {
+		return nil, err
+	}
 	st.sessions = append(st.sessions, s)
 	st.candidates = append(st.candidates, s)
 	slices.SortFunc(st.sessions, func(a, b *simSess) int { return int(a.member.ID[0]) - int(b.member.ID[0]) })
@@ -222,7 +293,7 @@ func (st *simStore) regain() {
 	st.away = false
 	st.tell("the store has a majority again")
 	for _, s := range st.sessions {
-		s.touched, s.heard = st.now, st.now
+		st.told(s)
 	}
 	st.notify()
 }

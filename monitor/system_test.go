@@ -30,6 +30,7 @@ const (
 	simNoLease               simRule = "writes are sent without a lease"
 	simNoCheckOfReplies      simRule = "replies are delivered without looking at the lease again"
 	simOneClock              simRule = "leases end by the monotonic clock alone"
+	simTickBelieved          simRule = "a lease rests on the tick that was told, whatever that of the store's servers is"
 	simEarlierLeadersStay    simRule = "connections for commands of earlier leaders are not ended"
 	simLeaseOfAnyVersion     simRule = "a heartbeat renews the lease whatever version of the State is known"
 	simLeadsInAnotherSession simRule = "who led in one session leads in the next"
@@ -49,6 +50,7 @@ func newSystem(seed uint64, rule simRule) *simSystem {
 	y.ledger.newest = make(map[string]int64)
 	y.plan.pace = y.between(30*time.Millisecond, 150*time.Millisecond)
 	y.plan.classic = y.chance(30)
+	y.arrangeEnsemble()
 	addrs := []string{"m", "r1", "r2"}
 	if y.chance(15) {
 		addrs = addrs[:2]

@@ -4,7 +4,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"time"
-	"unsafe"
+
+	"github.com/understudy/understudy/internal/testclock"
 )
 
 // simSystem is one whole system in virtual time: applications, members, redis-servers and the store in which members
@@ -144,20 +145,7 @@ var simBirth = time.Now()
 // clock is what a process takes for the time, by both of its clocks. They differ by how long its machine was suspended:
 // the monotonic one stands still then.
 func (y *simSystem) clock(p *simProcess) time.Time {
-	return suspendedFor(simBirth.Add(time.Duration(float64(y.now-p.stopped)*p.rate)+p.skew), p.stopped)
-}
-
-// suspendedFor returns t after the machine was suspended for a while. Go has no way to make such a time but to let time
-// pass, so this writes into it.
-func suspendedFor(t time.Time, d time.Duration) time.Time {
-	type layout struct {
-		wall      uint64
-		monotonic int64
-		zone      *time.Location
-	}
-	t = t.Add(d)
-	(*layout)(unsafe.Pointer(&t)).monotonic -= int64(d)
-	return t
+	return testclock.Suspended(simBirth.Add(time.Duration(float64(y.now-p.stopped)*p.rate)+p.skew), p.stopped)
 }
 
 // after has run called by a process in a while, unless it is dead then. While it is paused its timers wait.
