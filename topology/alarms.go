@@ -62,28 +62,13 @@ func (z *ZooKeeper) Raised() Alarms {
 // followAlarms reads what the leader has raised, now and then. People look at it, so seconds do not matter, and a watch of every
 // member would be one more.
 func (s *session) followAlarms(ctx context.Context) error {
-	look := time.NewTicker(s.z.cfg.SessionTimeout / 2)
-	defer look.Stop()
-	for {
-		err := s.insist(ctx, func() error {
-			found, err := s.readAlarms(ctx)
-			if err == nil {
-				s.z.raised.Store(&found)
-			}
-			return err
-		})
-		if ctx.Err() != nil {
-			return nil
+	return s.keepReading(ctx, nil, func() error {
+		found, err := s.readAlarms(ctx)
+		if err == nil {
+			s.z.raised.Store(&found)
 		}
-		if err != nil {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-look.C:
-		}
-	}
+		return err
+	})
 }
 
 func (s *session) readAlarms(ctx context.Context) (Alarms, error) {

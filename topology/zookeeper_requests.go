@@ -111,23 +111,7 @@ func (z *ZooKeeper) Answer(ctx context.Context, id string, answer Answer, text s
 
 // followRequests keeps the list of requests up to date: after every change, and now and then.
 func (s *session) followRequests(ctx context.Context) error {
-	look := time.NewTicker(s.z.cfg.SessionTimeout / 2)
-	defer look.Stop()
-	for {
-		err := s.insist(ctx, func() error { return s.readRequests(ctx) })
-		if ctx.Err() != nil {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-s.requestsChanged:
-		case <-look.C:
-		}
-	}
+	return s.keepReading(ctx, s.requestsChanged, func() error { return s.readRequests(ctx) })
 }
 
 // readRequests reads the requests that are new or were not answered when they were last read, with watches for

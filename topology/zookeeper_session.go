@@ -317,6 +317,28 @@ func (s *session) insist(ctx context.Context, f func() error) error {
 	}
 }
 
+// keepReading calls read now, with every piece of news, and every half of a session timeout, because news can get lost; until
+// ctx ends, or read returns something else than ErrUnreachable.
+func (s *session) keepReading(ctx context.Context, news <-chan struct{}, read func() error) error {
+	look := time.NewTicker(s.z.cfg.SessionTimeout / 2)
+	defer look.Stop()
+	for {
+		err := s.insist(ctx, read)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-news:
+		case <-look.C:
+		}
+	}
+}
+
 // rest waits between half of d and one and a half, or until ctx ends.
 func rest(ctx context.Context, d time.Duration) error {
 	due := time.NewTimer(d/2 + rand.N(d+1))
