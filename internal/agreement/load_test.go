@@ -45,6 +45,7 @@ type client struct {
 	key    string // "": a reader
 	done   atomic.Int64
 	doneAt atomic.Pointer[time.Time] // when the last operation was answered
+	asked  atomic.Pointer[time.Time] // when the last write was asked for that was answered; nil: none was
 	failed atomic.Bool               // errs has something
 
 	// Of the goroutine that runs it, and of everybody after its end:
@@ -125,6 +126,7 @@ func (c *client) read(conn redis.Conn) error {
 }
 
 func (c *client) count(conn redis.Conn) error {
+	asked := time.Now()
 	n, err := redis.Int64(conn.Do("INCR", c.key))
 	switch {
 	case isUnknown(err):
@@ -139,6 +141,7 @@ func (c *client) count(conn redis.Conn) error {
 		return fmt.Errorf("%s is %d after %d with %d unknown outcomes: applied twice", c.key, n, c.last, c.unknown)
 	}
 	c.last = max(c.last, n)
+	c.asked.Store(&asked)
 	c.progressed()
 	got, err := redis.Int64(conn.Do("GET", c.key))
 	switch {
@@ -210,14 +213,25 @@ func (l *load) until(moment time.Time, members ...*member) {
 
 func isReader(c *client) bool { return c.key == "" }
 
-// lastWrite returns when the last write through a member was answered.
+// lastWrite returns when the last write through a member was asked for that was answered: the member sent it to the master later than
+// that, however long it then took until the client had the answer.
 func (l *load) lastWrite(m *member) (last time.Time) {
 	for _, c := range l.clients {
-		if at := *c.doneAt.Load(); c.member == m && !isReader(c) && at.After(last) {
-			last = at
+		if at := c.asked.Load(); c.member == m && at != nil && at.After(last) {
+			last = *at
 		}
 	}
 	return last
+}
+
+// writes returns how many were acknowledged.
+func (l *load) writes() (n int64) {
+	for _, c := range l.clients {
+		if !isReader(c) {
+			n += c.done.Load()
+		}
+	}
+	return n
 }
 
 // countersOn returns what one node has of the clients' counters, whatever its part is.
