@@ -74,11 +74,12 @@ var suites = []suite{
 		},
 	},
 	{
-		client: "redigo", what: "all its tests",
+		client: "redigo", what: "all its tests but `TestSlowLog`",
 		tests: goTests{
 			module: "github.com/gomodule/redigo", folder: "redis",
 			args: func(t *testing.T, port int) []string {
-				return []string{"-redis-server=" + serverElsewhere(t), "-redis-port=" + strconv.Itoa(port)}
+				// TestSlowLog logs every command, and panics when the newest is one by which the proxy looks at the server.
+				return []string{"-redis-server=" + serverElsewhere(t), "-redis-port=" + strconv.Itoa(port), "-test.skip=^TestSlowLog$"}
 			},
 		},
 		differences: map[string]string{
