@@ -36,6 +36,15 @@ func (s *situation) beginSwitchover(r topology.Request) []action {
 	return []action{s.write(next, cause)}
 }
 
+// noPlan says why a master that does not work is no matter for a switchover, and what is.
+func (s *situation) noPlan() string {
+	const why = ": a planned change of master needs a master that works"
+	if s.state.Paused != nil {
+		return why + "; PROXY RESUME has a failover take place"
+	}
+	return why
+}
+
 // target returns the node that a switchover makes master, or why there can be none.
 func (s *situation) target(r topology.Request) (addr, refusal string) {
 	master := s.state.Master.Addr
@@ -46,13 +55,13 @@ func (s *situation) target(r topology.Request) (addr, refusal string) {
 		return "", s.rivalry("no switchover will take place").why
 	}
 	if cause, _ := s.incident(); cause != "" {
-		return "", cause + ": a planned change of master needs a master that works"
+		return "", cause + s.noPlan()
 	}
 	if m, ok := s.heard(master); !ok || m.Role != roleMaster {
 		if m.denied != "" {
 			return "", "master " + master + " answers only with an error (" + m.denied + "): correct username and password first"
 		}
-		return "", "master " + master + " does not answer: a planned change of master needs a master that works"
+		return "", "master " + master + " does not answer" + s.noPlan()
 	}
 	if h := s.state.Rehearsal; h != nil && h.Request == r.ID {
 		return h.Target, s.unsuited(h.Target, r.Force)

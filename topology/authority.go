@@ -23,6 +23,8 @@ type Authority struct {
 	// Namesake says who has the id of this member, in one sentence: as long as it has, this one neither writes nor leads. ""
 	// if nobody has, or only for a moment, as a predecessor that was killed.
 	Namesake string
+	// Waits says for what a member that is in touch with ZooKeeper has no lease yet, in one sentence; "" if it does not wait.
+	Waits string
 	// Alarm is what an operator must do something about, in one sentence; "" if there is nothing.
 	Alarm string
 }

@@ -57,6 +57,7 @@ type ZooKeeper struct {
 	tellers    watchers[Authority]
 	leaderless atomic.Pointer[string] // the alarm that nobody may lead
 	namesake   atomic.Pointer[string] // the alarm that another process has this member's id
+	waits      atomic.Pointer[string] // for what this member has no lease yet
 	raised     atomic.Pointer[Alarms] // by the leader
 	estranged  atomic.Pointer[string] // why ZooKeeper does not take this member in any more; nil: it does
 	started    time.Time

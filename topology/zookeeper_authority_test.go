@@ -209,6 +209,9 @@ func TestASecondProcessWithTheSameIDWaitsForTheFirst(t *testing.T) {
 		}
 	})
 	// It may be a predecessor that was killed. When it is not, people are told who it is, and what to do.
+	if waits := second.Authority().Waits; !strings.Contains(waits, "has the id") {
+		t.Errorf("from the beginning it says that it waits %q", waits)
+	}
 	testcluster.WaitFor(t, "the alarm", func() bool { return second.Authority().Namesake != "" })
 	owner := fmt.Sprintf("session %#x", first.session.Load().sessionID())
 	for _, word := range []string{"the id a:", fmt.Sprintf("process %d on ", os.Getpid()), first.cfg.Addr, owner, "--id"} {
@@ -219,7 +222,7 @@ func TestASecondProcessWithTheSameIDWaitsForTheFirst(t *testing.T) {
 	ways.freeze() // as one that was killed, or stopped
 	awaitGrant(t, second, 1)
 	testcluster.WaitFor(t, "leadership", second.Leading)
-	if a := second.Authority(); a.Alarm != "" || a.Namesake != "" {
+	if a := second.Authority(); a.Alarm != "" || a.Namesake != "" || a.Waits != "" {
 		t.Errorf("it is alone, and the alarm is %q", a.Alarm)
 	}
 	if overlap.seen() {

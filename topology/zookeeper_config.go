@@ -122,22 +122,22 @@ func (c *ZooKeeperConfig) Validate() error {
 	}
 	switch {
 	case c.SessionTimeout < 100*time.Millisecond || c.SessionTimeout > 10*time.Minute:
-		return fmt.Errorf("topology: the session timeout is %v; it must be between 100ms and 10m", c.SessionTimeout)
+		return fmt.Errorf("topology: zookeeper-session-timeout is %v; it must be between 100ms and 10m", c.SessionTimeout)
 	case c.Heartbeat < time.Millisecond || c.Heartbeat > c.SessionTimeout/5:
-		return fmt.Errorf("topology: the heartbeat is %v; it must be between 1ms and a fifth of the session timeout (%v)", c.Heartbeat, c.SessionTimeout/5)
+		return fmt.Errorf("topology: zookeeper-heartbeat is %v; it must be between 1ms and a fifth of the session timeout (%v)", c.Heartbeat, c.SessionTimeout/5)
 	case c.Tick < time.Millisecond:
-		return fmt.Errorf("topology: the tick is %v; it must be the tickTime of the ZooKeeper servers, at least 1ms", c.Tick)
+		return fmt.Errorf("topology: zookeeper-tick is %v; it must be the tickTime of the ZooKeeper servers, at least 1ms", c.Tick)
 	case c.Lease < 0:
 		return fmt.Errorf("topology: the lease is %v; it must not be negative", c.Lease)
 	case c.Identity != "" && !IsFingerprint(c.Identity):
 		return fmt.Errorf("topology: cluster-identity is %q; it must be the %d hexadecimal digits that the status of a member shows", c.Identity, fingerprintLength)
 	case c.FailsafeLimit < c.SessionTimeout || c.FailsafeLimit > 7*24*time.Hour:
-		return fmt.Errorf("topology: the failsafe's limit is %v; it must be between the session timeout (%v) and 168h", c.FailsafeLimit, c.SessionTimeout)
+		return fmt.Errorf("topology: failsafe-limit is %v; it must be between the session timeout (%v) and 168h", c.FailsafeLimit, c.SessionTimeout)
 	case c.ForgetAfter < c.SessionTimeout:
 		return fmt.Errorf("topology: members that are gone are forgotten after %v; it must be at least the session timeout (%v)", c.ForgetAfter, c.SessionTimeout)
 	}
 	if user, password, found := strings.Cut(c.Auth, ":"); c.Auth != "" && (!found || user == "" || password == "") {
-		return errors.New("topology: ZooKeeper's authentication must be user:password")
+		return errors.New("topology: zookeeper-auth cannot be read: it must be user:password")
 	}
 	return nil
 }
@@ -180,6 +180,9 @@ func ParseZooKeeper(s string) (servers []string, chroot string, err error) {
 			return refuse("has a chroot in %s, which ZooKeeper keeps for itself: choose another one", ownRoot)
 		}
 		for name := range strings.SplitSeq(chroot[1:], "/") {
+			if name == "" {
+				return refuse("has a bad chroot: there is a slash too many in it")
+			}
 			if err := validName(name); err != nil {
 				return refuse("has a bad chroot: %q %v", name, err)
 			}

@@ -67,7 +67,7 @@ func (d *drill) run(ctx context.Context, z *ZooKeeper) {
 	case found != "":
 		d.next = time.Now().Add(drillRetry)
 		if d.failed != "" && d.problem == "" {
-			z.cfg.Log.Warn("writes would stop if ZooKeeper were away; check the address that this member is reached by (advertise)", "because", found)
+			z.cfg.Log.Warn("writes would stop if ZooKeeper were away, because a member that may lead cannot be asked: start it again, or correct the address by which others reach it (its advertise)", "because", found)
 		}
 		if d.failed != "" {
 			d.problem = found

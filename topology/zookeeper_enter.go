@@ -276,6 +276,7 @@ func (s *session) register(ctx context.Context) error {
 	path := z.path("members/" + z.cfg.ID)
 	waiting := namesake{began: time.Now()}
 	defer z.namesake.Store(nil)
+	defer z.waits.Store(nil)
 	for {
 		data, number, _ := z.unwritten()
 		var owner int64
@@ -304,8 +305,8 @@ func (s *session) register(ctx context.Context) error {
 			z.forgetWritten()
 			return s.enlist(ctx)
 		}
-		z.opened()
 		waiting.meets(z, there, owner, time.Now())
+		z.opened()
 		if err := rest(ctx, z.cfg.Heartbeat); err != nil {
 			return err
 		}

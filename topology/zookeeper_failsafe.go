@@ -256,6 +256,9 @@ func (z *ZooKeeper) assess(now time.Time, reason string) Authority {
 	if estranged := z.estranged.Load(); estranged != nil {
 		a.Alarm = *estranged
 	}
+	if waits := z.waits.Load(); waits != nil {
+		a.Waits = *waits
+	}
 	if namesake := z.namesake.Load(); namesake != nil {
 		a.Namesake, a.Alarm = *namesake, *namesake
 	}

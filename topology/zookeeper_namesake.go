@@ -20,6 +20,9 @@ type namesake struct {
 
 // meets takes note that the id is taken, by what is written there under a session.
 func (n *namesake) meets(z *ZooKeeper, data []byte, owner int64, now time.Time) {
+	waits := fmt.Sprintf("for the end of the ZooKeeper session %#x, in which a process that was here before, or is still, has the id %s: writes go on, and this one may "+
+		"lead, at most %v after that process was killed", owner, z.cfg.ID, z.cfg.SessionTimeout*3/2)
+	z.waits.Store(&waits)
 	if now.Sub(n.began) <= z.cfg.SessionTimeout*3/2 {
 		return
 	}

@@ -71,8 +71,12 @@ func explainState(err error, path string) error {
 // missingUnit is what package time says of a duration that is a mere number.
 var missingUnit = regexp.MustCompile(`time: (?:missing unit in|invalid) duration "[^"]*"`)
 
-// explainValue says what a duration looks like where one is not like that.
+// missingValue is what the parser says of an option at the end of the line that has no value.
+var missingValue = regexp.MustCompile(`expected \S+ value but got "EOL" \(<EOL>\)`)
+
+// explainValue says what a duration looks like where one is not like that, and that a value is missing.
 func explainValue(text string) string {
+	text = missingValue.ReplaceAllString(text, "a value is missing behind it")
 	return missingUnit.ReplaceAllString(text, "a duration has a unit, as in 100ms, 10s or 5m")
 }
 

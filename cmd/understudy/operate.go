@@ -121,19 +121,32 @@ func (c *forgetCommand) Run(ctx context.Context, s *streams) error {
 	return c.operate(ctx, s, func(u *client.Client) (string, error) { return u.Forget(c.Node) })
 }
 
+// slowness is how long an answer may take before it is said that it is waited for.
+const slowness = 3 * time.Second
+
+// inCommands puts what an Understudy advises its clients to send into the words of this command line.
+func inCommands(text string) string {
+	return strings.NewReplacer("PROXY FAILOVER with FORCE", "understudy failover --force", "use FORCE", "use --force", "PROXY RESUME", "understudy resume",
+		"PROXY EVENTS", "understudy events").Replace(text)
+}
+
 // operate has f ask for something and prints the answer. What was refused is an error in its own words.
 func (t *target) operate(ctx context.Context, s *streams, f func(*client.Client) (string, error)) error {
 	var refusal error
+	slow := time.AfterFunc(slowness, func() {
+		fmt.Fprintln(s.err, "no answer yet: it is for the member that leads, and if that one was lost, another has to be elected first; waiting")
+	})
+	defer slow.Stop()
 	err := t.ask(ctx, func(u *client.Client) error {
 		text, err := f(u)
 		if client.Refused(err) {
-			refusal = fmt.Errorf("%s", strings.TrimPrefix(err.Error(), "ERR "))
+			refusal = errors.New(inCommands(strings.TrimPrefix(err.Error(), "ERR ")))
 			return nil
 		}
 		if err != nil {
 			return err
 		}
-		_, err = fmt.Fprintln(s.out, text)
+		_, err = fmt.Fprintln(s.out, inCommands(text))
 		return err
 	})
 	var signalled interrupted

@@ -25,7 +25,7 @@ func TestAnOperatorSwitchesPausesAndLooksFromTheCommandLine(t *testing.T) {
 		{[]string{"failover", "127.0.0.1:1"}, 1, []string{"127.0.0.1:1 is not a node of this cluster"}},
 		{[]string{"pause", "new", "kernel"}, 0, []string{"paused: no failover will take place"}},
 		{[]string{"status"}, 0, []string{"PAUSED", "by web-1 for 127.0.0.1:", "(new kernel)", "understudy resume"}},
-		{[]string{"failover"}, 1, []string{"(new kernel): resume first, or use FORCE"}},
+		{[]string{"failover"}, 1, []string{"(new kernel): resume first, or use --force"}},
 		{[]string{"failover", cluster.Nodes[0].Addr, "--force"}, 0, []string{cluster.Nodes[0].Addr + " is master"}},
 		{[]string{"resume"}, 0, []string{"resumed\n"}},
 		{[]string{"forget", target}, 1, []string{"understudy: " + target + " replicates from the master and would be found again at once: shut it down first\n"}},

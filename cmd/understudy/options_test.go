@@ -331,7 +331,7 @@ func TestTheFailsafeIsOnUnlessItIsSwitchedOff(t *testing.T) {
 		t.Error("the file cannot switch it off")
 	}
 	o := optionsOf(t, "--nodes", "r:1", "--zookeeper", "zk", "--failsafe-limit", "1s")
-	if err := o.validate(); err == nil || !strings.Contains(err.Error(), "the failsafe's limit is 1s; it must be between") {
+	if err := o.validate(); err == nil || !strings.Contains(err.Error(), "failsafe-limit is 1s; it must be between") {
 		t.Errorf("a limit below the session timeout: %v", err)
 	}
 }

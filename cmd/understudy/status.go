@@ -92,14 +92,20 @@ func printStatus(out io.Writer, f client.Fields) error {
 			line("MASTER", "%s", trouble)
 		}
 		if f.Int("paused") != 0 {
-			line("PAUSED", "by %s, %v ago (%s): no failover takes place; understudy resume ends it", f["paused_by"],
-				time.Since(time.Unix(f.Int("paused_since"), 0)).Round(time.Second), f["paused_reason"])
+			reason := ""
+			if f["paused_reason"] != "" {
+				reason = " (" + f["paused_reason"] + ")"
+			}
+			line("PAUSED", "by %s, %v ago%s: no failover takes place; understudy resume ends it", f["paused_by"],
+				time.Since(time.Unix(f.Int("paused_since"), 0)).Round(time.Second), reason)
 		}
 		line("replicas", "%s of %s online, %s unavailable", f["replicas_online"], f["replicas"], f["unavailable"])
 	}
 	switch {
 	case f["grant"] == "failsafe":
 		line("writes", "go on without ZooKeeper, promised by %s", dash(f["grant_promised_by"]))
+	case f["grant"] == "none" && f["grant_waits"] != "":
+		line("WRITES", "wait %s", f["grant_waits"])
 	case f["grant"] == "none" && f["phase"] == "stable":
 		line("WRITES", "wait for ZooKeeper; no failsafe: %s", dash(f["no_failsafe_because"]))
 	}
@@ -121,7 +127,7 @@ func printStatus(out io.Writer, f client.Fields) error {
 		if i >= own {
 			text += " (raised by " + f["alarms_leader"] + ", which leads)"
 		}
-		line("alarm", "%s", text)
+		line("alarm", "%s", inCommands(text))
 	}
 	return w.Flush()
 }

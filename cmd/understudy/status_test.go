@@ -26,3 +26,18 @@ func TestTheStatusTellsWhoHasRaisedAnAlarm(t *testing.T) {
 		t.Errorf("the alarms are %q, want %q", strings.Join(got, "|"), want)
 	}
 }
+
+func TestTheStatusSaysForWhatWritesWaitAndWhoPausedInTheWordsOfTheCommandLine(t *testing.T) {
+	var out bytes.Buffer
+	err := printStatus(&out, client.Fields{"master": "m:1", "phase": "stable", "grant": "none", "grant_waits": "for the end of a session", "paused": "1",
+		"paused_by": "ops", "alarms": "1", "alarm0": "PROXY FAILOVER with FORCE has this one take place, PROXY RESUME has all"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := strings.Join(strings.Fields(out.String()), " ")
+	for _, want := range []string{"WRITES wait for the end of a session", "ago: no failover takes place", "understudy failover --force has this one take place, understudy resume has all"} {
+		if !strings.Contains(told, want) {
+			t.Errorf("the status does not say %q:\n%s", want, out.String())
+		}
+	}
+}

@@ -130,6 +130,9 @@ func (s *section) authority(a topology.Authority, now time.Time) {
 	if a.Source == topology.Promised {
 		s.line("grant_promised_by", strings.Join(a.By, ","))
 	}
+	if a.Waits != "" {
+		s.line("grant_waits", a.Waits)
+	}
 	if a.Reason != "" {
 		s.line("no_failsafe_because", a.Reason)
 	}
