@@ -83,7 +83,7 @@ func (l *loop) situation(now time.Time) situation {
 			fenceTimeout: l.cfg.FenceTimeout, retryInterval: l.cfg.RetryInterval,
 			switchoverTime: l.cfg.SwitchoverTimeout,
 			maxFailovers:   l.cfg.MaxFailovers, failoverPeriod: l.cfg.FailoverPeriod, failbackDelay: l.cfg.FailbackDelay,
-			writeAcks: l.cfg.WriteAcks, promises: l.cfg.Identity != "",
+			writeAcks: l.writeAcks(), promises: l.cfg.Identity != "",
 		},
 	}
 	s.rules.forgetAfter = l.cfg.ForgetAfter

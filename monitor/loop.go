@@ -44,6 +44,7 @@ type loop struct {
 	listed     time.Time
 	counting   counting
 	rehearsal  rehearsal
+	wanted     wantedAcks
 	absent     map[string]time.Time // electors that were not listed, and since when
 	// membersChanged says that members has changed since it was last asked for.
 	membersChanged bool
@@ -234,6 +235,9 @@ func (l *loop) haveListed(members []topology.Member, asked time.Time) {
 	l.members, l.listed = members, asked
 	if s := l.snapshot.State; s != nil {
 		l.absent = absentees(l.absent, s.Electors, members, asked)
+		if l.term != nil {
+			l.wanted.look(l.term, l.cfg.WriteAcks, agreedAcks(s), members, asked)
+		}
 	}
 }
 

@@ -63,6 +63,8 @@ type Member struct {
 	// Limit is how long after its last contact with the coordinator it promises not to lead, when it is asked at Addr;
 	// 0: it cannot be asked, so it must not be an elector, and there must be none while it is present.
 	Limit time.Duration `json:"failsafe_ns,omitempty"`
+	// WriteAcks is how many replicas it wants to have a write before it answers it; 0: none, or an older version.
+	WriteAcks int `json:"write_acks,omitempty"`
 }
 
 // Coordinator is the agreement as one member holds it. All methods may be called from any goroutine. Consumers

@@ -101,7 +101,7 @@ func OpenZooKeeper(ctx context.Context, cfg ZooKeeperConfig) (*ZooKeeper, error)
 		acl:     zk.WorldACL(zk.PermAll),
 		changed: make(chan struct{}, 1), news: make(chan struct{}, 1),
 		isReady: make(chan struct{}), refusal: make(chan error, 1),
-		member: Member{ID: cfg.ID, Addr: cfg.Addr, Process: whereabouts()}, writtenChanged: make(chan struct{}),
+		member: Member{ID: cfg.ID, Addr: cfg.Addr, Process: whereabouts(), WriteAcks: cfg.WriteAcks}, writtenChanged: make(chan struct{}),
 		started: time.Now(),
 	}
 	z.ledger = newLedger(&cfg)

@@ -81,6 +81,8 @@ type ZooKeeperConfig struct {
 	// such promises. Members that are no electors take the lead when no elector was present for as long. Default 1 h.
 	FailsafeLimit time.Duration
 
+	// WriteAcks is how many replicas this member wants to have a write before it answers it; see Durable.
+	WriteAcks int
 	// ForgetAfter is how long the leader keeps a member that is gone in the registry. Default 10 min.
 	ForgetAfter time.Duration
 	Log         *slog.Logger // default: none

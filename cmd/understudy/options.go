@@ -233,7 +233,7 @@ func (o *options) zookeeper(log *slog.Logger) topology.ZooKeeperConfig {
 		advertise = o.Listen[0].Addr
 	}
 	c := topology.ZooKeeperConfig{
-		Servers: o.Zookeeper, Cluster: o.Cluster, ID: o.ID, Addr: advertise, Auth: o.ZookeeperAuth, Identity: o.ClusterIdentity, Log: log,
+		Servers: o.Zookeeper, Cluster: o.Cluster, ID: o.ID, Addr: advertise, Auth: o.ZookeeperAuth, Identity: o.ClusterIdentity, WriteAcks: o.WriteAcks, Log: log,
 		SessionTimeout: o.ZookeeperSessionTimeout, Heartbeat: o.ZookeeperHeartbeat, Tick: o.ZookeeperTick,
 		LegacyRoot:    string(o.PublishRedisFailover),
 		FailsafeLimit: o.FailsafeLimit,

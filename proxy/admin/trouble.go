@@ -39,20 +39,24 @@ func undecided(s *topology.State) string {
 	return ""
 }
 
-// disagreement says that this member wants more replicas to have a write than the State says, which is the leader's word; "" if it does not.
+// disagreement says that this member wants another number of replicas to have a write than the State has, which is the most that any
+// member wants; "" if it does not.
 func (a *Admin) disagreement(s *topology.State) string {
-	if s == nil || s.Phase != topology.Stable || s.Epoch == 0 {
+	if s == nil || s.Phase != topology.Stable {
 		return ""
 	}
 	agreed := 0
 	if s.Durable != nil {
 		agreed = s.Durable.Acks
 	}
-	switch {
-	case a.who.WriteAcks == agreed:
-		return ""
-	case agreed == 0:
-		return fmt.Sprintf("write-acks is %d here and 0 at the member that leads: every write here is answered UNREPLICATED until a member with the same write-acks leads", a.who.WriteAcks)
+	switch own := a.who.WriteAcks; {
+	case own > agreed:
+		return fmt.Sprintf("write-acks is %d here and %d in the state: every write here may be answered UNREPLICATED until the member that leads has "+
+			"taken it in, which takes a moment, or for ever if that is of an older version", own, agreed)
+	case own == 0 && agreed > 0:
+		return fmt.Sprintf("write-acks is 0 here and %d in the state, because another member wants that or did a moment ago: what is answered here is not durable; it must be the same for all members", agreed)
+	case own < agreed:
+		return fmt.Sprintf("write-acks is %d here and %d in the state, which is what counts, because another member wants that or did a moment ago: it must be the same for all members", own, agreed)
 	}
-	return fmt.Sprintf("write-acks is %d here and %d at the member that leads: it must be the same for all members", a.who.WriteAcks, agreed)
+	return ""
 }

@@ -62,9 +62,9 @@ func TestAMemberWithOtherWriteAcksThanTheLeaderIsAnAlarm(t *testing.T) {
 	}{
 		{0, 0, ""},
 		{1, 1, ""},
-		{1, 0, "write-acks is 1 here and 0 at the member that leads: every write here is answered UNREPLICATED"},
-		{0, 1, "write-acks is 0 here and 1 at the member that leads: it must be the same"},
-		{1, 2, "write-acks is 1 here and 2 at the member that leads: it must be the same"},
+		{1, 0, "write-acks is 1 here and 0 in the state: every write here may be answered UNREPLICATED"},
+		{0, 1, "write-acks is 0 here and 1 in the state, because another member wants that or did a moment ago: what is answered here is not durable"},
+		{1, 2, "write-acks is 1 here and 2 in the state, which is what counts"},
 	} {
 		w := afterFailover()
 		w.Local = newLocal(t)
