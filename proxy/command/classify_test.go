@@ -61,6 +61,7 @@ var shapes = map[Class]string{
 		RENAME a b
 		MOVE k 1
 		RESTORE k 0 x
+		RESTORE-ASKING k 0 x
 		MIGRATE h 1 k 0 100
 		FLUSHALL
 		FLUSHDB ASYNC
@@ -296,7 +297,6 @@ var shapes = map[Class]string{
 		PSYNC ? -1
 		SYNC
 		REPLCONF ACK 0
-		RESTORE-ASKING k 0 x
 		CLUSTER RESET
 		CLUSTER MEET h 1
 		CLUSTER FAILOVER
@@ -430,9 +430,9 @@ func TestEveryRuleIsForACommandThatTheTableHas(t *testing.T) {
 
 func TestKeyedCommandsAreThoseThatABlockMayHold(t *testing.T) {
 	for request, want := range map[string]bool{
-		"GET k": true, "SET k v": true, "MEMORY USAGE k": true, "XGROUP CREATE k g 0": true, "EVAL s 1 k": true, "BLPOP k 0": true, "TOUCH k": true, "SORT k": true,
+		"GET k": true, "SET k v": true, "MEMORY USAGE k": true, "XGROUP CREATE k g 0": true, "EVAL s 1 k": true, "BLPOP k 0": true, "TOUCH k": true, "SORT k": true, "RESTORE-ASKING k 0 x": true,
 		"PING": false, "FLUSHALL": false, "WATCH k": false, "HSCAN k 0": false, "PUBLISH c m": false, "SPUBLISH c m": false, "SSUBSCRIBE c": false,
-		"RESTORE-ASKING k 0 x": false, "CONFIG GET x": false, "NOSUCH k": false, "SELECT 1": false, "XGROUP": false,
+		"CONFIG GET x": false, "NOSUCH k": false, "SELECT 1": false, "XGROUP": false,
 	} {
 		if got := Builtin().Lookup(words(request)).Keyed(); got != want {
 			t.Errorf("Keyed of %s is %v", request, got)
