@@ -25,8 +25,12 @@ func (t *Table) Refresh(reply []byte) (*Table, error) {
 // listing that are to be added: those that are wanted in any case, and the subcommands that such a server does not list.
 func complete(live *listing.Listing, wanted func(name string) bool) (missing []listing.Entry) {
 	have := make(map[string]*listing.Entry, len(live.Entries))
+	listed := make(map[string]bool) // commands of which there are subcommands in it
 	for i := range live.Entries {
 		have[live.Entries[i].Name] = &live.Entries[i]
+		if container, _, ok := strings.Cut(live.Entries[i].Name, "|"); ok {
+			listed[container] = true
+		}
 	}
 	for _, e := range builtin().entries {
 		switch known := have[e.Name]; {
@@ -35,6 +39,7 @@ func complete(live *listing.Listing, wanted func(name string) bool) (missing []l
 			if !live.Detailed {
 				known.Keys = e.Keys
 			}
+		case lacks(live, &e, have, listed):
 		case wanted(e.Name), !live.Detailed && isSubcommand(e.Name, have):
 			missing = append(missing, e)
 		}
@@ -54,6 +59,15 @@ func ours(name string) bool {
 	default:
 		return false
 	}
+}
+
+// lacks reports whether a server certainly does not have a subcommand that it does not list. CLIENT and what it lacks is answered
+// by the proxy, so nothing is sent by mistake. Servers before Redis 7 list no subcommands, and do not have those that came later.
+func lacks(live *listing.Listing, e *listing.Entry, have map[string]*listing.Entry, listed map[string]bool) bool {
+	if container, _, _ := strings.Cut(e.Name, "|"); container != "CLIENT" || !isSubcommand(e.Name, have) {
+		return false
+	}
+	return listed["CLIENT"] || !live.Detailed && (e.Since == "" || e.Since >= "7")
 }
 
 // isSubcommand reports whether the name is a subcommand of a command that the server has.

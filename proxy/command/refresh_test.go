@@ -61,7 +61,7 @@ func TestTheBuiltInTableIsWhatItsServerWouldRefreshItTo(t *testing.T) {
 		got := live.Lookup(args)
 		switch {
 		case got.Name != c.Name:
-			if c.Name != "WAITAOF" && c.Class != Pinned {
+			if c.Name != "WAITAOF" && got.Name != "CLIENT" {
 				t.Errorf("%s became %q", c.Name, got.Name)
 			}
 		case got.Class != c.Class || got.Arity != c.Arity || got.Flags != c.Flags || got.Since != c.Since || got.Group != c.Group || got.Keyed() != c.Keyed() ||
@@ -175,6 +175,28 @@ func TestRefreshLeavesTheTableItCameFromAlone(t *testing.T) {
 	}
 	if c := Builtin().Lookup(words("WAITAOF")); c.Class != Wait {
 		t.Errorf("WAITAOF became %v", c.Class)
+	}
+}
+
+func TestASubcommandOfClientThatTheServerLacksIsUnknown(t *testing.T) {
+	seven, err := Builtin().Refresh(rawReply(t, testcluster.NewRedis(t), "COMMAND"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	six, err := Builtin().Refresh([]byte(redis6Reply))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, table := range map[string]*Table{"7.0": seven, "6.2": six} {
+		for request, lacks := range map[string]bool{
+			"CLIENT SETINFO LIB-NAME x": true, "CLIENT CAPA redirect": true, "CLIENT NO-TOUCH on": true, "CLIENT IMPORT-SOURCE on": true, "CLIENT SETNAME x": false, "CLIENT ID": false,
+			"CLIENT NO-EVICT on": name == "6.2",
+		} {
+			args := words(request)
+			if cmd, class := table.Classify(args); class != Session || cmd.Lacks(len(args)) != lacks {
+				t.Errorf("%s is %v of %s at Redis %s", request, class, cmd.Name, name)
+			}
+		}
 	}
 }
 

@@ -3,6 +3,7 @@ package session
 import (
 	"bytes"
 	"fmt"
+	"math"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -96,7 +97,7 @@ func mayWrite(cmd *command.Command, class command.Class) bool {
 // clientPause answers CLIENT PAUSE milliseconds [WRITE|ALL].
 func (s *Session) clientPause(args [][]byte) {
 	ms, err := strconv.ParseInt(string(args[2]), 10, 64)
-	number := err == nil && strconv.FormatInt(ms, 10) == string(args[2]) && ms <= maxPause // as servers read numbers
+	number := err == nil && strconv.FormatInt(ms, 10) == string(args[2]) // as servers read numbers
 	all := true
 	if len(args) > 4 {
 		s.emit(errorReply(fmt.Sprintf("ERR unknown subcommand or wrong number of arguments for '%.128s'. Try CLIENT HELP.", args[1])))
@@ -118,13 +119,21 @@ func (s *Session) clientPause(args [][]byte) {
 	case ms < 0:
 		s.emit(errorReply("ERR timeout is negative"))
 	default:
-		s.env.Pause.add(s.env.Loop.Now(), time.Duration(ms)*time.Millisecond, all)
+		now := s.env.Loop.Now()
+		s.env.Pause.add(now, pauseOf(now, ms), all)
 		s.emit(replyOK)
 	}
 }
 
-// maxPause is the longest pause in milliseconds: a hundred years.
-const maxPause = 100 * 365 * 24 * 3600 * 1000
+// pauseOf is how long a pause of so many milliseconds is: a hundred years at most, and none where a server's sum of its clock and
+// that number is no number any more.
+func pauseOf(now time.Time, ms int64) time.Duration {
+	const most = 100 * 365 * 24 * 3600 * 1000
+	if ms > math.MaxInt64-now.UnixMilli() {
+		return 0
+	}
+	return time.Duration(min(ms, most)) * time.Millisecond
+}
 
 // pauseProbe is what a server answers with an error about the number if the user may pause clients.
 var pauseProbe = resp.AppendRequestStrings(nil, "CLIENT", "PAUSE", "UNDERSTUDY-ASKS-FOR-PERMISSION")

@@ -73,6 +73,14 @@ func TestThePauseThatIsLongerOrStricterCounts(t *testing.T) {
 	}
 }
 
+func TestAPauseForAgesLastsAHundredYears(t *testing.T) {
+	w := newWorld(t)
+	w.pause(w.client(), "CLIENT PAUSE 9000000000000000")
+	if p := w.env.Pause.at(w.now); p == nil || p.until.Sub(w.now) != 100*365*24*time.Hour {
+		t.Errorf("the pause is %+v", p)
+	}
+}
+
 func TestWhoMayNotPauseTheServersClientsMayNotPauseOurs(t *testing.T) {
 	w := newWorld(t)
 	c := w.client()
