@@ -61,6 +61,7 @@ type ZooKeeper struct {
 	raised     atomic.Pointer[Alarms] // by the leader
 	estranged  atomic.Pointer[string] // why ZooKeeper does not take this member in any more; nil: it does
 	started    time.Time
+	looks      bool        // it joins nothing, see LookAtZooKeeper
 	succeeds   atomic.Bool // an earlier process of this member did not take itself off the registry
 
 	mu             sync.Mutex // orders changes of current and lease; guards the rest
@@ -85,6 +86,29 @@ var _ Coordinator = (*ZooKeeper)(nil)
 // ErrOtherCluster, ErrSessionTooShort, ErrNewerFormat or ErrCorrupt, with a sentence that says what to do, when
 // trying again would not help. What it finds in ZooKeeper it leaves as it is then.
 func OpenZooKeeper(ctx context.Context, cfg ZooKeeperConfig) (*ZooKeeper, error) {
+	z, err := newZooKeeper(cfg)
+	if err != nil {
+		return nil, err
+	}
+	z.running.Go(z.run)
+	z.running.Go(z.deliver)
+	z.running.Go(z.keepFailsafe)
+	limit := time.NewTimer(openLimit)
+	defer limit.Stop()
+	select {
+	case <-z.isReady:
+		return z, nil
+	case err = <-z.refusal:
+	case <-limit.C:
+		err = z.unreachable(openLimit.String())
+	case <-ctx.Done():
+		err = fmt.Errorf("%w (%w)", z.unreachable("the time given"), context.Cause(ctx))
+	}
+	return nil, errors.Join(err, z.Close())
+}
+
+// newZooKeeper returns a member that does nothing yet.
+func newZooKeeper(cfg ZooKeeperConfig) (*ZooKeeper, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
@@ -114,21 +138,7 @@ func OpenZooKeeper(ctx context.Context, cfg ZooKeeperConfig) (*ZooKeeper, error)
 	}
 	z.current.Store(&Snapshot{})
 	z.ctx, z.cancel = context.WithCancel(context.Background())
-	z.running.Go(z.run)
-	z.running.Go(z.deliver)
-	z.running.Go(z.keepFailsafe)
-	limit := time.NewTimer(openLimit)
-	defer limit.Stop()
-	select {
-	case <-z.isReady:
-		return z, nil
-	case err = <-z.refusal:
-	case <-limit.C:
-		err = z.unreachable(openLimit.String())
-	case <-ctx.Done():
-		err = fmt.Errorf("%w (%w)", z.unreachable("the time given"), context.Cause(ctx))
-	}
-	return nil, errors.Join(err, z.Close())
+	return z, nil
 }
 
 // unreachable is the sentence for a user who waited in vain.

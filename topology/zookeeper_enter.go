@@ -42,6 +42,9 @@ func (s *session) enter(ctx context.Context) error {
 	if _, err := s.agreed(); err != nil && !z.isOpen() {
 		return err
 	}
+	if z.looks {
+		return s.insist(ctx, func() error { return s.survey(ctx) })
+	}
 	if err := s.insist(ctx, func() error { return s.find(ctx) }); err != nil {
 		return err
 	}
@@ -122,8 +125,7 @@ func (s *session) found(ctx context.Context, stat *zk.Stat) error {
 		return z.gone()
 	}
 	if z.cfg.Identity != "" {
-		return fmt.Errorf("%w: there is none at %s, and the one with the identity %s is wanted: check chroot, cluster and cluster-identity",
-			ErrOtherCluster, z.home, z.cfg.Identity)
+		return z.missing()
 	}
 	if z.cfg.MayFound != nil {
 		if objection := z.cfg.MayFound(ctx); objection != nil {
@@ -165,6 +167,12 @@ func (s *session) found(ctx context.Context, stat *zk.Stat) error {
 		return err
 	}
 	return s.recognise(data)
+}
+
+// missing is the error of a member that looks for a certain cluster where there is none.
+func (z *ZooKeeper) missing() error {
+	return fmt.Errorf("%w: there is none at %s, and the one with the identity %s is wanted: check chroot, cluster and cluster-identity",
+		ErrOtherCluster, z.home, z.cfg.Identity)
 }
 
 // gone is the error of a member whose cluster is not in ZooKeeper any more.

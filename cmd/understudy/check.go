@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/understudy/understudy/internal/checkup"
+	"github.com/understudy/understudy/topology"
 )
 
 // errProblemsFound ends check when it has already said what is wrong.
@@ -19,7 +20,7 @@ type checkCommand struct {
 	Config string `type:"path" placeholder:"FILE" help:"The same, as run is given it."`
 }
 
-// Run checks the configuration, looks at the nodes and says what it found.
+// Run checks the configuration, looks at the nodes and at ZooKeeper, and says what it found.
 func (c *checkCommand) Run(ctx context.Context, s *streams) error {
 	if c.File != "" && c.Config != "" && c.File != c.Config {
 		return badUsage{fmt.Errorf("two files are given, %s and --config %s: check one at a time", c.File, c.Config)}
@@ -54,6 +55,20 @@ func (c *checkCommand) Run(ctx context.Context, s *streams) error {
 			problems++
 		}
 		fmt.Fprintf(s.out, "%s: %s\n", kind, f.Text)
+	}
+	if o.Zookeeper != "" {
+		identity, err := topology.LookAtZooKeeper(ctx, o.zookeeper(slog.New(slog.DiscardHandler)))
+		switch {
+		case ctx.Err() != nil:
+			return interruption(ctx, err, "while ZooKeeper was asked")
+		case err != nil:
+			problems++
+			fmt.Fprintf(s.out, "problem: %s\n", sentence(err))
+		case identity == "":
+			fmt.Fprintf(s.out, "note: the cluster %s is not in ZooKeeper yet: the first member founds it\n", o.Cluster)
+		default:
+			fmt.Fprintf(s.out, "note: the cluster %s is in ZooKeeper, with the identity %s\n", o.Cluster, identity)
+		}
 	}
 	for _, text := range o.idle() {
 		fmt.Fprintf(s.out, "note: %s\n", text)

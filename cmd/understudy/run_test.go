@@ -181,6 +181,16 @@ func TestAStateOfOtherNodesIsRefused(t *testing.T) {
 	}
 }
 
+func TestCheckLooksAtZooKeeper(t *testing.T) {
+	t.Parallel()
+	cluster := testcluster.New(t, 1, "--appendonly", "yes")
+	file := write(t, "nodes: ["+cluster.Nodes[0].Addr+"]\nzookeeper: 127.0.0.1:1/nope\n")
+	status, stdout, _ := once(t, nil, "check", file)
+	if want := "problem: ZooKeeper cannot be reached: no session with 127.0.0.1:1 within 10s"; status != 1 || !strings.Contains(stdout, want) {
+		t.Errorf("status %d, without %q:\n%s", status, want, stdout)
+	}
+}
+
 func TestCheckTellsWhatItFoundAndWhetherThatIsWell(t *testing.T) {
 	t.Parallel()
 	cluster := testcluster.New(t, 2, "--appendonly", "yes")
