@@ -57,8 +57,33 @@ func (l *loop) greeted(h hello) {
 
 // appointed returns the master that Sentinels tell of, as it is watched; "" if none do.
 func (l *loop) appointed(now time.Time) string {
-	if l.hello.master == "" || now.Sub(l.hello.at) >= helloLasts {
+	if l.hello.master == "" || now.Sub(l.hello.at) >= helloLasts || l.isOverruled(l.hello) {
 		return ""
 	}
-	return l.spelled(l.cfg.reachable(l.hello.master))
+	return l.watchedAs(l.hello)
+}
+
+// watchedAs returns the address by which the master that Sentinels told of is watched.
+func (l *loop) watchedAs(h hello) string { return l.spelled(l.cfg.reachable(h.master)) }
+
+// meant reports whether Sentinels told of the node at addr.
+func (l *loop) meant(h hello, addr string) bool {
+	a := l.watchedAs(h)
+	return h.master != "" && (a == addr || l.announced[addr] == a)
+}
+
+// overrule takes note that State has another master since now, which is watched at addr. For about a second Sentinels
+// still tell of the one before, also of one that was down and has come back as a master: that is no appointment of it.
+func (l *loop) overrule(addr string, now time.Time) {
+	l.overruled = hello{}
+	if l.hello.master != "" && !l.meant(l.hello, addr) {
+		l.overruled = hello{at: now, master: l.hello.master, epoch: l.hello.epoch}
+	}
+}
+
+// isOverruled reports whether what Sentinels told is older than State's master. Every appointment has an epoch of its own.
+// What they go on repeating counts again after a while: Sentinel may have been set up anew.
+func (l *loop) isOverruled(h hello) bool {
+	o := l.overruled
+	return o.master != "" && h.epoch <= o.epoch && h.at.Sub(o.at) < helloLasts && !l.meant(h, l.snapshot.State.Master.Addr)
 }

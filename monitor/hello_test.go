@@ -3,6 +3,8 @@ package monitor
 import (
 	"testing"
 	"time"
+
+	"github.com/understudy/understudy/topology"
 )
 
 func TestWhatSentinelsTellOfTheMasterIsRead(t *testing.T) {
@@ -49,4 +51,38 @@ func TestASentinelThatRepeatsWhatWasSoBeforeIsNotBelieved(t *testing.T) {
 	if got := l.appointed(now.Add(2 * helloLasts)); got != "old:1" {
 		t.Errorf("the master is %q", got)
 	}
+}
+
+func TestTheWordOfBeforeAChangeOfMasterAppointsNobody(t *testing.T) {
+	now := time.Now()
+	l := &loop{Monitor: &Monitor{}, records: map[string]*record{"old:1": {}, "new:1": {}, "nat:1": {}}, announced: map[string]string{"new:1": "nat:1"}}
+	become := func(after time.Duration, master string) {
+		l.snapshot.State = &topology.State{Master: topology.Node{Addr: master}}
+		l.overrule(master, now.Add(after))
+	}
+	expect := func(after time.Duration, told string, epoch uint64, want string) {
+		t.Helper()
+		l.greeted(hello{now.Add(after), told, epoch})
+		if got := l.appointed(now.Add(after)); got != want {
+			t.Errorf("after %v, told of %s: the master is %q, want %q", after, told, got, want)
+		}
+	}
+	become(0, "old:1")
+	expect(0, "old:1", 4, "old:1")
+	// It hangs, and Sentinel promotes the other one.
+	become(time.Second, "new:1")
+	expect(1100*time.Millisecond, "old:1", 4, "")
+	expect(2*time.Second, "new:1", 5, "new:1")
+	// The old one is appointed again: that word is a new one.
+	expect(3*time.Second, "old:1", 6, "old:1")
+	become(4*time.Second, "old:1")
+	expect(5*time.Second, "old:1", 6, "old:1")
+	// The new master is known to Sentinels by another address.
+	expect(6*time.Second, "nat:1", 7, "nat:1") // situation.named tells what that is
+	become(7*time.Second, "new:1")
+	expect(8*time.Second, "nat:1", 7, "nat:1")
+	// They insist.
+	become(10*time.Second, "old:1")
+	expect(12*time.Second, "nat:1", 7, "")
+	expect(10*time.Second+helloLasts, "nat:1", 7, "nat:1")
 }

@@ -63,6 +63,7 @@ type loop struct {
 	resumeSeen     time.Time // since when this member knows of a resume that is asked for; zero while there is none
 	term           *term     // nil while this member does not lead
 	hello          hello     // the newest that Sentinels told
+	overruled      hello     // what they told when State's master became another one than that
 
 	disputed     time.Time // see dispute
 	disputedNode string    // the master that it is about
@@ -178,6 +179,9 @@ func (l *loop) follow(now time.Time) {
 	if was.State == nil || was.State.Epoch != is.State.Epoch || was.State.Phase != is.State.Phase {
 		l.phaseSince = now
 		l.reading = nil
+	}
+	if was.State != nil && was.State.Master.Addr != is.State.Master.Addr {
+		l.overrule(is.State.Master.Addr, now)
 	}
 	l.failovers.follow(was.State, is.State, now)
 	l.counting.follow(was.State, is, now)

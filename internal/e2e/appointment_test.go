@@ -10,6 +10,7 @@ import (
 	"github.com/gomodule/redigo/redis"
 
 	"github.com/understudy/understudy/internal/testcluster"
+	"github.com/understudy/understudy/monitor"
 	"github.com/understudy/understudy/topology"
 )
 
@@ -128,6 +129,58 @@ func TestNothingIsLostFromTheFenceOnWhenSentinelReplacesALivingMaster(t *testing
 	}
 	t.Logf("%d writes acknowledged, of which %d are lost, all sent before the fence, which was %v before the change of master",
 		acknowledged, lost, switched.Sub(began).Round(time.Millisecond))
+}
+
+// Sentinel still names the old master for about a second. It is a master again, and that word would appoint it.
+func TestAMasterThatGoesOnWhenSentinelHasReplacedItDoesNotComeBackInItsPlace(t *testing.T) {
+	s := start(t, options{replicas: 2, monitor: func(cfg *monitor.Config) {
+		following(cfg)
+		cfg.DownAfter, cfg.StallAfter = 500*time.Millisecond, 500*time.Millisecond
+	}})
+	sentinels := testcluster.NewSentinels(t, 3, s.cluster.Nodes[0], 2, 2*time.Second)
+	var mu sync.Mutex
+	var masters []string // of stable States, one after another
+	unwatch := s.coord.Watch(func(is topology.Snapshot) {
+		mu.Lock()
+		defer mu.Unlock()
+		if n := len(masters); is.State != nil && is.State.Phase == topology.Stable && (n == 0 || masters[n-1] != is.State.Master.Addr) {
+			masters = append(masters, is.State.Master.Addr)
+		}
+	})
+	defer unwatch()
+	l := startLoad(s, 2, 0)
+	l.progress(50)
+	epoch, old := s.epoch(), s.master()
+	if err := old.Pause(); err != nil {
+		t.Fatal(err)
+	}
+	testcluster.WaitWithin(t, time.Minute, "Sentinel to promote another one", func() bool {
+		for _, n := range s.cluster.Nodes {
+			if n == old {
+				continue
+			}
+			// It does not answer while it is promoted.
+			if info, err := n.Info("replication"); err == nil && info["role"] == "master" {
+				return true
+			}
+		}
+		return false
+	})
+	if err := old.Resume(); err != nil {
+		t.Fatal(err)
+	}
+	next := s.waitMasterAfter(epoch)
+	testcluster.WaitWithin(t, time.Minute, "Sentinel to name the new master", func() bool {
+		addr, err := sentinels.Master()
+		return err == nil && addr == next.Addr
+	})
+	l.progress(50)
+	mu.Lock()
+	defer mu.Unlock()
+	if next == old || len(masters) == 0 || masters[len(masters)-1] != next.Addr || len(masters) > 2 {
+		t.Errorf("%s was replaced by %s; the masters were %v", old.Addr, next.Addr, masters)
+	}
+	l.end(t, 2)
 }
 
 // askSentinel has Sentinel replace the master, and calls look until the State names another one. Sentinel refuses while
