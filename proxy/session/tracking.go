@@ -235,6 +235,20 @@ func (t *tracking) pushed(frame []byte) {
 	s.relieve(t.pin)
 }
 
+// discardTracked answers EXEC of a transaction of which the server does not know that it is aborted, on the connection with
+// tracking: that is not given up, which would invalidate all that the client has cached.
+func (s *Session) discardTracked(request []byte) {
+	s.tx.broken = true // should the connection be lost meanwhile, the transaction is aborted no less
+	s.ask(s.pin, upstream.Repeatable, resp.AppendRequestStrings(nil, "DISCARD"), 1, &await{
+		again: bytes.Clone(request),
+		reply: func(_ *upstream.Conn, frame []byte) {
+			done := frame[0] == '+' // or the user lacks the permission
+			s.emit(errorReply(execAborted))
+			s.later = func() { s.endTransaction(done) }
+		},
+	})
+}
+
 // endTracking makes of the session one without tracking.
 func (s *Session) endTracking() {
 	t := s.track

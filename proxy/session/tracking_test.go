@@ -29,3 +29,29 @@ func TestTheClientToRedirectToIsFoundWhereTheServerWouldFindIt(t *testing.T) {
 		}
 	}
 }
+
+func TestATransactionThatIsAbortedStaysSoWhenTheConnectionWithTrackingIsLost(t *testing.T) {
+	for name, end := range map[string]func(*fakeConn){
+		"answered":      func(pin *fakeConn) { pin.says("+OK\r\n") },
+		"not permitted": func(pin *fakeConn) { pin.says("-NOPERM this user has no permissions to run the 'discard' command\r\n") },
+		"lost":          func(pin *fakeConn) { pin.dies() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			c := w.client()
+			c.sends("CLIENT TRACKING ON")
+			pin := w.accept("m")
+			pin.answers("+OK\r\n", "CLIENT TRACKING ON")
+			c.sends("MULTI")
+			pin.answers("+OK\r\n", "MULTI")
+			c.sends("CLIENT LIST", "EXEC", "PING")
+			pin.getsRequests("DISCARD")
+			end(pin)
+			c.gets("+OK\r\n+OK\r\n-ERR CLIENT|LIST is not supported inside a transaction through Understudy\r\n" +
+				"-EXECABORT Transaction discarded because of previous errors.\r\n+PONG\r\n")
+			if kept := !pin.closed; kept != (name == "answered") {
+				t.Errorf("the connection is kept: %v", kept)
+			}
+		})
+	}
+}

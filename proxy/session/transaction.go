@@ -126,6 +126,9 @@ func (s *Session) handleInTransaction(cmd *command.Command, class command.Class,
 	case !tx.multi && class == command.Blocking && s.peerDone: // nobody would get what it takes
 		s.quit(ByPeer)
 		return true
+	case cmd.Name == "EXEC" && tx.refused && s.track != nil && s.track.pin == s.pin:
+		s.discardTracked(request)
+		return true
 	case cmd.Name == "EXEC" && tx.refused:
 		s.endTransaction(false)
 		s.emit(errorReply(execAborted))
