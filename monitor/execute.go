@@ -72,7 +72,7 @@ func (l *loop) situation(now time.Time) situation {
 	s := situation{
 		now: now, state: l.snapshot.State, phaseSince: l.phaseSince, self: l.cfg.ID, absent: l.absent, members: slices.Clone(l.members), listed: l.listed,
 		nodes: make(map[string]node, len(l.records)), aliases: l.aliases, announced: l.announced, peak: l.peak,
-		reading: l.reading, tried: l.tried, requests: l.coord.Requests(), began: l.failovers.began(), rivals: l.rivals(now), guests: l.guests(now),
+		reading: l.reading, tried: l.tried, requests: l.asked(), began: l.failovers.began(), rivals: l.rivals(now), guests: l.guests(now),
 		lookedAgain: l.lookedAgain(now), appointed: l.appointed(now), durableFrom: l.counting.from, rehearsal: l.rehearsal,
 		rules: rules{
 			follow:   l.cfg.Follow,

@@ -65,8 +65,9 @@ type loop struct {
 	hello          hello     // the newest that Sentinels told
 	overruled      hello     // what they told when State's master became another one than that
 
-	disputed     time.Time // see dispute
-	disputedNode string    // the master that it is about
+	sought       map[string]string // by request that names a node as nobody else does, the node in State; "": there is none
+	disputed     time.Time         // see dispute
+	disputedNode string            // the master that it is about
 
 	stops    *stops
 	lastTurn time.Time
@@ -84,6 +85,7 @@ func newLoop(ctx context.Context, m *Monitor) *loop {
 		busy:      make(map[string]bool),
 		records:   make(map[string]*record),
 		aliases:   make(map[string]string),
+		sought:    make(map[string]string),
 		announced: make(map[string]string),
 		trail:     newTrail(m.cfg.MaxLagTime),
 		tried:     make(map[step]attempt),
