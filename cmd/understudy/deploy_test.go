@@ -149,7 +149,7 @@ func sidecar(t *testing.T, what string, env map[string]string, grace time.Durati
 	if grace <= o.DrainTimeout+time.Second {
 		t.Errorf("%s: it is killed after %v, and drains for %v", what, grace, o.DrainTimeout)
 	}
-	if o.Zookeeper == "" || o.Password == "" || o.Username == "" || o.Advertise == "" || len(o.Nodes) != 3 || len(strings.Split(o.Zookeeper, ",")) != 3 {
+	if o.Zookeeper == "" || o.Password == "" || o.Username == "" || o.Advertise == "" || len(o.Nodes) != 3 || len(strings.Split(string(o.Zookeeper), ",")) != 3 {
 		t.Errorf("%s: ZooKeeper %q, user %q, advertise %q, nodes %q", what, o.Zookeeper, o.Username, o.Advertise, o.Nodes)
 	}
 	return o
@@ -199,7 +199,7 @@ func TestTheComposeExampleIsWhatTheProgramUnderstands(t *testing.T) {
 			if pod := "pod-" + strings.TrimPrefix(name, "understudy-"); s.NetworkMode != "service:"+pod || o.Advertise != pod+":6379" {
 				t.Errorf("%s shares the network of %q and is advertised as %s", name, s.NetworkMode, o.Advertise)
 			}
-			servers, _, _ := strings.Cut(o.Zookeeper, "/")
+			servers, _, _ := strings.Cut(string(o.Zookeeper), "/")
 			for _, addr := range append(strings.Split(servers, ","), o.Nodes...) {
 				host, _, _ := strings.Cut(addr, ":")
 				if _, found := file.Services[host]; !found {
@@ -356,7 +356,7 @@ func TestTheKubernetesExampleIsWhatTheProgramUnderstands(t *testing.T) {
 				fmt.Sprintf(":%d", c.Ports[1].ContainerPort) != opts.HTTP {
 				t.Errorf("%s: HTTP is at %s, the ports are %+v", what, opts.HTTP, c.Ports)
 			}
-			servers, _, _ := strings.Cut(opts.Zookeeper, "/")
+			servers, _, _ := strings.Cut(string(opts.Zookeeper), "/")
 			for _, addr := range append(strings.Split(servers, ","), opts.Nodes...) {
 				checkPod(t, what, addr, named)
 			}

@@ -31,7 +31,7 @@ type options struct {
 	NodeMap    map[string]string `group:"nodes" mapsep:"," placeholder:"ANNOUNCED=REACHABLE" help:"Where to reach nodes (host:port) that announce an address which cannot be reached from here."`
 	NoFailover []string          `group:"nodes" placeholder:"HOST:PORT" help:"Nodes that are never made master. Of the others those with the most data come first, and of equal ones those with the smallest replica-priority."`
 
-	Zookeeper               string        `group:"coordination" placeholder:"HOST:PORT[,HOST:PORT...][/CHROOT]" help:"ZooKeeper ensemble through which all Understudies of a cluster agree. Without it this one must be alone."`
+	Zookeeper               ensemble      `group:"coordination" placeholder:"HOST:PORT[,HOST:PORT...][/CHROOT]" help:"ZooKeeper ensemble through which all Understudies of a cluster agree. Without it this one must be alone."`
 	ZookeeperAuth           string        `group:"coordination" placeholder:"USER:PASSWORD" help:"Digest authentication with ZooKeeper. What is created with it is for that user alone. Better given as the environment variable than as the flag."`
 	ZookeeperTLS            bool          `group:"coordination" name:"zookeeper-tls" help:"Reach ZooKeeper through TLS, on the servers' secureClientPort."`
 	ZookeeperCA             string        `group:"coordination" name:"zookeeper-ca" type:"path" placeholder:"FILE" help:"Certificates (PEM) of the authorities that sign those of the ZooKeeper servers; by default those that the system trusts."`
@@ -233,7 +233,7 @@ func (o *options) zookeeper(log *slog.Logger) topology.ZooKeeperConfig {
 		advertise = o.Listen[0].Addr
 	}
 	c := topology.ZooKeeperConfig{
-		Servers: o.Zookeeper, Cluster: o.Cluster, ID: o.ID, Addr: advertise, Auth: o.ZookeeperAuth, Identity: o.ClusterIdentity, WriteAcks: o.WriteAcks, Log: log,
+		Servers: string(o.Zookeeper), Cluster: o.Cluster, ID: o.ID, Addr: advertise, Auth: o.ZookeeperAuth, Identity: o.ClusterIdentity, WriteAcks: o.WriteAcks, Log: log,
 		SessionTimeout: o.ZookeeperSessionTimeout, Heartbeat: o.ZookeeperHeartbeat, Tick: o.ZookeeperTick,
 		LegacyRoot:    string(o.PublishRedisFailover),
 		FailsafeLimit: o.FailsafeLimit,
@@ -262,7 +262,7 @@ func (o *options) validate() error {
 	}
 	if o.Zookeeper != "" {
 		z := o.zookeeper(slog.New(slog.DiscardHandler))
-		errs = append(errs, z.Validate())
+		errs = append(errs, o.zeroes(), z.Validate())
 	} else if o.ClusterIdentity != "" {
 		errs = append(errs, fmt.Errorf("cluster-identity is %q: only a cluster in ZooKeeper has one, and zookeeper is empty", o.ClusterIdentity))
 	}
@@ -294,6 +294,23 @@ func (o *options) validate() error {
 		return badUsage{err}
 	}
 	return nil
+}
+
+// zeroes refuses durations of zero, which the package would take for its defaults. Who gives one means something else.
+func (o *options) zeroes() error {
+	var errs []error
+	for _, d := range []struct {
+		option string
+		value  time.Duration
+	}{
+		{"zookeeper-session-timeout", o.ZookeeperSessionTimeout}, {"zookeeper-heartbeat", o.ZookeeperHeartbeat},
+		{"zookeeper-tick", o.ZookeeperTick}, {"failsafe-limit", o.FailsafeLimit},
+	} {
+		if d.value == 0 {
+			errs = append(errs, fmt.Errorf("%s is 0s: it must be longer; leave it out for the default", d.option))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // idle lists the options that are given and most likely of no use, in sentences.

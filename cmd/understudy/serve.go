@@ -167,7 +167,7 @@ func coordinator(ctx context.Context, o *options, log *slog.Logger) (coord topol
 		if err != nil {
 			return nil, "", err
 		}
-		return z, "ZooKeeper " + o.Zookeeper, nil
+		return z, "ZooKeeper " + string(o.Zookeeper), nil
 	}
 	if path, err = o.statePath(); err != nil {
 		return nil, "", err

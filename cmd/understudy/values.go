@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 	"io/fs"
 	"strconv"
@@ -80,6 +82,19 @@ func (r *legacyRoot) Decode(ctx *kong.DecodeContext) error {
 	default:
 		return fmt.Errorf("%q is no path: it must begin with a slash, as %s does", text, topology.DefaultLegacyRoot)
 	}
+	return nil
+}
+
+// ensemble is the value of --zookeeper. Whoever gives it, if only as an empty variable, does not mean to have none: without it
+// this process keeps the State by itself, beside all others.
+type ensemble string
+
+// UnmarshalText refuses what is empty; the rest is seen to by validate.
+func (e *ensemble) UnmarshalText(text []byte) error {
+	if len(bytes.TrimSpace(text)) == 0 {
+		return errors.New("it is empty: name the servers as in host:port[,host:port...][/chroot], or leave zookeeper out altogether")
+	}
+	*e = ensemble(text)
 	return nil
 }
 
