@@ -101,16 +101,13 @@ func (s *situation) rehearse(r topology.Request, target string) (actions []actio
 	if h.request != r.ID {
 		return nil, false // the loop has yet to take it in
 	}
-	allowed := promptness
-	if r.Timeout > 0 {
-		allowed = max(allowed, r.Timeout) // who names a time says how long clients may wait
-	}
+	allowed := max(promptness, r.Timeout) // who names a time says how long clients may wait
 	fresh := !h.read.IsZero() && s.now.Sub(h.read) < promptness
 	if fresh && !h.answered.IsZero() && len(h.silent) == 0 && h.lag <= allowed {
 		return nil, true
 	}
 	if s.now.Sub(h.since) >= rehearsalTime {
-		return s.refuse(r, s.unready(target)), false
+		return s.refuse(r, s.unready(target, allowed)), false
 	}
 	if fresh && len(h.silent) == 0 && h.lag <= allowed || !h.read.IsZero() && s.now.Sub(h.read) < readingPause {
 		return nil, false // it is for the members now, or too soon to ask again
@@ -120,8 +117,8 @@ func (s *situation) rehearse(r topology.Request, target string) (actions []actio
 	return []action{{deed: deedRead, epoch: s.state.Epoch, nodes: nodes}}, false
 }
 
-// unready says in one sentence what a rehearsal has failed for.
-func (s *situation) unready(target string) string {
+// unready says in one sentence what a rehearsal has failed for; the target was allowed to be so far behind.
+func (s *situation) unready(target string, allowed time.Duration) string {
 	h := s.rehearsal
 	const force = "; FORCE tries it all the same"
 	if h.answered.IsZero() {
@@ -141,8 +138,16 @@ func (s *situation) unready(target string) string {
 		return fmt.Sprintf("member %s did not answer within %v, and writes would have to wait for what it may still send: see whether it runs "+
 			"and reaches ZooKeeper, or ask again when its session has ended", silent[0], rehearsalTime)
 	}
-	if len(h.silent) > 0 {
-		return fmt.Sprintf("%s did not answer within %v, and clients would have to wait for it", strings.Join(h.silent, " and "), rehearsalTime) + force
+	silent := h.silent
+	if h.read.IsZero() {
+		silent = []string{s.state.Master.Addr, target} // they were not asked to the end
+	}
+	if len(silent) > 0 {
+		return fmt.Sprintf("%s did not answer within %v, and clients would have to wait for it", strings.Join(silent, " and "), rehearsalTime) + force
+	}
+	if h.lag <= allowed {
+		return fmt.Sprintf("all members and %s were ready, and the switchover could not be recorded within %v: see whether the state can be written "+
+			"(with ZooKeeper, whether a majority of its servers answers), and ask again", target, rehearsalTime)
 	}
 	behind := "more than " + rehearsalTime.String()
 	if h.lag != never {
