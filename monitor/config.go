@@ -34,7 +34,8 @@ type Config struct {
 	// topology.Fingerprint of its identity, because it is shown to all users of the nodes. "" where this member is alone.
 	Identity string
 
-	// NodeMap gives, for an address that the nodes announce, the one by which this member reaches it (NAT).
+	// NodeMap gives, for an address that the nodes announce, the one by which it is reached (NAT). State names nodes by the
+	// latter, so it must be the same for all members.
 	NodeMap map[string]string
 
 	// Username is for AUTH on the nodes; "" is the default user. The user needs INFO, PING, CLIENT SETNAME, LIST and KILL,

@@ -28,7 +28,7 @@ type options struct {
 	Cluster    string            `group:"nodes" default:"default" help:"Name of the cluster."`
 	Username   string            `group:"nodes" help:"User that Understudy itself is at the nodes. Clients authenticate as themselves."`
 	Password   string            `group:"nodes" help:"Password of that user. Better given as the environment variable than as the flag, which other users of the machine can see."`
-	NodeMap    map[string]string `group:"nodes" mapsep:"," placeholder:"ANNOUNCED=REACHABLE" help:"Where to reach nodes (host:port) that announce an address which cannot be reached from here."`
+	NodeMap    map[string]string `group:"nodes" mapsep:"," placeholder:"ANNOUNCED=REACHABLE" help:"Where to reach nodes (host:port) that announce an address which cannot be reached. The same for all Understudies of a cluster: the State names nodes by what it says."`
 	NoFailover []string          `group:"nodes" placeholder:"HOST:PORT" help:"Nodes that are never made master. Of the others those with the most data come first, and of equal ones those with the smallest replica-priority."`
 
 	Zookeeper               ensemble      `group:"coordination" placeholder:"HOST:PORT[,HOST:PORT...][/CHROOT]" help:"ZooKeeper ensemble through which all Understudies of a cluster agree. Without it this one must be alone."`

@@ -230,6 +230,26 @@ func TestTheFlagWinsThenTheVariableThenTheFile(t *testing.T) {
 	}
 }
 
+func TestAMapThatContradictsTheStateIsRefusedAsWhatItIs(t *testing.T) {
+	state := &topology.State{
+		Master:   topology.Node{Addr: "relay:1", Announced: "10.0.0.1:6379"},
+		Replicas: []topology.Replica{{Node: topology.Node{Addr: "relay:2", Announced: "10.0.0.2:6379"}}},
+	}
+	o := &options{Zookeeper: "zk", Nodes: []string{"mine:2"}, NodeMap: map[string]string{"10.0.0.2:6379": "mine:2"}}
+	err := sameCluster(state, o, "ZooKeeper zk")
+	if err == nil || !strings.Contains(err.Error(), "announces 10.0.0.2:6379 at relay:2, and node-map has it at mine:2") || !strings.Contains(err.Error(), "the same node-map") {
+		t.Errorf("the error is %v", err)
+	}
+	o.NodeMap = map[string]string{"10.0.0.2:6379": "relay:2"} // it is not the map then
+	if err := sameCluster(state, o, "ZooKeeper zk"); err == nil || !strings.Contains(err.Error(), "is about the master relay:1") {
+		t.Errorf("the error is %v", err)
+	}
+	o.Nodes = []string{"relay:2"}
+	if err := sameCluster(state, o, "ZooKeeper zk"); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestAFileOfCommentsSetsNothing(t *testing.T) {
 	if o := optionsOf(t, "--config", write(t, "# nothing\n")); o.Loops != proxy.Defaults().Loops {
 		t.Errorf("loops is %d", o.Loops)

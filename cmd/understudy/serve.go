@@ -239,6 +239,16 @@ func sameCluster(state *topology.State, o *options, path string) error {
 	if state == nil || slices.ContainsFunc(o.Nodes, func(addr string) bool { _, ok := state.Node(addr); return ok }) {
 		return nil
 	}
+	nodes := append([]topology.Node{state.Master}, state.Unavailable...)
+	for _, r := range state.Replicas {
+		nodes = append(nodes, r.Node)
+	}
+	for _, n := range nodes {
+		if reached, ok := o.NodeMap[n.Announced]; ok && reached != n.Addr && o.Zookeeper != "" {
+			return fmt.Errorf("the state in %s has the node that announces %s at %s, and node-map has it at %s: the State names nodes for all members, "+
+				"so give all of them the same node-map and nodes, with addresses that each of them reaches", path, n.Announced, n.Addr, reached)
+		}
+	}
 	what := "or another file (--state); if it is the same cluster at new addresses, remove the file"
 	if o.Zookeeper != "" {
 		what = "or another chroot (--zookeeper), or one of that cluster's nodes (--nodes)"
