@@ -25,6 +25,7 @@ type candidate struct {
 	class     class
 	position  int64 // how much of the master's history it has
 	restarted bool  // it is another process than the one State knows
+	strange   int64 // how far it came in a history that has nothing to do with the master's; 0 otherwise
 	master    bool  // it is a master already
 	incumbent bool  // it is State's master
 	returned  bool  // it was given up as master a short while ago
@@ -43,6 +44,7 @@ func better(a, b candidate) int {
 		compareBool(a.returned, b.returned),
 		compareBool(b.master, a.master),
 		compareBool(b.incumbent, a.incumbent),
+		cmp.Compare(b.strange, a.strange),
 		cmp.Compare(a.priority, b.priority),
 		cmp.Compare(a.latency, b.latency),
 		strings.Compare(a.addr, b.addr),
@@ -91,7 +93,8 @@ func (s *situation) candidates(nodes map[string]node) (fit []candidate, unfit []
 		consider(r.Addr, func(n node) (candidate, string) { return s.judgeReplica(r, n, nodes) })
 	}
 	if len(fit) == 0 {
-		fit = s.lastResort(nodes)
+		f := s.state.Failover
+		fit = s.lastResort(nodes, f != nil && f.Forced)
 	}
 	for _, known := range s.state.Unavailable {
 		chosen := slices.ContainsFunc(fit, func(c candidate) bool { return c.addr == known.Addr })
@@ -104,8 +107,9 @@ func (s *situation) candidates(nodes map[string]node) (fit []candidate, unfit []
 }
 
 // lastResort returns the candidates when none is fit and nothing is left to wait for: every node of this cluster
-// answers and has loaded what it has, so the best of them is the best there is.
-func (s *situation) lastResort(nodes map[string]node) []candidate {
+// answers and has loaded what it has, so the best of them is the best there is. With force nothing is waited for: the
+// best of those that answer is.
+func (s *situation) lastResort(nodes map[string]node, force bool) []candidate {
 	var all []candidate
 	for _, known := range nodesOf(s.state) {
 		if known.Addr != s.state.Master.Addr && known.RunID == "" {
@@ -113,12 +117,17 @@ func (s *situation) lastResort(nodes map[string]node) []candidate {
 		}
 		n, ok := nodes[known.Addr]
 		if !ok || n.heard.IsZero() || n.down || s.verdicts[known.Addr].down || n.Loading {
+			if force {
+				continue
+			}
 			return nil
 		}
 		c := candidate{addr: known.Addr, class: classLast, position: -1, restarted: restarted(known, n.info),
 			master: n.Role == roleMaster, incumbent: known.Addr == s.state.Master.Addr, priority: n.Priority, latency: n.latency}
-		if position, has := s.position(n); has {
+		if position, has := s.holds(n); has {
 			c.position = position
+		} else {
+			c.strange = n.Offset
 		}
 		if !c.incumbent && (s.rules.noFailover[known.Addr] || n.Priority == 0) {
 			continue
@@ -131,7 +140,7 @@ func (s *situation) lastResort(nodes map[string]node) []candidate {
 // judgeMaster says whether State's master may go on, or become it again.
 func (s *situation) judgeMaster(n node) (candidate, string) {
 	c := candidate{incumbent: true, restarted: restarted(s.state.Master, n.info)}
-	position, has := s.position(n)
+	position, has := s.holds(n)
 	switch {
 	case !c.restarted && n.Role == roleMaster && (!has || position >= s.peak):
 		c.class, c.position = classMaster, n.Offset
@@ -149,7 +158,7 @@ func (s *situation) judgeMaster(n node) (candidate, string) {
 func (s *situation) judgeReplica(r topology.Replica, n node, nodes map[string]node) (candidate, string) {
 	c := candidate{class: classHistory, restarted: restarted(r.Node, n.info)}
 	a := s.tried[step{deedPromote, r.Addr}]
-	position, has := s.position(n)
+	position, has := s.holds(n)
 	c.position = position
 	switch {
 	case s.rules.noFailover[r.Addr] || r.NoFailover:
@@ -191,7 +200,7 @@ func (s *situation) cutEarly(r topology.Replica, n node, nodes map[string]node) 
 	least := n.LinkDown
 	for _, other := range s.state.Replicas {
 		o := nodes[other.Addr]
-		if _, has := s.position(o); has && !o.heard.IsZero() && o.Role == roleReplica {
+		if _, has := s.holds(o); has && !o.heard.IsZero() && o.Role == roleReplica {
 			least = min(least, o.LinkDown)
 		}
 	}
@@ -202,8 +211,8 @@ func (s *situation) cutEarly(r topology.Replica, n node, nodes map[string]node) 
 // promoteAttempts is how often a promotion may fail before another candidate is looked for.
 const promoteAttempts = 3
 
-// position returns how much of State's master's history n has. A node that left that history (it was promoted, or
-// restarted as a master) has it up to where it left, whatever it wrote since.
+// position returns how much of the history of State's master n has, by the name that it has now. A node that left that
+// history (it was promoted, or restarted as a master) has it up to where it left, whatever it wrote since.
 func (s *situation) position(n node) (offset int64, has bool) {
 	switch history := s.state.Master.ReplID; {
 	case history == "":

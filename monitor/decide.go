@@ -47,7 +47,7 @@ func (s *situation) stable() []action {
 		return nil
 	}
 	if len(fit) == 0 {
-		return append(s.bury(), s.nobody(fmt.Sprintf("%s, and no node can take over: %s", cause, s.lacking(unfit))))
+		return append(s.bury(), s.nobody(fmt.Sprintf("%s, and no node can take over: %s%s", cause, s.lacking(unfit), s.wayOut(s.lastResort(s.nodes, true)))))
 	}
 	if why := s.holdBack(fit); why != "" {
 		a := s.alarm(cause + ", and no failover takes place: " + why)
@@ -173,7 +173,7 @@ func (s *situation) fencing() []action {
 	}
 	fit, unfit := s.candidates(s.reading.nodes)
 	if len(fit) == 0 {
-		return []action{s.nobody("no node can become master: " + strings.Join(unfit, "; "))}
+		return s.awaitCandidates(unfit)
 	}
 	best := fit[0]
 	if why := s.risk(best, s.reading.nodes); why != "" && !s.state.Failover.Forced {
@@ -295,7 +295,7 @@ func (s *situation) promoting() []action {
 // promotion, too. A node knows no more than two histories, so that one that does not name the master's may have it all
 // the same; but what it has cannot have become less.
 func (s *situation) lessThanChosen(choice string, n node) bool {
-	position, has := s.position(n)
+	position, has := s.holds(n)
 	if !has {
 		if position = n.Offset; n.Role == roleMaster && n.ReplID2 != "" {
 			position = min(position, n.SecondAt-1)
@@ -327,6 +327,7 @@ func (s *situation) promoted(n node) *topology.State {
 	next.Failover = nil
 	next.Outcome = s.outcome()
 	known, _ := s.state.Node(choice)
+	next.Past = s.past(n)
 	next.Master = topology.Node{Addr: choice, RunID: n.RunID, ReplID: n.ReplID, Announced: known.Announced}
 	next.Replicas = slices.DeleteFunc(next.Replicas, func(r topology.Replica) bool { return r.Addr == choice })
 	next.Unavailable = slices.DeleteFunc(next.Unavailable, func(n topology.Node) bool { return n.Addr == choice })

@@ -76,8 +76,12 @@ func (s *situation) handOver(next *topology.State, n node) {
 // answer, or have been restarted since, and what they had may be gone.
 func (s *situation) missing(nodes map[string]node) (gone []string, positions []int64) {
 	for _, h := range s.state.Durable.All() {
+		if s.succeeded(h) {
+			positions = append(positions, inherited(s.state))
+			continue
+		}
 		n, ok := nodes[h.Addr]
-		position, has := s.position(n)
+		position, has := s.holds(n)
 		switch {
 		case !ok || n.heard.IsZero() || n.down || s.verdicts[h.Addr].down:
 			gone = append(gone, h.Addr+" cannot be asked")
@@ -90,6 +94,13 @@ func (s *situation) missing(nodes map[string]node) (gone []string, positions []i
 		}
 	}
 	return gone, positions
+}
+
+// succeeded reports whether what is known of a former holder is enough: it became State's master, so it counts for what
+// was answered before that, and how much of it it had then is recorded.
+func (s *situation) succeeded(h topology.Holder) bool {
+	m := s.state.Master
+	return h.Addr == m.Addr && h.RunID == m.RunID && inherited(s.state) > 0 && !slices.Contains(s.state.Durable.Holders, h)
 }
 
 // risk says in one sentence why promoting best could lose writes that were answered as durable, "" if it cannot.
@@ -120,15 +131,37 @@ func (s *situation) risk(best candidate, nodes map[string]node) string {
 
 // awaitHolders waits behind the fence for what is missing, unless somebody has lost patience.
 func (s *situation) awaitHolders(best candidate, why string) []action {
-	r, ok := s.insisted()
-	if !ok {
-		return []action{s.nobody("no node is made master, because " + why)}
+	if r, ok := s.insisted(); ok {
+		return s.force(r, best.addr, why)
 	}
+	return []action{s.nobody("no node is made master, because " + why)}
+}
+
+// awaitCandidates waits behind the fence for a node that may become master, unless somebody has lost patience.
+func (s *situation) awaitCandidates(unfit []string) []action {
+	why := strings.Join(unfit, "; ")
+	best := s.lastResort(s.reading.nodes, true)
+	if r, ok := s.insisted(); ok && len(best) > 0 {
+		return s.force(r, slices.MinFunc(best, better).addr, why)
+	}
+	return []action{s.nobody("no node can become master: " + why + s.wayOut(best))}
+}
+
+// wayOut says what an operator can do where nobody is fit to become master, in the rest of a sentence.
+func (s *situation) wayOut(best []candidate) string {
+	if len(best) == 0 {
+		return ""
+	}
+	return ": PROXY FAILOVER with FORCE promotes the best of those that answer (" + slices.MinFunc(best, better).addr + ") all the same"
+}
+
+// force records that somebody insists on the failover that is under way, although something speaks against it.
+func (s *situation) force(r topology.Request, best, why string) []action {
 	next := s.state.Clone()
 	f := next.Failover
 	f.Forced = true
 	if f.Request == "" {
-		f.Request, f.Target = r.ID, best.addr
+		f.Request, f.Target = r.ID, best
 	}
 	return []action{s.write(next, "forced by "+r.By+", although "+why)}
 }

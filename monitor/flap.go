@@ -79,15 +79,21 @@ func (s *situation) holdBack(fit []candidate) string {
 	return strings.Join(held, ", and ") + " (failback-delay): PROXY FAILOVER with FORCE has it take place now"
 }
 
-// overrule begins the failover that is held back, because somebody asked for it with force. It returns nil if it is not
-// held back, or the node asked for cannot take over.
+// overrule begins the failover that is held back, or has no candidate, because somebody asked for it with force. It
+// returns nil if there is none, or the node asked for cannot take over.
 func (s *situation) overrule(r topology.Request) []action {
 	cause, masterDown := s.incident()
 	if !r.Force || cause == "" || len(s.rivals) > 0 {
 		return nil
 	}
 	fit, _ := s.candidates(s.nodes)
-	if len(fit) == 0 || s.holdBack(fit) == "" {
+	if len(fit) == 0 {
+		fit = s.lastResort(s.nodes, true)
+		slices.SortFunc(fit, better)
+	} else if s.holdBack(fit) == "" {
+		return nil
+	}
+	if len(fit) == 0 {
 		return nil
 	}
 	target := fit[0].addr

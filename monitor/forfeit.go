@@ -12,7 +12,7 @@ import (
 // outsider says why a known node that is in no list of candidates cannot become master: it is unavailable, and nothing
 // that it says of itself tells whether its data is that of this cluster.
 func (s *situation) outsider(known topology.Node, n node) string {
-	switch _, has := s.position(n); {
+	switch _, has := s.holds(n); {
 	case s.verdicts[known.Addr].down || n.down:
 		return "is down"
 	case s.nodes[known.Addr].denied != "":
@@ -65,7 +65,7 @@ func (s *situation) standing(c candidate) string {
 // loaded an RDB file, and is of Redis 7.0 or later; an append-only file does not hold that.)
 func (s *situation) untold(best candidate, nodes map[string]node) string {
 	n := nodes[best.addr]
-	if _, has := s.position(n); !best.incumbent || !best.restarted || has || n.Role != roleMaster {
+	if _, has := s.holds(n); !best.incumbent || !best.restarted || has || n.Role != roleMaster {
 		return ""
 	}
 	text := "master " + best.addr + " was restarted and does not tell how much of its data it has kept on disk"
@@ -106,7 +106,7 @@ func (s *situation) richer(best candidate, nodes map[string]node, told string) (
 		if addr == best.addr || !known || n.heard.IsZero() || n.down || s.verdicts[addr].down {
 			continue
 		}
-		switch position, same := s.position(n); {
+		switch position, same := s.holds(n); {
 		case same && position > max(best.position, 0):
 			more = append(more, fmt.Sprintf("%s has that history up to offset %d", addr, position))
 		case !same && addr != told && n.Offset > nodes[best.addr].Offset:

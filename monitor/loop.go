@@ -192,7 +192,7 @@ func (l *loop) follow(now time.Time) {
 		l.watch(n.Addr)
 	}
 	if is.State.Master.ReplID != l.history {
-		l.history, l.peak, l.trail = is.State.Master.ReplID, 0, newTrail(l.cfg.MaxLagTime)
+		l.history, l.peak, l.trail = is.State.Master.ReplID, inherited(is.State), newTrail(l.cfg.MaxLagTime)
 	}
 }
 

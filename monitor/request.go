@@ -134,8 +134,8 @@ func (s *situation) answerMeanwhile() []action {
 	for _, r := range s.requests {
 		switch {
 		case r.Answer != "" || r.ID == f.Request:
-		case r.Kind == topology.Switchover && r.Force && s.state.Phase == topology.Fencing && !f.Forced && (!f.Planned || f.Aborted != "") && s.state.Durable != nil:
-			// It may be what a failover that waits for holders of durable writes is waiting for.
+		case r.Kind == topology.Switchover && r.Force && s.state.Phase == topology.Fencing && !f.Forced && (!f.Planned || f.Aborted != ""):
+			// It may be what a failover is waiting for that has no candidate, or waits for holders of durable writes.
 		case r.Kind == topology.Switchover:
 			actions = append(actions, s.answer(r, topology.Refused, fmt.Sprintf("a change of master is under way since epoch %d: %s", s.state.Epoch, f.Cause)))
 		case r.Kind != topology.Abort:

@@ -11,7 +11,7 @@ import (
 // end), as far as anybody has seen it come, and no replica has more of it.
 func (s *situation) wholeAfterRestart() (m node, whole bool) {
 	m, ok := s.heard(s.state.Master.Addr)
-	position, has := s.position(m)
+	position, has := s.holds(m)
 	if !ok || m.Role != roleMaster || m.Loading || !restarted(s.state.Master, m.info) || !has || s.peak == 0 || position < s.peak {
 		return m, false
 	}
@@ -20,7 +20,7 @@ func (s *situation) wholeAfterRestart() (m node, whole bool) {
 	}
 	for _, r := range s.state.Replicas {
 		n, answers := s.heard(r.Addr)
-		if theirs, same := s.position(n); answers && same && theirs > position && n.ReplID != m.ReplID {
+		if theirs, same := s.holds(n); answers && same && theirs > position && n.ReplID != m.ReplID {
 			return m, false
 		}
 	}
@@ -33,6 +33,7 @@ func (s *situation) goesOn(m node) *topology.State {
 	next := s.state.Clone()
 	next.Epoch++
 	next.Outage = nil
+	next.Past = s.past(m)
 	next.Master.RunID, next.Master.ReplID = m.RunID, m.ReplID
 	s.handOver(next, m)
 	return s.roster(next)
@@ -45,7 +46,7 @@ func (s *situation) afterResume() string {
 		return "; PROXY RESUME starts the failover"
 	}
 	kept := "it does not tell how much of its data it has kept"
-	switch position, has := s.position(m); {
+	switch position, has := s.holds(m); {
 	case has && s.peak == 0:
 		kept = fmt.Sprintf("it has kept its history up to offset %d, and how far it was is not known", position)
 	case has:

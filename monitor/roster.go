@@ -65,6 +65,7 @@ func (s *situation) bury() []action {
 func (s *situation) recognised() *topology.State {
 	next := s.state.Clone()
 	if n, ok := s.heard(next.Master.Addr); ok && n.Role == roleMaster && !restarted(next.Master, n.info) {
+		next.Past = s.past(n)
 		next.Master.RunID, next.Master.ReplID = n.RunID, n.ReplID
 	}
 	next.Master.Announced = cmp.Or(s.announced[next.Master.Addr], next.Master.Announced)

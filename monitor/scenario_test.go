@@ -474,7 +474,7 @@ func (w *world) carryOut(a action) string {
 			w.began, w.reading = w.now, nil
 		}
 		if a.next.Master.ReplID != w.state.Master.ReplID {
-			w.peak = 0
+			w.peak = inherited(a.next)
 		}
 		if !same(w.state.Durable, a.next.Durable) {
 			w.durableFrom = time.Time{}

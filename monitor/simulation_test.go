@@ -243,11 +243,14 @@ func (s *simulation) checkWrite(next *topology.State) string {
 			return "only a switchover may be given up before anything was done, under a new epoch"
 		}
 	case way{topology.Fencing, topology.Fencing}:
+		if forced := next.Failover.Forced && !was.Failover.Forced; forced && grown == 0 && next.Master == was.Master {
+			return ""
+		}
 		if !was.Failover.Planned || next.Failover.Planned || grown != 1 || next.Master.Addr != was.Master.Addr {
 			return "only a switchover becomes another failover"
 		}
 	case way{topology.Stable, topology.Fencing}, way{topology.Promoting, topology.Fencing}:
-		if was.Paused != nil && was.Phase == topology.Stable && !next.Failover.Planned {
+		if was.Paused != nil && was.Phase == topology.Stable && !next.Failover.Planned && !next.Failover.Forced {
 			return "a failover that nobody asked for while paused"
 		}
 		if grown != 1 || next.Master.Addr != was.Master.Addr {
@@ -293,6 +296,13 @@ func (s *simulation) checkChoice(choice string) string {
 			return n.Offset
 		case n.ReplID2 == s.state.Master.ReplID:
 			return min(n.Offset, n.SecondAt-1)
+		}
+		for _, h := range s.state.Past {
+			if n.ReplID == h.ReplID {
+				return min(n.Offset, h.Until)
+			} else if n.ReplID2 == h.ReplID {
+				return min(n.Offset, n.SecondAt-1, h.Until)
+			}
 		}
 		return -1
 	}

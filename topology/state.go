@@ -86,6 +86,12 @@ type Failover struct {
 	Forced bool `json:"forced,omitempty"`
 }
 
+// History is a history of replication, and the offset up to which it is a part of that of State's master.
+type History struct {
+	ReplID string `json:"repl_id"`
+	Until  int64  `json:"until"`
+}
+
 // Rehearsal says that a switchover is about to take place, if every member shows that it knows this State.
 type Rehearsal struct {
 	Request string `json:"request"` // the Request that asks for it
@@ -115,6 +121,10 @@ type State struct {
 	Outcome     *Outcome  `json:"outcome,omitempty"` // of the last request that this State or an earlier one met
 	Recent      []Change  `json:"recent,omitempty"`  // the latest unplanned changes of master, oldest first
 
+	// Past is the histories that the master's continues, newest first: a replica that has not found this master yet has
+	// its data as far as it has come in one of them. Empty: not known, or the master never took over from another.
+	Past []History `json:"past,omitempty"`
+
 	// Rehearsal is that of the switchover that is asked for, in a stable State; nil: none. A version before it begins without.
 	Rehearsal *Rehearsal `json:"rehearsal,omitempty"`
 
@@ -135,6 +145,7 @@ func (s *State) Clone() *State {
 	c.Replicas = slices.Clone(s.Replicas)
 	c.Unavailable = slices.Clone(s.Unavailable)
 	c.Recent = slices.Clone(s.Recent)
+	c.Past = slices.Clone(s.Past)
 	c.Electors = slices.Clone(s.Electors)
 	c.Durable = s.Durable.Clone()
 	if s.Failover != nil {
