@@ -145,9 +145,12 @@ func (c *commander) command(ctx context.Context, want role, f func(*link) (rewri
 			return err
 		}
 		r.rewrite = rewrite
-		r.info, err = readInfo(l, true)
-		r.at = time.Now()
-		return err
+		n, err := readInfo(l, true)
+		if err != nil {
+			return err // nothing is learned of a node that died meanwhile
+		}
+		r.info, r.at = n, time.Now()
+		return nil
 	})
 	switch {
 	case err != nil:

@@ -310,6 +310,10 @@ func (s *situation) chooseAgain(why string) []action {
 	next := s.state.Clone()
 	next.Epoch++
 	next.Phase = topology.Fencing
+	if chosen, _ := s.state.Node(s.state.Failover.Choice); chosen.RunID != "" && s.state.Failover.Position > 0 && chosen.Addr != s.state.Master.Addr {
+		next.Failover.Fallen = append(next.Failover.Fallen, topology.Fallen{
+			Holder: topology.Holder{Addr: chosen.Addr, RunID: chosen.RunID}, Position: s.state.Failover.Position})
+	}
 	next.Failover.Choice, next.Failover.Position = "", 0
 	if f := next.Failover; f.Planned && f.Aborted == "" {
 		f.Aborted = why

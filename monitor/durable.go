@@ -76,8 +76,8 @@ func (s *situation) handOver(next *topology.State, n node) {
 // answer, or have been restarted since, and what they had may be gone.
 func (s *situation) missing(nodes map[string]node) (gone []string, positions []int64) {
 	for _, h := range s.state.Durable.All() {
-		if s.succeeded(h) {
-			positions = append(positions, inherited(s.state))
+		if position, known := s.had(h); known {
+			positions = append(positions, position)
 			continue
 		}
 		n, ok := nodes[h.Addr]
@@ -96,11 +96,20 @@ func (s *situation) missing(nodes map[string]node) (gone []string, positions []i
 	return gone, positions
 }
 
-// succeeded reports whether what is known of a former holder is enough: it became State's master, so it counts for what
-// was answered before that, and how much of it it had then is recorded.
-func (s *situation) succeeded(h topology.Holder) bool {
+// had returns what a holder had of all that was answered as durable, where that is recorded and it need not be asked. One
+// that became State's master counts for what was answered before that; and one that was chosen and died before it was
+// master, for what was answered before the fence.
+func (s *situation) had(h topology.Holder) (position int64, known bool) {
+	if f := s.state.Failover; f != nil {
+		for _, fallen := range f.Fallen {
+			if fallen.Holder == h {
+				return fallen.Position, true
+			}
+		}
+	}
 	m := s.state.Master
-	return h.Addr == m.Addr && h.RunID == m.RunID && inherited(s.state) > 0 && !slices.Contains(s.state.Durable.Holders, h)
+	former := h.Addr == m.Addr && h.RunID == m.RunID && !slices.Contains(s.state.Durable.Holders, h)
+	return inherited(s.state), former && inherited(s.state) > 0
 }
 
 // risk says in one sentence why promoting best could lose writes that were answered as durable, "" if it cannot.

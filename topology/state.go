@@ -74,6 +74,10 @@ type Failover struct {
 	// less when it is promoted. 0: not known.
 	Position int64 `json:"position,omitempty"`
 
+	// Fallen are choices that failed before they were master, with what they had of the master's history when they were
+	// chosen. They need not be asked again whether they had more: nobody has written since.
+	Fallen []Fallen `json:"fallen,omitempty"`
+
 	// Of a switchover:
 	Request string        `json:"request,omitempty"` // the Request that it meets
 	Target  string        `json:"target,omitempty"`  // the address that is to become master
@@ -84,6 +88,12 @@ type Failover struct {
 
 	// Forced: somebody has asked for it although durable writes may be lost.
 	Forced bool `json:"forced,omitempty"`
+}
+
+// Fallen is a node that was chosen as master and failed, and up to where it had the history of the master before.
+type Fallen struct {
+	Holder
+	Position int64 `json:"position"`
 }
 
 // History is a history of replication, and the offset up to which it is a part of that of State's master.
@@ -151,6 +161,7 @@ func (s *State) Clone() *State {
 	if s.Failover != nil {
 		f := *s.Failover
 		f.Candidates = slices.Clone(f.Candidates)
+		f.Fallen = slices.Clone(f.Fallen)
 		c.Failover = &f
 	}
 	if s.Paused != nil {

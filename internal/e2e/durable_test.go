@@ -77,12 +77,7 @@ func deaths(t *testing.T, rounds, acks int) (tallies []*tally) {
 		conn := s.dial()
 		running.Go(func() { y.run(conn, stop) })
 	}
-	total := func() (n int64) {
-		for _, y := range tallies {
-			n += y.acked.Load()
-		}
-		return n
-	}
+	total := func() int64 { return acked(tallies) }
 	for range rounds {
 		testcluster.WaitFor(t, "replicas that are all counted", settled)
 		before := total()
