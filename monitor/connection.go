@@ -33,11 +33,10 @@ func newDialer(cfg *Config) *dialer {
 	return &dialer{cfg: cfg, open: open, last: make(map[string]string)}
 }
 
-// connect opens a plain connection to addr within limit.
+// connect opens a plain connection to addr within limit; where the name cannot be looked up in that time, to its last
+// numeric address within limit again.
 func (d *dialer) connect(ctx context.Context, addr string, limit time.Duration) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
-	conn, err := d.open(ctx, "tcp", addr)
+	conn, err := d.attempt(ctx, addr, limit)
 	var lookup *net.DNSError
 	if errors.As(err, &lookup) {
 		d.mu.Lock()
@@ -46,7 +45,8 @@ func (d *dialer) connect(ctx context.Context, addr string, limit time.Duration) 
 		if numeric == "" {
 			return nil, err
 		}
-		conn, err = d.open(ctx, "tcp", numeric)
+		// A name server that is silent has used up the limit, which says nothing of the node.
+		conn, err = d.attempt(ctx, numeric, limit)
 	}
 	if err != nil {
 		return nil, err
@@ -55,6 +55,12 @@ func (d *dialer) connect(ctx context.Context, addr string, limit time.Duration) 
 	d.last[addr] = conn.RemoteAddr().String()
 	d.mu.Unlock()
 	return conn, nil
+}
+
+func (d *dialer) attempt(ctx context.Context, addr string, limit time.Duration) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	return d.open(ctx, "tcp", addr)
 }
 
 // link is one connection to a node: a redigo connection whose every call has a limit, and which ends with a context.

@@ -195,6 +195,13 @@ func TestAStoppedMonitorStartsItsJudgementAnew(t *testing.T) {
 }
 
 func TestANameThatCannotBeLookedUpIsDialledAtItsLastAddress(t *testing.T) {
+	for _, silent := range []bool{false, true} {
+		t.Run(fmt.Sprintf("silent=%v", silent), func(t *testing.T) { testLastAddress(t, silent) })
+	}
+}
+
+// testLastAddress has a name server that refuses, or one that says nothing until the attempt is over.
+func testLastAddress(t *testing.T, silent bool) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
 	defer func() { must(t, l.Close()) }()
@@ -206,6 +213,9 @@ func TestANameThatCannotBeLookedUpIsDialledAtItsLastAddress(t *testing.T) {
 		case len(asked) == 1:
 			addr = l.Addr().String()
 		case addr == "name:1", addr == "other:1":
+			if silent {
+				<-ctx.Done()
+			}
 			return nil, fmt.Errorf("dial: %w", &net.DNSError{Err: "no such host", Name: "name"})
 		}
 		return (&net.Dialer{}).DialContext(ctx, network, addr)
