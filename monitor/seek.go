@@ -63,6 +63,16 @@ func (l *loop) seek(r topology.Request) {
 	})
 }
 
+// Named returns the address by which State has the node that an address or a name stands for, "" if it has none: the same,
+// or the only one that is the same socket by what name servers say (localhost, an IP and a DNS name of one server are one
+// node). Nothing is connected to.
+func Named(ctx context.Context, addr string, s *topology.State) string {
+	if _, ok := s.Node(addr); ok {
+		return addr
+	}
+	return newDialer(&Config{}).sameAs(ctx, addr, nodesOf(s))
+}
+
 // sameAs returns the address of the only node that has a socket in common with target, "" if there is none such.
 func (d *dialer) sameAs(ctx context.Context, target string, nodes []topology.Node) string {
 	sockets := d.sockets(ctx, target)

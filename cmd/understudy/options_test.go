@@ -236,17 +236,27 @@ func TestAMapThatContradictsTheStateIsRefusedAsWhatItIs(t *testing.T) {
 		Replicas: []topology.Replica{{Node: topology.Node{Addr: "relay:2", Announced: "10.0.0.2:6379"}}},
 	}
 	o := &options{Zookeeper: "zk", Nodes: []string{"mine:2"}, NodeMap: map[string]string{"10.0.0.2:6379": "mine:2"}}
-	err := sameCluster(state, o, "ZooKeeper zk")
+	err := sameCluster(t.Context(), state, o, "ZooKeeper zk")
 	if err == nil || !strings.Contains(err.Error(), "announces 10.0.0.2:6379 at relay:2, and node-map has it at mine:2") || !strings.Contains(err.Error(), "the same node-map") {
 		t.Errorf("the error is %v", err)
 	}
 	o.NodeMap = map[string]string{"10.0.0.2:6379": "relay:2"} // it is not the map then
-	if err := sameCluster(state, o, "ZooKeeper zk"); err == nil || !strings.Contains(err.Error(), "is about the master relay:1") {
+	if err := sameCluster(t.Context(), state, o, "ZooKeeper zk"); err == nil || !strings.Contains(err.Error(), "is about the master relay:1") {
 		t.Errorf("the error is %v", err)
 	}
 	o.Nodes = []string{"relay:2"}
-	if err := sameCluster(state, o, "ZooKeeper zk"); err != nil {
+	if err := sameCluster(t.Context(), state, o, "ZooKeeper zk"); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestANodeIsKnownByAllItsNames(t *testing.T) {
+	state := &topology.State{Master: topology.Node{Addr: "127.0.0.1:6379"}}
+	if err := sameCluster(t.Context(), state, &options{Nodes: []string{"localhost:6379"}}, "state.json"); err != nil {
+		t.Error(err)
+	}
+	if err := sameCluster(t.Context(), state, &options{Nodes: []string{"localhost:6380"}}, "state.json"); err == nil {
+		t.Error("another port is another node")
 	}
 }
 

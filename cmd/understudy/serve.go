@@ -89,7 +89,7 @@ func serve(ctx context.Context, o *options, log *slog.Logger, ready func([]net.A
 		}
 		err = errors.Join(err, coord.Close())
 	}()
-	if err := sameCluster(coord.Snapshot().State, o, path); err != nil {
+	if err := sameCluster(ctx, coord.Snapshot().State, o, path); err != nil {
 		return err
 	}
 	watched := o.monitor()
@@ -233,10 +233,15 @@ func together(ctx context.Context, front *proxy.Proxy, mon *monitor.Monitor, met
 	return err
 }
 
+// lookupTimeout bounds the questions to name servers whether a configured node is one of State's.
+const lookupTimeout = 5 * time.Second
+
 // sameCluster refuses a State that has no node in common with the configured ones: it would send this cluster's
 // clients to another.
-func sameCluster(state *topology.State, o *options, path string) error {
-	if state == nil || slices.ContainsFunc(o.Nodes, func(addr string) bool { _, ok := state.Node(addr); return ok }) {
+func sameCluster(ctx context.Context, state *topology.State, o *options, path string) error {
+	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
+	defer cancel()
+	if state == nil || slices.ContainsFunc(o.Nodes, func(addr string) bool { return monitor.Named(ctx, addr, state) != "" }) {
 		return nil
 	}
 	nodes := append([]topology.Node{state.Master}, state.Unavailable...)
