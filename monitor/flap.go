@@ -79,10 +79,14 @@ func (s *situation) holdBack(fit []candidate) string {
 	return strings.Join(held, ", and ") + " (failback-delay): PROXY FAILOVER with FORCE has it take place now"
 }
 
-// overrule begins the failover that is held back, or has no candidate, because somebody asked for it with force. It
-// returns nil if there is none, or the node asked for cannot take over.
+// overrule begins the failover that is held back, or has no candidate, or that too few members ask for, because somebody
+// asked for it with force. It returns nil if there is none, or the node asked for cannot take over.
 func (s *situation) overrule(r topology.Request) []action {
 	cause, masterDown := s.incident()
+	unshared := cause == "" && s.nodes[s.state.Master.Addr].down
+	if unshared {
+		cause, masterDown = fmt.Sprintf("master %s is down as %s sees it, and not enough others do", s.state.Master.Addr, s.self), true
+	}
 	if !r.Force || cause == "" || len(s.rivals) > 0 {
 		return nil
 	}
@@ -90,7 +94,7 @@ func (s *situation) overrule(r topology.Request) []action {
 	if len(fit) == 0 {
 		fit = s.lastResort(s.nodes, true)
 		slices.SortFunc(fit, better)
-	} else if s.holdBack(fit) == "" {
+	} else if !unshared && s.holdBack(fit) == "" {
 		return nil
 	}
 	if len(fit) == 0 {
