@@ -34,6 +34,9 @@ func (s *situation) unjudged() []action {
 	if text == "" {
 		return nil
 	}
+	if v.votes > 0 && s.nodes[master].down {
+		text += ", or have it replaced by PROXY FAILOVER with FORCE"
+	}
 	a := s.alarm(text)
 	a.subject = subjectUnjudged
 	return []action{a}
