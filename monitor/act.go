@@ -54,7 +54,7 @@ func (c *commander) promote(ctx context.Context, runID string) (result, error) {
 				return nil, errDeposed
 			}
 		}
-		if _, err := redis.DoWithTimeout(l.Conn, c.limit, "REPLICAOF", "NO", "ONE"); err != nil {
+		if err := c.replicaOf(l, "NO", "ONE"); err != nil {
 			return nil, fmt.Errorf("REPLICAOF NO ONE: %w", err)
 		}
 		if !c.wanted() {
@@ -82,6 +82,15 @@ func (c *commander) replicate(ctx context.Context, host string, cut bool) (resul
 	}
 	return c.command(ctx, roleReplica, func(l *link) (rewrite error, err error) {
 		replies, err := c.transaction(l, bundle)
+		if err == nil && handsOver(replies[0]) {
+			if !c.wanted() {
+				return nil, errDeposed
+			}
+			// In one transaction, so that the clients which its FAILOVER holds up find a replica.
+			if replies, err = c.transaction(l, append([][]any{{"FAILOVER", "ABORT"}}, bundle...)); err == nil {
+				replies = replies[1:]
+			}
+		}
 		if err != nil && strings.HasPrefix(err.Error(), "EXECABORT") {
 			// A part of the bundle is not allowed here, so none of it was done. The role alone must do.
 			rewrite = err
@@ -89,7 +98,7 @@ func (c *commander) replicate(ctx context.Context, host string, cut bool) (resul
 			if !c.wanted() {
 				return nil, errDeposed
 			}
-			_, err = redis.DoWithTimeout(l.Conn, c.limit, "REPLICAOF", name, port)
+			err = c.replicaOf(l, name, port)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("REPLICAOF %s %s: %w", name, port, err)
@@ -106,6 +115,29 @@ func (c *commander) replicate(ctx context.Context, host string, cut bool) (resul
 		}
 		return rewrite, nil
 	})
+}
+
+// replicaOf is REPLICAOF. A node whose own FAILOVER has not come to its end, because its target died, takes no such
+// command, and no writes either, until it is told to give that up.
+func (c *commander) replicaOf(l *link, host, port string) error {
+	_, err := redis.DoWithTimeout(l.Conn, c.limit, "REPLICAOF", host, port)
+	if !handsOver(err) {
+		return err
+	}
+	if !c.wanted() {
+		return errDeposed
+	}
+	if _, err := redis.DoWithTimeout(l.Conn, c.limit, "FAILOVER", "ABORT"); err != nil {
+		return fmt.Errorf("FAILOVER ABORT: %w", err)
+	}
+	_, err = redis.DoWithTimeout(l.Conn, c.limit, "REPLICAOF", host, port)
+	return err
+}
+
+// handsOver recognises the refusal of REPLICAOF by a node in a FAILOVER of its own.
+func handsOver(reply any) bool {
+	refusal, ok := reply.(redis.Error)
+	return ok && strings.Contains(refusal.Error(), "not allowed while failing over")
 }
 
 // transaction sends the commands as one MULTI ... EXEC and returns their replies.

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gomodule/redigo/redis"
+
 	"github.com/understudy/understudy/internal/testcluster"
 )
 
@@ -157,4 +159,37 @@ func TestANodeThatDoesNotTakeItsRoleIsAnError(t *testing.T) {
 	ctl.close()
 	f.cut()
 	f.waiting.Wait()
+}
+
+// A server that hands over to a target which has died takes no REPLICAOF, and no writes, until it is told to stop that.
+func TestANodeWhoseFailoverHangsTakesTheRoleThatItIsGiven(t *testing.T) {
+	for _, want := range []role{roleMaster, roleReplica} {
+		t.Run(string(want), func(t *testing.T) {
+			a, b, other := testcluster.NewRedis(t), testcluster.NewRedis(t), testcluster.NewRedis(t)
+			mustDo(t, b, "REPLICAOF", "127.0.0.1", a.Port)
+			testcluster.WaitFor(t, "a replica", func() bool {
+				n, err := redis.Int(a.Do("WAIT", 1, 100))
+				must(t, err)
+				return n == 1
+			})
+			must(t, b.Pause())
+			mustDo(t, a, "SET", "key", "value") // which the target does not have
+			mustDo(t, a, "FAILOVER", "TO", "127.0.0.1", b.Port)
+			c := commanding(t, a, testConfig(a.Addr), always)
+			var res result
+			var err error
+			if want == roleMaster {
+				res, err = c.promote(context.Background(), "")
+			} else {
+				res, err = c.replicate(context.Background(), other.Addr, true)
+			}
+			must(t, err)
+			if res.info.Role != want || res.info.Failover != "no-failover" || res.rewrite != nil {
+				t.Errorf("result %+v", res)
+			}
+			if want == roleMaster {
+				mustDo(t, a, "SET", "key", "another")
+			}
+		})
+	}
 }

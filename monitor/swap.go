@@ -208,9 +208,10 @@ func (c *commander) abort(ctx context.Context) (result, error) {
 		if _, err := redis.DoWithTimeout(l.Conn, c.limit, "FAILOVER", "ABORT"); diagnose(err) != answered {
 			return err
 		}
-		var err error
-		r.info, err = readInfo(l, true)
-		r.at = time.Now()
+		n, err := readInfo(l, true)
+		if err == nil {
+			r.info, r.at = n, time.Now()
+		}
 		return err
 	})
 	return r, err

@@ -296,6 +296,7 @@ func (d *simMind) carryOut(a action, o *simOrders, number int) {
 	switch a.deed {
 	case deedPromote:
 		d.checkPromotion(s, a.epoch)
+		s.abortFailover() // a server takes no REPLICAOF before
 		s.promote()
 	case deedAbort:
 		s.abortFailover()
