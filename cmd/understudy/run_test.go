@@ -80,7 +80,7 @@ func TestRunServesThroughAFailoverAndRemembersItAfterARestart(t *testing.T) {
 	testcluster.WaitFor(t, "the status to tell of the failover", func() bool {
 		_, stdout, _ = once(t, nil, "status", "--addr", addr)
 		for _, n := range cluster.Nodes[1:] {
-			if strings.Contains(stdout, fmt.Sprintf("epoch 2, from %s to %s in ", master.Addr, n.Addr)) {
+			if strings.Contains(stdout, fmt.Sprintf("epoch 2, from %s to %s, ", master.Addr, n.Addr)) {
 				successor = n.Addr
 			}
 		}
