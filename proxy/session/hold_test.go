@@ -61,13 +61,22 @@ func TestAClientThatHasWaitedInVainCountsNoMoreAndWaitsAgainForTheNextMaster(t *
 func TestABlockingCommandThatEndsWithoutAMasterLeavesNothingBehind(t *testing.T) {
 	w := headless(t)
 	c := w.client()
-	for range 3 {
-		c.sends("BLPOP k 1")
-		w.wantHeld(1)
-		w.wait(time.Second)
-		c.gets("*-1\r\n")
-		w.wantHeld(0)
+	wait := func(rounds int) {
+		for range rounds {
+			c.sends("BLPOP k 1")
+			w.wantHeld(1)
+			w.wait(time.Second)
+			c.gets("*-1\r\n")
+			w.wantHeld(0)
+		}
 	}
+	wait(int(w.env.Config.HoldTimeout/time.Second) + 2) // for longer together than any of them may wait
+	c.sends("SET k v")
+	w.wait(w.env.Config.HoldTimeout - time.Second)
+	c.gets("")
+	w.wait(time.Second)
+	c.gets("-MASTERDOWN no master was available for 10s; the command was not sent\r\n")
+	wait(2) // no errors in its place at once, which a worker would ask for again and again
 }
 
 func TestASubscriberWhoListensIsNoClientThatWaits(t *testing.T) {

@@ -14,6 +14,9 @@ func (s *Session) block(cmd *command.Command, args [][]byte, request []byte) boo
 		return true
 	}
 	again := s.clock.start(s, cmd, args)
+	if !again {
+		s.gaveUp = false // it has a time of its own, whatever others waited for in vain
+	}
 	if reply := s.unblocked; reply != nil {
 		s.unblocked = nil
 		s.clock.stop()
@@ -50,6 +53,7 @@ func (s *Session) blockLater(cmd *command.Command) bool {
 	switch now := s.env.Loop.Now(); {
 	case k.over(now):
 		s.unhold()
+		s.answered() // the next one may wait for as long again
 		s.emit(noElement(cmd, s.key.Proto))
 	case s.gaveUp:
 		s.decline()
