@@ -19,6 +19,7 @@ const (
 	subjectGuests   = "others look after the nodes, and hold back"
 	subjectCutOff   = "the master lives and cannot be reached"
 	subjectUnjudged = "too few members hold the master down"
+	subjectTooFew   = "no write can be durable"
 
 	subjectUnaskable = "a member cannot be asked for promises"
 	subjectStubborn  = "a node cannot be made a replica: " // and its address

@@ -43,6 +43,21 @@ func (s *situation) keepHolders(next *topology.State) {
 	d.Holders, d.Former = kept, without(d.Former, kept)
 }
 
+// tooFew is the alarm that no write can be answered, because there are fewer replicas than must have it.
+func (s *situation) tooFew(next *topology.State) []action {
+	d := next.Durable
+	if d == nil || len(next.Replicas) >= d.Acks {
+		return nil
+	}
+	have := fmt.Sprintf("there are %d replicas", len(next.Replicas))
+	if len(next.Replicas) == 1 {
+		have = "there is 1 replica"
+	}
+	a := s.alarm(fmt.Sprintf("write-acks is %d, and %s: writes are answered with -UNREPLICATED until there are more, or all members have a lower --write-acks", d.Acks, have))
+	a.subject = subjectTooFew
+	return []action{a}
+}
+
 // settled reports whether everything that was answered under an earlier list is held by as many of the present one as
 // are needed. Since durableFrom nobody counts by an earlier list, so whatever was answered by one had reached the
 // master by then.

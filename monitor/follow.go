@@ -115,6 +115,7 @@ func (s *situation) observed() []action {
 	next := s.roster(s.recognised())
 	s.noteOutage(next)
 	s.keepHolders(next)
+	actions = append(actions, s.tooFew(next)...)
 	if !next.Equal(s.state) {
 		actions = append(actions, s.write(next, s.changes(next)))
 	}

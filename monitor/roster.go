@@ -22,6 +22,7 @@ func (s *situation) keep() []action {
 	next := s.roster(s.recognised())
 	s.noteOutage(next)
 	s.keepHolders(next)
+	actions = append(actions, s.tooFew(next)...)
 	s.elect(next)
 	if next.Rehearsal != nil && !s.rehearsed() {
 		next.Rehearsal = nil
