@@ -179,7 +179,7 @@ func TestAMemberWhoseClusterIsGoneFromZooKeeperIsAnAlarmForAsLongAsThatIsSo(t *t
 		t.Fatalf("an alarm at the start: %s", alarm)
 	}
 	wipe(t, c, root+"/shop")
-	want := root + "/shop is gone from ZooKeeper, with its State; restore it, or restart all members to found a new one"
+	want := root + "/shop is gone from ZooKeeper, with its State; restore it, or stop all members and start them again to found a new one"
 	testcluster.WaitFor(t, "the alarm", func() bool { return strings.Contains(a.Authority().Alarm, want) })
 	// It is tried again and again, which is told once.
 	before, sessions := log.count("connected to ZooKeeper"), lives(a)

@@ -196,8 +196,14 @@ func (z *ZooKeeper) await(ctx context.Context, logged int64) error {
 		if !strings.Contains(conf, z.data()) {
 			return errors.New("a server with other data answers there")
 		}
-		_, err = z.Mode()
-		return err
+		if _, err = z.Mode(); err != nil || z.secure == 0 {
+			return err
+		}
+		conn, err := z.host.Dial(ctx, "tcp", z.SecureAddr) // which it listens on a little later
+		if err != nil {
+			return err
+		}
+		return conn.Close()
 	})
 	if err == nil {
 		return nil
