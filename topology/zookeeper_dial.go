@@ -2,16 +2,12 @@ package topology
 
 import (
 	"context"
-	"crypto/tls"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"net"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -20,9 +16,6 @@ const (
 	// and each is drawn at random from half of it to one and a half, so that many members do not come back in step.
 	firstPause   = 50 * time.Millisecond
 	longestPause = time.Second
-
-	// greetingLimit is more than a server's first answer can have; other protocols read as lengths beyond it.
-	greetingLimit = 1 << 10
 )
 
 // dialer opens the connections of one session and is the library's zk.HostProvider. It exists because the library's
@@ -33,6 +26,7 @@ type dialer struct {
 	ctx     context.Context // ends with the session: after it the library must not begin another one
 	servers []string        // in random order
 	dial    func(ctx context.Context, network, addr string) (net.Conn, error)
+	auth    string // sent with every handshake, unless empty: user:password
 	// greeted is called when a server has begun or resumed the session, with the timeout that it grants.
 	greeted func(session int64, timeout time.Duration)
 
@@ -42,11 +36,12 @@ type dialer struct {
 	connected time.Time
 	attempted time.Time // when the last attempt began
 	current   *conn
+	resuming  bool  // the session has begun, so the next connection resumes it
 	lastErr   error // why the last attempt failed
 }
 
 func newDialer(ctx context.Context, servers []string, cfg *ZooKeeperConfig) *dialer {
-	d := &dialer{ctx: ctx, servers: slices.Clone(servers), dial: cfg.Dial, attempted: time.Now()}
+	d := &dialer{ctx: ctx, servers: slices.Clone(servers), dial: cfg.Dial, auth: cfg.Auth, attempted: time.Now()}
 	rand.Shuffle(len(d.servers), func(i, j int) { d.servers[i], d.servers[j] = d.servers[j], d.servers[i] })
 	if d.dial == nil {
 		d.dial = dialAny
@@ -117,7 +112,7 @@ func (d *dialer) Dial(network, addr string, _ time.Duration) (net.Conn, error) {
 		d.failed(fmt.Errorf("%s: %w", addr, err))
 		return nil, err
 	}
-	c := &conn{Conn: tcp, dialer: d, addr: addr}
+	c := &conn{Conn: tcp, dialer: d, addr: addr, rewatched: make(chan struct{})}
 	if err := tcp.SetDeadline(time.Now().Add(patience)); err != nil {
 		return nil, errors.Join(err, tcp.Close())
 	}
@@ -126,7 +121,7 @@ func (d *dialer) Dial(network, addr string, _ time.Duration) (net.Conn, error) {
 	if d.over() {
 		return nil, errors.Join(errSessionOver, tcp.Close())
 	}
-	d.current = c
+	d.current, c.resumes = c, d.resuming
 	return c, nil
 }
 
@@ -196,121 +191,9 @@ func (d *dialer) drop() {
 	}
 }
 
-// conn is a connection whose handshake has one limit as a whole, and which can be dropped from outside.
-type conn struct {
-	net.Conn
-	dialer  *dialer
-	addr    string
-	dropped atomic.Bool
-
-	// Until the handshake is over there is one goroutine; after it nothing of this changes.
-	greeting []byte // of the server's first answer
-	greeted  bool
-}
-
-// Read implements net.Conn.
-func (c *conn) Read(b []byte) (int, error) {
-	n, err := c.Conn.Read(b)
-	if c.greeted {
-		return n, err
-	}
-	c.greeting = append(c.greeting, b[:n]...)
-	if greetErr := c.greet(); greetErr != nil {
-		err = greetErr
-	}
-	if err != nil {
-		reason := err
-		if _, secure := c.Conn.(*tls.Conn); secure && !errors.Is(err, io.EOF) {
-			reason = explainTLS(err, "") // with TLS 1.3 what a server thinks of our certificate is read here
-		}
-		if errors.Is(err, io.EOF) {
-			reason = errors.New("it ended the connection instead of beginning a session; it may be without a quorum, or expect TLS or a certificate")
-		}
-		c.dialer.failed(fmt.Errorf("%s: %w", c.addr, reason))
-	}
-	return n, err
-}
-
-// Write implements net.Conn. A failure is told by the next Read only: the library, when a write fails while it sends its
-// password again, waits for itself for ever.
-func (c *conn) Write(b []byte) (int, error) {
-	n, err := c.Conn.Write(b)
-	if err != nil && c.greeted {
-		c.drop()
-		return len(b), nil
-	}
-	return n, err
-}
-
-// greet looks at what has arrived of the server's first answer: its length, the version of the protocol, the timeout
-// of the session in milliseconds, the session, a password. The library keeps the timeout to itself.
-func (c *conn) greet() error {
-	const head = 4 + 4 + 4 + 8
-	if len(c.greeting) < 4 {
-		return nil
-	}
-	size := binary.BigEndian.Uint32(c.greeting)
-	if size > greetingLimit || size < head-4 {
-		return errors.New("it answers, but not as a ZooKeeper server does")
-	}
-	if len(c.greeting) < 4+int(size) {
-		return nil
-	}
-	timeout := time.Duration(binary.BigEndian.Uint32(c.greeting[8:])) * time.Millisecond
-	session := int64(binary.BigEndian.Uint64(c.greeting[12:]))
-	c.greeted, c.greeting = true, nil
-	if err := c.Conn.SetDeadline(time.Time{}); err != nil {
-		return err
-	}
-	if c.dropped.Load() { // meanwhile
-		return c.Conn.SetDeadline(longAgo)
-	}
-	if session != 0 { // 0: the session has expired
-		c.dialer.greeted(session, timeout)
-	}
-	return nil
-}
-
-// SetReadDeadline implements net.Conn. The limit of the handshake stands against the library's.
-func (c *conn) SetReadDeadline(t time.Time) error {
-	if !c.greeted || c.dropped.Load() {
-		return nil
-	}
-	err := c.Conn.SetReadDeadline(t)
-	if c.dropped.Load() { // meanwhile
-		return c.Conn.SetReadDeadline(longAgo)
-	}
-	return err
-}
-
-// SetWriteDeadline implements net.Conn, as SetReadDeadline.
-func (c *conn) SetWriteDeadline(t time.Time) error {
-	if !c.greeted || c.dropped.Load() {
-		return nil
-	}
-	err := c.Conn.SetWriteDeadline(t)
-	if c.dropped.Load() {
-		return c.Conn.SetWriteDeadline(longAgo)
-	}
-	return err
-}
-
-var longAgo = time.Unix(1, 0)
-
-// drop makes every read and write fail at once. The library closes the connection then; closing it here could wait for
-// the peer, where it is TLS.
-func (c *conn) drop() {
-	c.dropped.Store(true)
-	// It fails only if the connection is closed already.
-	_ = c.Conn.SetDeadline(longAgo)
-}
-
-// Close implements net.Conn.
-func (c *conn) Close() error {
-	c.dialer.mu.Lock()
-	if c.dialer.current == c {
-		c.dialer.current = nil
-	}
-	c.dialer.mu.Unlock()
-	return c.Conn.Close()
+// resumable is called when the session has begun.
+func (d *dialer) resumable() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.resuming = true
 }

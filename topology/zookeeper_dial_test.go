@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"net"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/go-zookeeper/zk"
 
 	"github.com/understudy/understudy/internal/testcluster"
 )
@@ -26,7 +29,7 @@ func (f failing) Write(b []byte) (int, error) {
 	return f.Conn.Write(b)
 }
 
-// The library waits for itself for ever when a write fails while it sends the password again.
+// The library waited for itself for ever when a write failed while it sent the password again.
 func TestAConnectionThatBreaksWhileThePasswordIsSentAgainIsReplaced(t *testing.T) {
 	cfg := memberConfig(t, sharedZooKeeper(t), "a")
 	cfg.Auth = "understudy:secret"
@@ -53,6 +56,38 @@ func TestAConnectionThatBreaksWhileThePasswordIsSentAgainIsReplaced(t *testing.T
 	if a.Status().Session != session {
 		t.Error("the session was lost")
 	}
+}
+
+// The library keeps the newest transaction it has heard of without a lock, and asks for what its watches missed since
+// that one: an answer before it has asked would be a data race, and make it miss events.
+func TestNoAnswerComesBetweenAConnectionAndItsWatches(t *testing.T) {
+	t.Parallel()
+	a := open(t, memberConfig(t, sharedZooKeeper(t), "a"))
+	update(t, a, stable(1))
+	awaitGrant(t, a, 1)
+	s := a.session.Load()
+	ctx, cancel := context.WithCancel(t.Context())
+	var callers sync.WaitGroup
+	for range 8 { // so that there are requests from the first moment on
+		callers.Go(func() {
+			for ctx.Err() == nil {
+				_, err := call(ctx, s, a.root, func(c *zk.Conn) (bool, error) {
+					_, stat, err := c.Exists(a.root)
+					return stat != nil, err
+				})
+				if err != nil {
+					runtime.Gosched()
+				}
+			}
+		})
+	}
+	for range 30 {
+		began := time.Now()
+		s.dialer.drop()
+		testcluster.WaitFor(t, "another connection", func() bool { l := a.lease.Load(); return l != nil && l.Sent.After(began) })
+	}
+	cancel()
+	callers.Wait()
 }
 
 func TestServersAreFoundByName(t *testing.T) {

@@ -28,15 +28,8 @@ var folders = []string{"registry", "members", "election", "requests", alarmsNode
 // session, and uses nothing that an earlier one knew.
 func (s *session) enter(ctx context.Context) error {
 	z := s.z
-	err := s.insist(ctx, func() error {
-		if z.cfg.Auth == "" {
-			return nil
-		}
-		// A wrong password is not noticed here, but with the first thing that is denied.
-		_, err := call(ctx, s, z.root, func(c *zk.Conn) (none, error) { return none{}, c.AddAuth("digest", []byte(z.cfg.Auth)) })
-		return err
-	})
-	if err != nil {
+	// agreed has terms once a connection is there.
+	if err := s.awaitConnected(ctx); err != nil {
 		return err
 	}
 	if _, err := s.agreed(); err != nil && !z.isOpen() {

@@ -230,8 +230,8 @@ func (s *session) awaitConnected(ctx context.Context) error {
 	}
 }
 
-// supervise gives the session up when the library has stopped trying to reconnect, which it does for ever when a
-// connection breaks while it authenticates again.
+// supervise gives the session up when the library has stopped trying to reconnect. No way is known in which it still
+// does; but it waits for itself in more than one place, and a member that is deaf for ever would not be noticed.
 func (s *session) supervise(ctx context.Context) error {
 	limit := s.z.cfg.SessionTimeout + 2*longestPause + connectLimit
 	look := time.NewTicker(limit / 4)
