@@ -26,7 +26,6 @@ func (s *Session) Flush() {
 	if s.closed {
 		return
 	}
-	s.pushKept()
 	wasFull := s.backlog() >= softOutput
 	for s.out.Unsent() > 0 {
 		bufs := s.out.Next(s.bufs[:0], len(s.bufs))
@@ -53,7 +52,7 @@ func (s *Session) Flush() {
 		s.close(s.closeReason)
 		return
 	}
-	if s.backlog() > s.env.Config.OutputLimit {
+	if s.backlog()+len(s.pushes) > s.env.Config.OutputLimit {
 		s.close(ByOutputLimit)
 		return
 	}

@@ -195,6 +195,7 @@ func (s *Session) proceed() {
 	if s.closed {
 		return
 	}
+	s.pushKept() // before what comes next, which may be RESET
 	if s.outstanding == 0 {
 		s.draining = false
 		if f := s.later; f != nil {

@@ -266,7 +266,7 @@ func (s *Session) push(body []byte, shared bool) {
 		first = pushByte
 	}
 	switch {
-	case s.midReply():
+	case s.midReply() || len(s.pushes) > 0: // none overtakes another
 		s.pushes = append(append(s.pushes, first...), body...)
 	case shared && !s.withheld.any():
 		s.out.Append(first)
@@ -278,9 +278,13 @@ func (s *Session) push(body []byte, shared bool) {
 	s.conn.Flush()
 }
 
-// midReply reports whether the client has got the beginning of a reply, and not yet its end.
+// midReply reports whether the client has got the beginning of a reply, and not yet its end: that is still coming, or was
+// broken off, or is to be asked for once more.
 func (s *Session) midReply() bool {
-	return s.stream != nil && s.stream.mode == passed || s.behind != nil
+	if st := s.stream; st != nil && (st.mode == passed || st.mode == skipped && st.sent.n > 0) {
+		return true
+	}
+	return s.behind != nil || len(s.recovered) > 0 && s.recovered[0].behind != nil || len(s.redo) > 0 && s.redo[0].behind != nil
 }
 
 // pushKept queues what had to wait for the end of a reply.
