@@ -184,6 +184,7 @@ func (s *Session) surrender(n int, instead []byte) {
 	w.bytes = append(w.bytes[:0], w.bytes[start:]...)
 	if len(w.items) == 0 {
 		w.timer.Stop()
+		s.env.Pool.Disclaim(s)
 		s.env.Pool.Recheck()
 		if w.open = false; cap(w.bytes) > 16<<10 {
 			w.bytes = nil

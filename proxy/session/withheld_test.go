@@ -331,3 +331,20 @@ func TestAClientDoesNotPileUpWithheldReplies(t *testing.T) {
 	}
 	t.Error("2 MB are withheld and more is taken")
 }
+
+func TestClientsThatLeaveAfterTheirWritesWereNotDurableInTimeAreForgotten(t *testing.T) {
+	w := newDurableWorld(t, 1)
+	w.lagging = true
+	w.state(1, topology.Stable, "m") // and no replica that could have them
+	for range 3 {
+		c := w.client()
+		c.sends("SET a 1")
+		w.link("m").answers("+OK\r\n", "SET a 1")
+		w.wait(time.Second)
+		c.gets(tooFew)
+		c.dies()
+	}
+	if w.tracker.Hurried() {
+		t.Error("samples are taken in a hurry for nobody")
+	}
+}
