@@ -1,12 +1,9 @@
 package e2e
 
 import (
-	"fmt"
 	"os"
 	"strconv"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -17,50 +14,9 @@ import (
 	"github.com/understudy/understudy/proxy"
 )
 
-// tally counts up a key of its own and keeps book of what was answered.
-type tally struct {
-	key     string
-	acked   atomic.Int64
-	last    int64 // the greatest answer
-	unknown int64
-	lost    int64 // answers that were not greater than one before
-	twice   bool
-	errs    []error
-}
-
-func (y *tally) run(conn redis.Conn, stop <-chan struct{}) {
-	for {
-		select {
-		case <-stop:
-			return
-		default:
-		}
-		n, err := redis.Int64(conn.Do("INCR", y.key))
-		switch {
-		case isUnknown(err):
-			y.unknown++
-		case err != nil:
-			y.errs = append(y.errs, err)
-			return
-		default:
-			y.note(n)
-			y.acked.Add(1)
-		}
-	}
-}
-
-// note takes in what the counter was when it was looked at, or counted up.
-func (y *tally) note(n int64) {
-	if n <= y.last {
-		y.lost += y.last - n + 1
-	}
-	y.twice = y.twice || n > y.acked.Load()+1+y.unknown
-	y.last = max(y.last, n)
-}
-
 // deaths kills the master that many times at a moment when both replicas are stopped and cut off, so that writes of that moment are
 // on the master alone, and returns what became of the clients' writes.
-func deaths(t *testing.T, rounds, acks int) (tallies []*tally) {
+func deaths(t *testing.T, rounds, acks int) []*tally {
 	s := start(t, options{replicas: 2,
 		proxy:   func(c *proxy.Config) { c.WriteAcks, c.WriteAcksTimeout = acks, 20*time.Second },
 		monitor: func(c *monitor.Config) { c.WriteAcks, c.MaxFailovers, c.FailbackDelay = acks, 0, 0 },
@@ -69,19 +25,10 @@ func deaths(t *testing.T, rounds, acks int) (tallies []*tally) {
 		d := s.coord.Snapshot().State.Durable
 		return acks == 0 || d != nil && d.Settled() && len(d.Holders) == 2
 	}
-	stop := make(chan struct{})
-	var running sync.WaitGroup
-	for i := range 20 {
-		y := &tally{key: fmt.Sprint("tally:", i)}
-		tallies = append(tallies, y)
-		conn := s.dial()
-		running.Go(func() { y.run(conn, stop) })
-	}
-	total := func() int64 { return acked(tallies) }
+	clients := s.count(20)
 	for range rounds {
 		testcluster.WaitFor(t, "replicas that are all counted", settled)
-		before := total()
-		testcluster.WaitFor(t, "writes", func() bool { return total() > before+500 })
+		clients.written(500, "before the next death")
 		epoch, old := s.epoch(), s.master()
 		var replicas []*testcluster.Redis
 		for _, n := range s.cluster.Nodes {
@@ -93,10 +40,10 @@ func deaths(t *testing.T, rounds, acks int) (tallies []*tally) {
 		// What is on its way to a stopped process it reads when it runs on, so nothing may be.
 		_, err := old.Do("CLIENT", "KILL", "TYPE", "replica")
 		must(t, err)
-		began := executed(t, old, tallies)
+		began := executed(t, old, clients.each)
 		testcluster.WaitFor(t, "writes that no replica has", func() bool {
-			n := executed(t, old, tallies)
-			return acks > 0 && n >= total()+int64(len(tallies)/2) || acks == 0 && n >= began+int64(len(tallies))
+			n := executed(t, old, clients.each)
+			return acks > 0 && n >= clients.acked()+int64(len(clients.each)/2) || acks == 0 && n >= began+int64(len(clients.each))
 		})
 		must(t, old.Kill())
 		for _, n := range replicas {
@@ -106,18 +53,7 @@ func deaths(t *testing.T, rounds, acks int) (tallies []*tally) {
 		must(t, old.Restart(t.Context()))
 		s.waitReplicas(2)
 	}
-	close(stop)
-	running.Wait()
-	conn := s.dial()
-	for _, y := range tallies {
-		n, err := redis.Int64(conn.Do("GET", y.key))
-		must(t, err)
-		if n < y.last {
-			y.lost += y.last - n
-		}
-		y.twice = y.twice || n > y.acked.Load()+y.unknown
-	}
-	return tallies
+	return clients.end()
 }
 
 // executed returns how many of the clients' writes a server has.
@@ -150,12 +86,7 @@ func TestDurableWritesSurviveTheDeathsOfMasters(t *testing.T) {
 	n := deathsWanted(t)
 	var acked, unknown int64
 	for _, y := range deaths(t, n, 1) {
-		for _, err := range y.errs {
-			t.Errorf("%s: %v", y.key, err)
-		}
-		if y.lost > 0 || y.twice {
-			t.Errorf("%s: %d answered writes are lost, applied twice: %v", y.key, y.lost, y.twice)
-		}
+		y.isCorrect(t)
 		acked, unknown = acked+y.acked.Load(), unknown+y.unknown
 	}
 	if unknown == 0 {
