@@ -120,12 +120,7 @@ func (c *Conn) Expect(es ...Entry) {
 }
 
 // Raw sends bytes for which no reply is counted: a Passthrough pin's requests.
-func (c *Conn) Raw(request []byte) {
-	c.log.Append(request)
-	if c.ready {
-		c.net.Flush()
-	}
-}
+func (c *Conn) Raw(request []byte) { c.Append(request) }
 
 // Unsent returns how many bytes of requests the node has not taken yet.
 func (c *Conn) Unsent() int { return c.log.Unsent() }
@@ -199,8 +194,8 @@ func (c *Conn) dialled(nc eventloop.Conn, err error) eventloop.Handler {
 		return nil
 	}
 	c.net = nc
-	if err := c.introduce(); err != nil {
-		c.end(err, false)
+	if err := c.introduce(); err != nil { // it was reset as soon as it was made, by whatever stands in front of the node
+		c.end(err, true)
 		return nil
 	}
 	c.patience = c.group.pool.loop.After(cmp.Or(c.patient, handshakeTimeout), func() { c.end(errSilent, true) })

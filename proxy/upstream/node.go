@@ -26,7 +26,7 @@ type node struct {
 	// observed is when latency was last measured.
 	observed time.Time
 	retryAt  time.Time // no new connection before this moment
-	misses   int       // failures since the last connection that came up
+	misses   int       // failures since the last connection that came up; those at one time are one
 	version  int       // of the server: 702 is 7.2; 0 while unknown
 	// doubtedUntil is set when a replica has answered that it cannot serve (-LOADING, -MASTERDOWN).
 	doubtedUntil time.Time
@@ -73,16 +73,21 @@ func backoff(misses int) time.Duration {
 	return d/2 + rand.N(d/2)
 }
 
-// failed sets the time before which no new connection is tried.
+// failed sets the time before which no new connection is tried. What ends before that time was there when it was set, and
+// is part of the same failure: a thousand connections that end together are no reason to wait for longer than after one.
 func (n *node) failed(p *Pool, err error, busy bool) {
+	p.suspect(n.addr)
+	now := p.loop.Now()
+	if now.Before(n.retryAt) {
+		return
+	}
 	n.misses++
 	pause := backoff(n.misses)
 	if !busy && n.misses == 1 {
 		pause = 0 // an idle connection was closed, by the server's timeout perhaps
 	}
-	n.retryAt = p.loop.Now().Add(pause)
+	n.retryAt = now.Add(pause)
 	p.log.Debug("connection to a node ended", "node", n.addr, "error", err, "retry_in", pause)
-	p.suspect(n.addr)
 	p.loop.After(pause, p.wake)
 }
 
