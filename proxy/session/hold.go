@@ -67,8 +67,9 @@ func (s *Session) giveUp() {
 	s.proceed()
 }
 
-// decline answers one request that needed a master.
+// decline answers one request that needed a master. If it was to block, its time is over.
 func (s *Session) decline() {
+	s.clock.stop()
 	s.env.Stats.HoldTimeouts++
 	what := "no master was available"
 	if s.env.Pool.Unconfirmed() {

@@ -1,9 +1,11 @@
 package session
 
 import (
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/understudy/understudy/proxy/upstream"
 	"github.com/understudy/understudy/topology"
 )
 
@@ -100,4 +102,23 @@ func TestWhoWaitsInVainForAGrantIsToldThatItIsNotTheMaster(t *testing.T) {
 	c.sends("SET k v")
 	w.wait(w.env.Config.HoldTimeout)
 	c.gets("-MASTERDOWN the master may be well, but no permission to write to it came from ZooKeeper for 10s; the command was not sent\r\n")
+}
+
+func TestTheTimeOfAWaitThatWasDeclinedIsNotThatOfTheNextBlockingCommand(t *testing.T) {
+	w := newWorld(t)
+	w.grant = topology.Grant{}
+	w.state(2, topology.Stable, "r1", "m") // of which nobody knows the version yet
+	c := w.client()
+	c.session.regroup(upstream.Key{Proto: 2, User: "u", Password: "p"})
+	c.sends("WAIT 1 100")
+	w.wait(w.env.Config.HoldTimeout)
+	if !strings.HasPrefix(c.received, "-MASTERDOWN") {
+		t.Fatalf("got %q", c.received)
+	}
+	c.received = ""
+	w.grant = topology.Grant{Epoch: 2}
+	c.sends("BLPOP k 5")
+	w.wait(time.Second)
+	w.accept("r1")
+	w.has("BLPOP k 5")
 }

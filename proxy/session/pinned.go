@@ -39,6 +39,7 @@ func (s *Session) block(cmd *command.Command, args [][]byte, request []byte) boo
 		request = append(e.questions(), request...)
 		replies += len(e.places)
 	}
+	c.Blocking = true
 	s.occupy(c, kind, request, replies, s.emit)
 	s.await.passes, s.await.last, s.await.ends = true, true, e
 	s.await.sight = upstream.Taking // an element, or a message
@@ -86,14 +87,12 @@ func (s *Session) sendLarge(cmd *command.Command, class command.Class, request [
 	}
 	s.occupy(c, pinnedKind(cmd, class), request, 1, s.emit)
 	s.await.passes = true
-	c.Blocking = false
 	return true
 }
 
 // occupy sends a request on a pin that is given back when the reply has come.
 func (s *Session) occupy(c *upstream.Conn, kind upstream.Kind, request []byte, replies int, reply func([]byte)) {
 	s.pin = c
-	c.Blocking = true
 	a := &await{}
 	a.reply = func(_ *upstream.Conn, frames []byte) {
 		reply(frames)

@@ -194,3 +194,14 @@ func TestSCRIPTKILLAsksEveryNodeOverAConnectionOfItsOwn(t *testing.T) {
 		client.gets(c.want + "+PONG\r\n")
 	}
 }
+
+func TestAClientThatSendsNothingMoreIsToldWhichFunctionRuns(t *testing.T) {
+	w := newWorld(t)
+	c := w.client()
+	c.sends("FUNCTION STATS")
+	pin := w.accept("m")
+	c.handler.HalfClosed(false)
+	w.turn()
+	pin.answers("*0\r\n", "FUNCTION STATS")
+	c.gets("*0\r\n")
+}

@@ -47,13 +47,12 @@ func (s *Session) waitBehind(group *upstream.Group, ahead, request, asked []byte
 	c := group.Pin(s)
 	if c == nil {
 		group.Release()
-		if s.hold(); s.gaveUp {
-			s.clock.stop()
-		}
+		s.hold()
 		return s.declined()
 	}
 	s.release()
 	s.pinGroup = group
+	c.Blocking = true
 	s.occupy(c, upstream.Repeatable, append(bytes.Clone(ahead), request...), 2, s.emit)
 	s.await.last, s.await.again, s.await.done = true, asked, group.Release
 	return true
