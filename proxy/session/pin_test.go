@@ -234,3 +234,29 @@ func TestAnErrorDoesNotEndATransaction(t *testing.T) {
 		}
 	}
 }
+
+func TestAPinThatWasPausedForOneClientIsNotResumedForItWhenAnotherHasIt(t *testing.T) {
+	w := newWorld(t)
+	first, second := w.client(), w.client()
+	pin := begin(w, first, "MULTI", "GET a")
+	first.room = 0
+	first.sends("EXEC")
+	value := bulk(3 << 20)
+	pin.answers("*1\r\n"+value, "EXEC") // all at once
+	second.sends("MULTI")
+	pin.answers("+OK\r\n", "MULTI") // it is lent again
+	second.sends("GET b")
+	pin.answers("+QUEUED\r\n", "GET b")
+	second.gets("+OK\r\n+QUEUED\r\n")
+	second.room = 0
+	second.sends("EXEC")
+	pin.getsRequests("EXEC")
+	pin.says("*1\r\n" + value[:2<<20])
+	if !pin.paused {
+		t.Fatal("it is read in front of a client that does not read")
+	}
+	first.takes(1 << 30)
+	if !pin.paused {
+		t.Error("the other client has taken its reply, and that resumed it")
+	}
+}

@@ -296,6 +296,9 @@ func (s *Session) dropPin(clean bool) {
 	switch {
 	case c == nil:
 	case s.track == nil || s.track.pin != c:
+		if c == s.lanePaused {
+			s.lanePaused = nil // who has it next decides when it is read
+		}
 		s.pinGroup.Unpin(c, clean)
 	case !clean:
 		c.Close() // and tracking begins anew
