@@ -31,10 +31,16 @@ func (s *Session) scan(cmd *command.Command, args [][]byte, request []byte) bool
 	return true
 }
 
+// keptScratch bounds the memory that is kept for replies which are made anew.
+const keptScratch = 64 << 10
+
 // cursored is a reply to a scan as the client gets it. It is valid until the next one.
 func (s *Session) cursored(c *upstream.Conn, frame []byte) []byte {
-	s.env.scratch = appendClientCursor(s.env.scratch[:0], frame, c.Run())
-	return s.env.scratch
+	reply := appendClientCursor(s.env.scratch[:0], frame, c.Run())
+	if s.env.scratch = reply; cap(reply) > keptScratch {
+		s.env.scratch = nil
+	}
+	return reply
 }
 
 // foreign reports whether a request is a scan that cannot go on on the pin, because it did not begin on that node.

@@ -205,3 +205,15 @@ func TestAScanIsNotRepeatedOnAnotherNodeWithACursorOfTheFirst(t *testing.T) {
 	m.says(scanned(2))
 	c.gets(scanned(packed(2, "m")))
 }
+
+func TestTheReplyToAScanLeavesNoRoomOfItsSizeBehind(t *testing.T) {
+	w := newWorld(t)
+	c := w.client()
+	c.sends("SCAN 0 COUNT 100000")
+	reply := "*2\r\n$1\r\n0\r\n*1\r\n" + bulk(900_000)
+	w.asked().answers(reply, "SCAN 0 COUNT 100000")
+	c.gets(reply)
+	if n := cap(w.env.scratch); n > keptScratch {
+		t.Errorf("%d bytes are kept", n)
+	}
+}
