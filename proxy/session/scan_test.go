@@ -60,9 +60,7 @@ func TestAReplicaThatIsPromotedGoesOnWithItsIterations(t *testing.T) {
 	c := w.client()
 	r := w.begun(c)
 	other := map[string]string{"r1": "r2", "r2": "r1"}[r.addr]
-	w.grant = topology.Grant{Epoch: 2}
-	w.state(2, topology.Stable, r.addr, other)
-	w.accept(r.addr)
+	w.inherits(r.addr, other)
 	c.sends(fmt.Sprintf("SCAN %d", packed(5, r.addr)))
 	w.link(r.addr).getsRequests("SCAN 5")
 }

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"testing"
 	"time"
-
-	"github.com/understudy/understudy/topology"
 )
 
 // bulkSHA is what a server says to SCRIPT LOAD.
@@ -49,9 +47,7 @@ func TestAScriptIsLoadedOnTheNextMaster(t *testing.T) {
 	m.says(bulkSHA)
 	m.says(":7\r\n")
 	c.gets(":7\r\n")
-	w.grant = topology.Grant{Epoch: 2}
-	w.state(2, topology.Stable, "r1", "r2")
-	next := w.accept("r1")
+	next := w.inherits("r1", "r2")
 	c.sends(evalsha)
 	next.getsRequests("SCRIPT LOAD return_7")
 	next.dies() // and nothing was sent that could be applied twice

@@ -1,7 +1,6 @@
 package session
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -18,7 +17,6 @@ import (
 	"github.com/understudy/understudy/proxy/freshness"
 	"github.com/understudy/understudy/proxy/pubsub"
 	"github.com/understudy/understudy/proxy/upstream"
-	"github.com/understudy/understudy/resp"
 	"github.com/understudy/understudy/topology"
 )
 
@@ -173,6 +171,14 @@ func (w *world) state(epoch uint64, phase topology.Phase, master string, replica
 	}
 }
 
+// inherits makes a replica the master, with the other replicas behind it, and returns the connection to it.
+func (w *world) inherits(addr string, replicas ...string) *fakeConn {
+	w.t.Helper()
+	w.grant = topology.Grant{Epoch: 2}
+	w.state(2, topology.Stable, addr, replicas...)
+	return w.accept(addr)
+}
+
 func (w *world) Snapshot() topology.Snapshot { return w.snapshot }
 func (w *world) Grant() topology.Grant {
 	if f := w.onGrant; f != nil {
@@ -321,145 +327,4 @@ func (w *world) client() *fakeConn {
 	s := New(w.env, c, uint64(100+len(w.env.Sessions)), Default)
 	c.handler, c.session = s, s
 	return c
-}
-
-// fakeConn is one connection: to a client, with the test as the client, or to a node, with the test as the node.
-type fakeConn struct {
-	world    *world
-	addr     string
-	handler  eventloop.Handler
-	session  *Session
-	received string // by the test's side and not looked at yet
-	room     int    // bytes that can be written
-	full     bool   // a write was short
-	paused   bool
-	dirty    bool
-	closed   bool
-	multi    bool   // a node's: in a transaction
-	unsaid   string // a node's: what is left of the answer that it is giving
-}
-
-func (c *fakeConn) Write(p []byte) (int, error) {
-	if c.closed {
-		return 0, eventloop.ErrClosed
-	}
-	n := min(len(p), c.room)
-	c.room -= n
-	c.full = c.full || n < len(p)
-	c.received += string(p[:n])
-	return n, nil
-}
-
-func (c *fakeConn) Writev(bufs [][]byte) (int, error) { return c.Write(bytes.Join(bufs, nil)) }
-
-func (c *fakeConn) Flush() {
-	if !c.dirty {
-		c.dirty = true
-		c.world.dirty = append(c.world.dirty, c)
-	}
-}
-
-func (c *fakeConn) PauseRead()           { c.paused = true }
-func (c *fakeConn) ResumeRead()          { c.paused = false }
-func (c *fakeConn) Close()               { c.closed = true }
-func (c *fakeConn) Reset()               { c.closed = true }
-func (c *fakeConn) RemoteAddr() net.Addr { return &net.UnixAddr{Name: c.addr} }
-func (c *fakeConn) LocalAddr() net.Addr  { return &net.UnixAddr{Name: "proxy"} }
-
-// says delivers bytes from the test's side.
-func (c *fakeConn) says(text string) {
-	c.world.t.Helper()
-	switch {
-	case c.closed:
-		c.world.t.Fatalf("the connection to %s is closed", c.addr)
-	case c.paused:
-		c.world.t.Fatalf("nothing is read from %s", c.addr)
-	}
-	c.handler.Data([]byte(text))
-	c.world.turn()
-}
-
-// sends delivers requests, written as words.
-func (c *fakeConn) sends(requests ...string) {
-	c.world.t.Helper()
-	c.says(encoded(requests...))
-}
-
-// encoded are requests as a client writes them.
-func encoded(requests ...string) string {
-	var b []byte
-	for _, r := range requests {
-		b = resp.AppendRequestStrings(b, strings.Fields(r)...)
-	}
-	return string(b)
-}
-
-// gets compares what has arrived at the test's side.
-func (c *fakeConn) gets(want string) {
-	c.world.t.Helper()
-	if c.received != want {
-		c.world.t.Fatalf("%s got %q instead of %q", c.addr, c.received, want)
-	}
-	c.received = ""
-}
-
-// getsRequests is gets for requests, written as words.
-func (c *fakeConn) getsRequests(requests ...string) {
-	c.world.t.Helper()
-	c.gets(encoded(requests...))
-}
-
-// answers is getsRequests, and says what answers them.
-func (c *fakeConn) answers(text string, requests ...string) {
-	c.world.t.Helper()
-	c.getsRequests(requests...)
-	c.says(text)
-}
-
-// handshake answers what a new connection says first.
-func (c *fakeConn) handshake() {
-	c.world.t.Helper()
-	var p resp.RequestParser
-	for c.received != "" {
-		n, err := p.Parse([]byte(c.received))
-		if n == 0 || err != nil {
-			c.world.t.Fatalf("the handshake is %q: %v", c.received, err)
-		}
-		c.received = c.received[n:]
-		answer := "+OK\r\n"
-		if string(p.Args[0]) == "INFO" {
-			answer = string(resp.AppendBulkString(nil, "redis_version:"+c.world.version+"\r\nrun_id:"+c.addr+"-run"))
-		}
-		c.says(answer)
-		if string(p.Args[0]) == "INFO" {
-			return
-		}
-	}
-}
-
-// handshakeWith is handshake for a connection that takes only n bytes after it.
-func (c *fakeConn) handshakeWith(n int) {
-	c.world.t.Helper()
-	c.room = n
-	c.handshake()
-}
-
-// takes makes room for n more bytes.
-func (c *fakeConn) takes(n int) {
-	c.room += n
-	if c.full && !c.closed {
-		c.full = false
-		c.handler.Flush()
-	}
-	c.world.turn()
-}
-
-// dies ends the connection from the other side.
-func (c *fakeConn) dies() {
-	c.world.t.Helper()
-	if !c.closed {
-		c.closed = true
-		c.handler.Closed(io.EOF)
-	}
-	c.world.turn()
 }
