@@ -182,6 +182,7 @@ func (s *Session) takeInput() {
 	switch rest := len(s.in) - n; {
 	case rest == 0 && cap(s.in) > 16<<10:
 		s.in = nil
+		s.parser.Reset() // whose arguments lie in it
 	case rest == 0:
 		s.in = s.in[:0]
 	case n > 0:
