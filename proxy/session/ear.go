@@ -164,15 +164,18 @@ func (e *ear) PinLost(c *upstream.Conn) {
 	}
 }
 
-// Reply implements upstream.Owner: it is the number of the connection.
+// Reply implements upstream.Owner: it is the number of the connection. One whose number the server does not tell is of no use.
 func (e *ear) Reply(c *upstream.Conn, _ *upstream.Entry, frame []byte) {
 	switch {
 	case e.s.closed || c != e.pin:
 	case frame[0] == ':':
 		e.number = bytes.Clone(bytes.TrimSpace(frame[1:]))
 		e.tell(e.redirection())
-	default:
-		e.tell(redirection{target: e.s, refusal: bytes.Clone(frame)})
+	case e.number == nil:
+		refusal := bytes.Clone(frame)
+		e.pin = nil
+		e.group.Unpin(c, false)
+		e.tell(redirection{target: e.s, refusal: refusal})
 	}
 }
 
