@@ -28,6 +28,17 @@ type tale struct {
 
 // about logs that something happened to a client at addr, unless the same was logged a short while ago.
 func (c *complaints) about(now time.Time, what, addr string, attrs ...any) {
+	if others, due := c.due(now, what); due {
+		attrs = append([]any{"client", addr}, attrs...)
+		if others > 0 {
+			attrs = append(attrs, "others_before", others)
+		}
+		c.log.Warn(what, attrs...)
+	}
+}
+
+// due reports whether it is time to tell of something that has happened, and how often it was not told since the last time.
+func (c *complaints) due(now time.Time, what string) (others int, due bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.tales == nil {
@@ -40,14 +51,11 @@ func (c *complaints) about(now time.Time, what, addr string, attrs ...any) {
 	}
 	if !t.told.IsZero() && now.Sub(t.told) < complaintInterval {
 		t.untold++
-		return
+		return 0, false
 	}
-	attrs = append([]any{"client", addr}, attrs...)
-	if t.untold > 0 {
-		attrs = append(attrs, "others_before", t.untold)
-	}
+	others = t.untold
 	t.told, t.untold = now, 0
-	c.log.Warn(what, attrs...)
+	return others, true
 }
 
 // configures hints, once, at what an operator may not think of who sets something as if there were one server.
