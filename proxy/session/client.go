@@ -1,7 +1,6 @@
 package session
 
 import (
-	"bytes"
 	"fmt"
 	"slices"
 	"strconv"
@@ -9,7 +8,6 @@ import (
 	"time"
 
 	"github.com/understudy/understudy/proxy/command"
-	"github.com/understudy/understudy/proxy/upstream"
 	"github.com/understudy/understudy/resp"
 )
 
@@ -123,22 +121,13 @@ func (s *Session) whenAsked(ask func(done func(reply []byte))) bool {
 // whenPermitted does something that concerns all clients, if the server lets the client do what request says: it knows
 // the permissions, the users and the syntax. request changes nothing there. The replies of all nodes are the same.
 func (s *Session) whenPermitted(asked, request []byte, do func()) bool {
-	c := s.anyNode()
-	if c == nil {
-		s.hold()
-		return s.declined()
-	}
-	s.ask(c, upstream.Repeatable, request, 1, &await{
-		again: bytes.Clone(asked),
-		reply: func(_ *upstream.Conn, frame []byte) {
-			if frame[0] == '-' {
-				s.emit(frame)
-				return
-			}
-			do()
-		},
+	return s.askAnyNode(asked, request, func(frame []byte) {
+		if frame[0] == '-' {
+			s.emit(frame)
+			return
+		}
+		do()
 	})
-	return true
 }
 
 // clientList answers CLIENT LIST [TYPE type] [ID id ...].

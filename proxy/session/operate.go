@@ -88,8 +88,8 @@ func (s *Session) operate(args [][]byte, request []byte) bool {
 	return true
 }
 
-// denies reports whether the answer to permissionProbe is that the client may not. Anything else is a syntax error, or that of a
-// server which has no FAILOVER and then no permission for it either.
+// denies reports whether the answer to a probe is that the client may not. Anything else is a syntax error, or that of a
+// server which has no such command and then no permission for it either.
 func denies(frame []byte) bool {
 	switch string(resp.ErrorCode(frame)) {
 	case "NOPERM", "NOAUTH", "WRONGPASS":
@@ -118,6 +118,20 @@ func (s *Session) whenAnyonePermits(carryOut func(done func(reply []byte))) bool
 			}
 		})
 	})
+}
+
+// askAnyNode asks a node who may do what, in place of the request that the client sent. It returns false when there is none.
+func (s *Session) askAnyNode(asked, request []byte, reply func(frame []byte)) bool {
+	c := s.anyNode()
+	if c == nil {
+		s.hold()
+		return s.declined()
+	}
+	s.ask(c, upstream.Repeatable, request, 1, &await{
+		again: bytes.Clone(asked),
+		reply: func(_ *upstream.Conn, frame []byte) { reply(frame) },
+	})
+	return true
 }
 
 // anyNode returns a lane to a node that can be asked who may do what: its data does not matter. nil is none.

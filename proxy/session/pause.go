@@ -1,7 +1,6 @@
 package session
 
 import (
-	"bytes"
 	"fmt"
 	"math"
 	"strconv"
@@ -10,7 +9,6 @@ import (
 	"time"
 
 	"github.com/understudy/understudy/proxy/command"
-	"github.com/understudy/understudy/proxy/upstream"
 	"github.com/understudy/understudy/resp"
 )
 
@@ -141,23 +139,13 @@ var pauseProbe = resp.AppendRequestStrings(nil, "CLIENT", "PAUSE", "UNDERSTUDY-A
 // ifPermitted does something that the server lets the user do, going by its answer to a probe that changes nothing and
 // fails in another way if it is permitted.
 func (s *Session) ifPermitted(asked, probe []byte, do func()) bool {
-	c := s.anyNode()
-	if c == nil {
-		s.hold()
-		return s.declined()
-	}
-	s.ask(c, upstream.Repeatable, probe, 1, &await{
-		again: bytes.Clone(asked),
-		reply: func(_ *upstream.Conn, frame []byte) {
-			switch string(resp.ErrorCode(frame)) {
-			case "NOPERM", "NOAUTH", "WRONGPASS":
-				s.emit(frame)
-			default:
-				do()
-			}
-		},
+	return s.askAnyNode(asked, probe, func(frame []byte) {
+		if denies(frame) {
+			s.emit(frame)
+			return
+		}
+		do()
 	})
-	return true
 }
 
 // pausing answers CLIENT PAUSE and UNPAUSE for those whom the server lets pause its clients. The question that it is
