@@ -127,7 +127,6 @@ func find(nodes []upstream.NodeStats, addr string) upstream.NodeStats {
 func addSessions(sum, s *session.Stats) {
 	sum.Requests += s.Requests
 	sum.Reads += s.Reads
-	sum.MasterReads += s.MasterReads
 	for reason, n := range s.MasterReadsBy {
 		sum.MasterReadsBy[reason] += n
 	}

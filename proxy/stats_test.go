@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/understudy/understudy/proxy/freshness"
 	"github.com/understudy/understudy/proxy/session"
 	"github.com/understudy/understudy/proxy/upstream"
 )
@@ -21,15 +22,18 @@ func TestTrafficIsTheSumOfAllLoops(t *testing.T) {
 	m := meterOf(2)
 	m.proxy.clients.Store(7)
 	m.proxy.refused.Store(2)
-	first := session.Stats{Requests: 1, Reads: 2, MasterReads: 3, Writes: 4, Held: 5, HoldTimeouts: 6, Redone: 7, Unknown: 8, ProtocolErrors: 9}
+	first := session.Stats{Requests: 1, Reads: 2, Writes: 4, Held: 5, HoldTimeouts: 6, Redone: 7, Unknown: 8, ProtocolErrors: 9}
 	first.Closes[session.ByQuit] = 10
+	first.MasterReadsBy[freshness.ByKeys] = 3
 	second := first
+	second.MasterReadsBy[freshness.ByBlocking] = 2
 	second.Closes[session.ByShutdown] = 1
 	m.take(0, loopCount{sessions: first, nodes: append(sent("b:1", 30), sent("a:1", 20)...), held: 1})
 	m.take(1, loopCount{sessions: second, nodes: sent("a:1", 5), held: 2})
 
 	got := m.Traffic()
-	want := session.Stats{Requests: 2, Reads: 4, MasterReads: 6, Writes: 8, Held: 10, HoldTimeouts: 12, Redone: 14, Unknown: 16, ProtocolErrors: 18}
+	want := session.Stats{Requests: 2, Reads: 4, Writes: 8, Held: 10, HoldTimeouts: 12, Redone: 14, Unknown: 16, ProtocolErrors: 18}
+	want.MasterReadsBy[freshness.ByKeys], want.MasterReadsBy[freshness.ByBlocking] = 6, 2
 	want.Closes[session.ByQuit], want.Closes[session.ByShutdown] = 20, 1
 	if got.Sessions != want {
 		t.Errorf("sessions are %+v, want %+v", got.Sessions, want)

@@ -110,7 +110,7 @@ func printStatus(out io.Writer, f client.Fields) error {
 		line("WRITES", "wait for ZooKeeper; no failsafe: %s", dash(f["no_failsafe_because"]))
 	}
 	line("clients", "%s of at most %s, %s of them waiting for a master", f["client_connections"], f["client_connections_limit"], f["clients_held"])
-	line("requests", "%s: %s reads from replicas, %s reads from the master, %s writes", f["requests"], f["reads"], f["master_reads"], f["writes"])
+	line("requests", "%s: %s reads from replicas, %s reads from the master, %s writes", f["requests"], f["replica_reads"], f["master_reads"], f["writes"])
 	line("in failovers", "%s held, %s of them in vain, %s sent again, %s with unknown result", f["held"], f["hold_timeouts"], f["redone"], f["unknown_results"])
 	switch {
 	case f.Int("failovers") == 0:

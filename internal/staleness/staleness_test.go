@@ -242,7 +242,7 @@ func measure(t *testing.T, delay time.Duration, policy session.Policy, n int) (s
 			example = ", for example " + *e
 		}
 		t.Logf("%v behind, %v: %s: %d stale of %d reads in %v%s; replicas served %d, the master %d %v", delay, policy, part.name, c.stale.Load(), c.reads.Load(),
-			time.Since(began).Round(time.Millisecond), example, after.Reads-before.Reads, after.MasterReads-before.MasterReads, reasons(before, after))
+			time.Since(began).Round(time.Millisecond), example, after.Reads-before.Reads, after.MasterReads()-before.MasterReads(), reasons(before, after))
 		stale += c.stale.Load()
 	}
 	return stale
@@ -300,7 +300,7 @@ func TestReplicasServeMostReadsOfAMixedLoad(t *testing.T) {
 	c.wait()
 	took := time.Since(began)
 	after := m.traffic(t, c.reads.Load())
-	atReplicas, atMaster := after.Reads-before.Reads, after.MasterReads-before.MasterReads
+	atReplicas, atMaster := after.Reads-before.Reads, after.MasterReads()-before.MasterReads()
 	got := float64(atReplicas) / float64(atReplicas+atMaster)
 	t.Logf("%d reads and %d writes in %v: replicas served %.2f %% of the reads, the master %d %v", atReplicas+atMaster, after.Writes-before.Writes, took.Round(time.Millisecond),
 		100*got, atMaster, reasons(before, after))

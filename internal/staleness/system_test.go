@@ -120,7 +120,7 @@ func (m *member) traffic(t testing.TB, reads int64) session.Stats {
 	var now session.Stats
 	testcluster.WaitFor(t, "every read to be counted", func() bool {
 		now = m.meter.Traffic().Sessions
-		return now.Reads+now.MasterReads >= m.counted
+		return now.Reads+now.MasterReads() >= m.counted
 	})
 	return now
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/understudy/understudy/internal/testcluster"
 	"github.com/understudy/understudy/proxy/admin"
+	"github.com/understudy/understudy/proxy/freshness"
 	"github.com/understudy/understudy/proxy/session"
 	"github.com/understudy/understudy/proxy/upstream"
 	"github.com/understudy/understudy/topology"
@@ -77,8 +78,8 @@ func afterFailover() *world {
 		},
 		traffic: admin.Traffic{
 			Clients: 12, MaxClients: 100, Refused: 3, Held: 2,
-			Sessions: session.Stats{Requests: 1000, Reads: 600, MasterReads: 100, Writes: 300, Held: 9, HoldTimeouts: 1, Redone: 8, Unknown: 4, ProtocolErrors: 5,
-				Closes: closes(session.ByPeer, 40, session.ByQuit, 2)},
+			Sessions: session.Stats{Requests: 1000, Reads: 600, Writes: 300, Held: 9, HoldTimeouts: 1, Redone: 8, Unknown: 4, ProtocolErrors: 5,
+				Closes: closes(session.ByPeer, 40, session.ByQuit, 2), MasterReadsBy: masterReads(70, 30)},
 			Nodes: []upstream.NodeStats{
 				{Addr: "10.0.0.2:6379", Master: true, Requests: 400, Latency: 250 * time.Microsecond, Conns: 3},
 				{Addr: "10.0.0.3:6379", Requests: 600, Latency: 150 * time.Microsecond, Conns: 1},
@@ -92,6 +93,12 @@ func closes(pairs ...any) (s [len(session.Stats{}.Closes)]uint64) {
 	for i := 0; i < len(pairs); i += 2 {
 		s[pairs[i].(session.CloseReason)] = uint64(pairs[i+1].(int))
 	}
+	return s
+}
+
+// masterReads builds the counters of reads that went to the master because of a written key, and because they block.
+func masterReads(keys, blocking uint64) (s [freshness.Reasons]uint64) {
+	s[freshness.ByKeys], s[freshness.ByBlocking] = keys, blocking
 	return s
 }
 
@@ -119,7 +126,8 @@ func TestInfoTellsIdentityStateTrafficAndTheLastFailover(t *testing.T) {
 		"understudy_version": "v1", "understudy_uptime_in_seconds": "0", "cluster": "shop", "member_id": "web-1",
 		"epoch": "7", "phase": "stable", "master": "10.0.0.2:6379", "replicas": "2", "replicas_online": "1", "unavailable": "2",
 		"client_connections": "12", "client_connections_limit": "100", "client_connections_refused": "3", "clients_held": "2",
-		"requests": "1000", "reads": "600", "master_reads": "100", "writes": "300", "held": "9", "hold_timeouts": "1", "redone": "8",
+		"requests": "1000", "total_reads": "700", "replica_reads": "600", "reads": "600", "master_reads": "100", "master_reads_written_key": "70", "master_reads_blocking": "30",
+		"master_reads_policy": "0", "writes": "300", "held": "9", "hold_timeouts": "1", "redone": "8",
 		"unknown_results": "4", "protocol_errors": "5", "closed_peer": "40", "closed_quit": "2", "closed_shutdown": "0",
 		"failovers": "2", "last_failover_epoch": "7", "last_failover_cause": "master 10.0.0.1:6379 is down: connection refused",
 		"last_failover_from": "10.0.0.1:6379", "last_failover_to": "10.0.0.2:6379", "last_failover_time": "1700000000", "last_failover_duration_ms": "43.210",

@@ -145,12 +145,14 @@ func (s *section) traffic(t *Traffic) {
 	s.line("clients_held", t.Held)
 	n := &t.Sessions
 	s.line("requests", n.Requests)
-	s.line("reads", n.Reads)
-	s.line("master_reads", n.MasterReads)
+	s.line("total_reads", n.Reads+n.MasterReads())
+	s.line("replica_reads", n.Reads)
+	s.line("master_reads", n.MasterReads())
 	for reason, count := range n.MasterReadsBy {
 		s.line("master_reads_"+freshness.Reason(reason).String(), count)
 	}
 	s.line("reads_that_waited", n.CaughtUp)
+	s.line("reads", n.Reads) // what replica_reads was called first
 	s.line("writes", n.Writes)
 	s.line("held", n.Held)
 	s.line("hold_timeouts", n.HoldTimeouts)

@@ -37,18 +37,24 @@ func (w *Want) Allows(r *Replica) bool {
 type Reason uint8
 
 const (
-	ByCommand   Reason = iota // only the master can answer this command
-	ByPolicy                  // the session reads from the master
-	BehindWrite               // it stands behind a write of its session that was not answered when it came
-	ByKeys                    // no replica had the last write of a key that it reads
-	ByFloor                   // no replica had a write that may have changed any key, or was new enough for anybody
-	BySession                 // no replica had what the session has already seen
-	ByAge                     // no replica was known to be within the bound of the session's policy
-	NoReplica                 // there was none to be had: none is healthy, connects, or takes the client's user
+	ByCommand     Reason = iota // only the master can answer this command
+	ByPolicy                    // the session reads from the master
+	BehindWrite                 // it stands behind a write of its session that was not answered when it came
+	ByKeys                      // no replica had the last write of a key that it reads
+	ByFloor                     // no replica had a write that may have changed any key, or was new enough for anybody
+	BySession                   // no replica had what the session has already seen
+	ByAge                       // no replica was known to be within the bound of the session's policy
+	NoReplica                   // there was none to be had: none is healthy, connects, or takes the client's user
+	ByTransaction               // it belongs to a transaction, or its session watches keys
+	ByBlocking                  // it may wait for data
+	ByIteration                 // it goes on with an iteration that began at the master
+	ByTracking                  // the client caches, and the master is to tell it what has changed
+	ByPin                       // the session has a connection to the master for itself, because of what the server holds for it
 	Reasons
 )
 
-var reasonNames = [Reasons]string{"command", "policy", "behind_write", "written_key", "floor", "session", "age", "no_replica"}
+var reasonNames = [Reasons]string{"command", "policy", "behind_write", "written_key", "floor", "session", "age", "no_replica",
+	"transaction", "blocking", "iteration", "tracking", "pinned"}
 
 func (r Reason) String() string { return reasonNames[r] }
 

@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/understudy/understudy/proxy/command"
+	"github.com/understudy/understudy/proxy/freshness"
 	"github.com/understudy/understudy/proxy/upstream"
 )
 
@@ -63,6 +64,7 @@ func (s *Session) passOn(cmd *command.Command, args [][]byte, request []byte) {
 		s.underway += len(request)
 	}
 	s.attach.pin.Raw(request)
+	s.tallyPinned(s.attach.pin, cmd, cmd.Class, freshness.ByPin)
 }
 
 // handleAttached deals with one request of a session that lives on a pin.

@@ -300,30 +300,21 @@ func (s *Session) dispatch(requests []byte) bool {
 	}
 	s.writes += b.writes
 	s.underway += len(requests)
-	s.sentOn(lane, n, b.writes)
-	if lane.Master() && b.writes < n {
-		because := b.because
-		switch {
-		case b.writes > 0 || behind:
-			because = freshness.BehindWrite
-		case b.dest != toMaster:
-			because = s.refusal
-		}
-		s.env.Stats.MasterReadsBy[because] += uint64(n - b.writes)
+	s.sentOn(lane, n)
+	because := b.because
+	switch {
+	case b.writes > 0 || behind:
+		because = freshness.BehindWrite
+	case b.dest != toMaster:
+		because = s.refusal
 	}
+	s.refusal = because // also of what follows on this lane before it is answered
+	s.tally(lane, n-b.writes, b.writes, because)
 	return true
 }
 
-// sentOn keeps the books after n requests, some of them writes, were queued on a connection.
-func (s *Session) sentOn(c *upstream.Conn, n, writes int) {
+// sentOn keeps the books after n requests were queued on a connection.
+func (s *Session) sentOn(c *upstream.Conn, n int) {
 	s.lane = c
 	s.outstanding += n
-	st := &s.env.Stats
-	st.Writes += uint64(writes)
-	switch {
-	case !c.Master():
-		st.Reads += uint64(n)
-	default:
-		st.MasterReads += uint64(n - writes)
-	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 
 	"github.com/understudy/understudy/proxy/command"
+	"github.com/understudy/understudy/proxy/freshness"
 	"github.com/understudy/understudy/proxy/upstream"
 	"github.com/understudy/understudy/resp"
 )
@@ -11,49 +12,58 @@ import (
 // maxBlock bounds how many commands of a transaction are looked at to see whether it is whole.
 const maxBlock = 1024
 
-// wholeBlock looks for EXEC in what follows a MULTI. It returns the size of everything up to it and the number of
-// commands with MULTI and EXEC, or 0 when EXEC is not there, something else than a command on keys is, or all of it is
-// so large that others would wait behind it.
-func (s *Session) wholeBlock(ahead []byte) (size, commands int) {
+// block is a whole MULTI ... EXEC.
+type block struct {
+	commands int // with MULTI and EXEC; 0: it is none
+	reads    int // of them
+}
+
+func (b block) writes() int { return b.commands - 2 - b.reads }
+
+// wholeBlock looks for EXEC in what follows a MULTI. It returns the size of everything up to it and what it is, or 0 when
+// EXEC is not there, something else than a command on keys is, or all of it is so large that others would wait behind it.
+func (s *Session) wholeBlock(ahead []byte) (size int, b block) {
 	parser := resp.RequestParser{Limits: s.parser.Limits}
 	table := s.table()
-	reads := 0
-	for commands = 1; commands < maxBlock; commands++ {
+	for b.commands = 1; b.commands < maxBlock; b.commands++ {
 		n, err := parser.Parse(ahead[size:])
 		if n == 0 || err != nil || parser.Reencode || len(parser.Args) == 0 {
-			return 0, 0
+			return 0, block{}
 		}
 		size += n
 		cmd, class := table.Classify(parser.Args)
 		if s.unloaded(cmd, parser.Args) {
-			return 0, 0 // it is dealt with when it is queued
+			return 0, block{} // it is dealt with when it is queued
 		}
 		s.remembered(cmd, parser.Args)
+		if cmd.Name == "EXEC" && len(parser.Args) == 1 {
+			b.commands++
+			return size, b
+		}
 		if class != command.Write {
-			reads++
+			b.reads++
 		}
 		switch {
-		case cmd.Name == "EXEC" && len(parser.Args) == 1:
-			return size, commands + 1
-		case class == command.Blocking || class == command.Transaction || !cmd.Keyed() || size > largeRequest || reads > maxMixed:
-			return 0, 0
+		case class == command.Blocking || class == command.Transaction || !cmd.Keyed() || size > largeRequest || b.reads > maxMixed:
+			return 0, block{}
 		}
 	}
-	return 0, 0
+	return 0, block{}
 }
 
 // sendBlock sends a whole transaction on a lane.
-func (s *Session) sendBlock(request []byte, commands int) bool {
+func (s *Session) sendBlock(request []byte, b block) bool {
 	c := s.choose(toMaster)
 	if c == nil {
 		if s.gaveUp {
-			for range commands {
+			for range b.commands {
 				s.decline()
 			}
 		}
 		return s.gaveUp
 	}
-	s.ask(c, upstream.Block, request, commands, &await{block: commands, passes: true, reply: func(_ *upstream.Conn, frames []byte) { s.emit(frames) }})
+	s.ask(c, upstream.Block, request, b.commands, &await{block: b, passes: true, reply: func(_ *upstream.Conn, frames []byte) { s.emit(frames) }})
+	s.tally(c, b.reads, b.writes(), freshness.ByTransaction)
 	return true
 }
 
@@ -89,7 +99,7 @@ func declinedBecause(frame []byte) []byte {
 // dueAfterLoss returns what a Block's client gets when the connection is lost and EXEC may have been carried out.
 func (a *await) dueAfterLoss(e *upstream.Entry) []byte {
 	due := a.frames
-	for n := a.block - int(e.Replies); a.block > 0 && n < a.block-1; n++ {
+	for n := a.block.commands - int(e.Replies); a.block.commands > 0 && n < a.block.commands-1; n++ {
 		if n == 0 {
 			due = append(due, "+OK\r\n"...)
 		} else {

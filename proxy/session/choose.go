@@ -18,6 +18,7 @@ func (s *Session) choose(dest destination) *upstream.Conn {
 // sample, for the sake of their keys.
 func (s *Session) chooseFresh(dest destination, need uint64, requests, writes int) *upstream.Conn {
 	if s.track != nil {
+		s.refusal = freshness.ByTracking
 		return s.chooseTracked()
 	}
 	want := s.want(need)

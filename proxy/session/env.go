@@ -155,8 +155,7 @@ type Env struct {
 // Stats counts what the sessions of a loop did. It belongs to the loop.
 type Stats struct {
 	Requests       uint64 // taken from clients
-	Reads          uint64 // of them sent to replicas
-	MasterReads    uint64 // reads sent to the master
+	Reads          uint64 // of them sent to replicas, which are reads
 	CaughtUp       uint64 // reads that waited for a replica to have what their session had seen
 	Writes         uint64 // sent to the master
 	Held           uint64 // requests, with all that follows them in their session, that had to wait for a master
@@ -168,7 +167,15 @@ type Stats struct {
 	ProtocolErrors uint64
 	Unheard        uint64                    // members that did not answer in time what was asked of all
 	Closes         [closeReasons]uint64      // sessions ended, by reason
-	MasterReadsBy  [freshness.Reasons]uint64 // MasterReads, by reason
+	MasterReadsBy  [freshness.Reasons]uint64 // reads sent to the master, by reason
+}
+
+// MasterReads returns how many reads were sent to the master. Each counts for one reason.
+func (s Stats) MasterReads() (sum uint64) {
+	for _, n := range s.MasterReadsBy {
+		sum += n
+	}
+	return sum
 }
 
 // CloseReason says why a client's connection ended.

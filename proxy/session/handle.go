@@ -38,7 +38,7 @@ func (s *Session) handle(cmd *command.Command, class command.Class, args [][]byt
 		return false
 	}
 	if ordinary {
-		return s.sendLarge(cmd, class, request)
+		return s.sendLarge(cmd, class, request, b.because)
 	}
 	if cmd.Name == "POST" || cmd.Name == "HOST:" {
 		// A browser was tricked into talking to this port. A server hangs up before it comes to the body, which may

@@ -2,6 +2,7 @@ package session
 
 import (
 	"github.com/understudy/understudy/proxy/command"
+	"github.com/understudy/understudy/proxy/freshness"
 	"github.com/understudy/understudy/proxy/upstream"
 )
 
@@ -40,7 +41,7 @@ func (s *Session) block(cmd *command.Command, args [][]byte, request []byte) boo
 		replies += len(e.places)
 	}
 	c.Blocking = true
-	s.occupy(c, kind, request, replies, s.emit)
+	s.occupy(c, kind, request, replies, freshness.ByBlocking, s.emit)
 	s.await.passes, s.await.last, s.await.ends = true, true, e
 	s.await.sight = upstream.Taking // an element, or a message
 	s.await.soils = cmd.Soils()
@@ -79,19 +80,19 @@ func (s *Session) awaken() {
 // it on the lane, and a server whose proto-max-bulk-len it exceeds closes the connection that it came on.
 const largeRequest = 1 << 20
 
-// sendLarge sends an ordinary request on a pin.
-func (s *Session) sendLarge(cmd *command.Command, class command.Class, request []byte) bool {
+// sendLarge sends an ordinary request to the master on a pin; because is why, if it is a read.
+func (s *Session) sendLarge(cmd *command.Command, class command.Class, request []byte, because freshness.Reason) bool {
 	c := s.choosePin()
 	if c == nil {
 		return s.declined()
 	}
-	s.occupy(c, pinnedKind(cmd, class), request, 1, s.emit)
+	s.occupy(c, pinnedKind(cmd, class), request, 1, because, s.emit)
 	s.await.passes = true
 	return true
 }
 
-// occupy sends a request on a pin that is given back when the reply has come.
-func (s *Session) occupy(c *upstream.Conn, kind upstream.Kind, request []byte, replies int, reply func([]byte)) {
+// occupy sends a request on a pin that is given back when the reply has come. because is why it goes to the master, if it is a read.
+func (s *Session) occupy(c *upstream.Conn, kind upstream.Kind, request []byte, replies int, because freshness.Reason, reply func([]byte)) {
 	s.pin = c
 	a := &await{}
 	a.reply = func(_ *upstream.Conn, frames []byte) {
@@ -99,4 +100,10 @@ func (s *Session) occupy(c *upstream.Conn, kind upstream.Kind, request []byte, r
 		s.later = func() { s.dropPin(!a.soils) }
 	}
 	s.ask(c, kind, request, replies, a)
+	if kind == upstream.Repeatable {
+		s.tally(c, 1, 0, because)
+	} else {
+		s.tally(c, 0, 1, because)
+	}
+	c.Untimed() // it may block, or is large
 }

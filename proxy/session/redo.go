@@ -11,7 +11,7 @@ import (
 // redo is one item of what a lost connection left to do: a request to send again, or a reply that is due.
 type redo struct {
 	request []byte
-	block   int // the request is a MULTI ... EXEC of that many commands
+	block   block // the request is a MULTI ... EXEC
 	// otherwise is the reply that the request got the first time, an error with which it was declined or a value read:
 	// the client's, if it cannot be done again in order.
 	otherwise []byte
@@ -40,7 +40,7 @@ func (s *Session) inOrder(items []redo) []redo {
 		case item.reply != nil, len(writes) == 0:
 		case item.otherwise != nil:
 			item.reply = item.otherwise
-		case item.block > 0 || !s.blindTo(item.request, writes):
+		case item.block.commands > 0 || !s.blindTo(item.request, writes):
 			item.reply = []byte(unknownResult)
 		}
 	}
@@ -99,7 +99,7 @@ func (s *Session) takeRedo() bool {
 			defer s.seal()
 		}
 		s.emit(item.reply)
-	case item.block > 0:
+	case item.block.commands > 0:
 		if s.outstanding > 0 {
 			s.draining = true
 			return false

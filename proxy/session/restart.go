@@ -116,7 +116,7 @@ func (s *Session) restart(c *upstream.Conn, exec *command.Command, request []byt
 	s.pin = c
 	c.GatherAnything()
 	s.ask(c, upstream.Repeatable, tx.kept, tx.queued+1, &await{restart: true})
-	s.sendQueued(exec, nil, request)
+	s.sendQueued(exec, exec.Class, nil, request)
 }
 
 // restarted looks at the answers to MULTI and to what was queued again, all of which are one line.

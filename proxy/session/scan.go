@@ -4,6 +4,7 @@ import (
 	"bytes"
 
 	"github.com/understudy/understudy/proxy/command"
+	"github.com/understudy/understudy/proxy/freshness"
 	"github.com/understudy/understudy/proxy/upstream"
 )
 
@@ -28,6 +29,7 @@ func (s *Session) scan(cmd *command.Command, args [][]byte, request []byte) bool
 		again: bytes.Clone(request),
 		reply: func(c *upstream.Conn, frame []byte) { s.emit(s.cursored(c, frame)) },
 	})
+	s.tally(c, 1, 0, freshness.ByIteration)
 	return true
 }
 

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/understudy/understudy/proxy/command"
+	"github.com/understudy/understudy/proxy/freshness"
 	"github.com/understudy/understudy/proxy/upstream"
 	"github.com/understudy/understudy/resp"
 )
@@ -225,7 +226,7 @@ func (s *Session) functionStats(request []byte) bool {
 	if c == nil {
 		return s.declined()
 	}
-	s.occupy(c, upstream.Repeatable, request, 1, s.emit)
+	s.occupy(c, upstream.Repeatable, request, 1, freshness.ByCommand, s.emit)
 	return true
 }
 

@@ -3,6 +3,7 @@ package session
 import (
 	"bytes"
 
+	"github.com/understudy/understudy/proxy/freshness"
 	"github.com/understudy/understudy/proxy/upstream"
 	"github.com/understudy/understudy/resp"
 )
@@ -20,7 +21,7 @@ type await struct {
 	soils   bool   // the pin is no longer as it was lent
 	aside   bool   // it was sent for a request that is still in the input
 	ends    *ends  // to put into it
-	block   int    // commands of a MULTI ... EXEC
+	block   block  // the request is a MULTI ... EXEC
 	restart bool   // of a transaction on another pin; nothing is due
 	frames  []byte // gathered so far
 	final   int    // where in frames the last one begins
@@ -31,11 +32,7 @@ type await struct {
 func (s *Session) ask(c *upstream.Conn, kind upstream.Kind, request []byte, replies int, a *await) {
 	s.await = a
 	c.Send(s, kind, tagSpecial, request, replies)
-	writes := 0
-	if kind != upstream.Repeatable {
-		writes = 1
-	}
-	s.sentOn(c, 1, writes)
+	s.sentOn(c, 1)
 }
 
 // askMaster sends a special request on the lane to the master, in place of the one that the client sent. It returns
@@ -49,6 +46,7 @@ func (s *Session) askMaster(asked, request []byte, reply func(frame []byte)) boo
 		again: bytes.Clone(asked),
 		reply: func(_ *upstream.Conn, f []byte) { reply(f) },
 	})
+	s.tally(c, 1, 0, freshness.ByCommand)
 	return true
 }
 
@@ -137,7 +135,7 @@ func (a *await) repetition(sent func() []byte) []byte {
 
 // retrySpecial is retry for what is awaited.
 func (s *Session) retrySpecial(c *upstream.Conn, e *upstream.Entry, a *await) bool {
-	if a.block > 0 {
+	if a.block.commands > 0 {
 		return s.blockDeclined(c, a)
 	}
 	last := a.frames[a.final:]

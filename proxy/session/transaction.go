@@ -5,6 +5,7 @@ import (
 	"strconv"
 
 	"github.com/understudy/understudy/proxy/command"
+	"github.com/understudy/understudy/proxy/freshness"
 	"github.com/understudy/understudy/proxy/upstream"
 )
 
@@ -74,12 +75,12 @@ func (s *Session) begin(cmd *command.Command, args [][]byte, request, ahead []by
 		if s.silence == skipThis {
 			break // CLIENT REPLY SKIP is about the reply to MULTI alone
 		}
-		if size, commands := s.wholeBlock(ahead); size > 0 {
-			if !s.sendBlock(append(bytes.Clone(request), ahead[:size]...), commands) {
+		if size, b := s.wholeBlock(ahead); size > 0 {
+			if !s.sendBlock(append(bytes.Clone(request), ahead[:size]...), b) {
 				return false
 			}
 			s.ahead = size
-			s.counted(commands - 1) // MULTI itself is, when it is handled
+			s.counted(b.commands - 1) // MULTI itself is, when it is handled
 			return true
 		}
 	}
@@ -89,7 +90,7 @@ func (s *Session) begin(cmd *command.Command, args [][]byte, request, ahead []by
 	}
 	s.pin = c
 	s.tx = &transaction{keeping: true}
-	s.sendQueued(cmd, args, request)
+	s.sendQueued(cmd, cmd.Class, args, request)
 	return true
 }
 
@@ -146,7 +147,7 @@ func (s *Session) handleInTransaction(cmd *command.Command, class command.Class,
 		return s.gaveUp
 	}
 	s.release()
-	s.sendQueued(cmd, args, request)
+	s.sendQueued(cmd, class, args, request)
 	return true
 }
 
@@ -244,7 +245,7 @@ func (s *Session) endTransaction(clean bool) {
 }
 
 // sendQueued sends one command of the transaction on the pin.
-func (s *Session) sendQueued(cmd *command.Command, args [][]byte, request []byte) {
+func (s *Session) sendQueued(cmd *command.Command, class command.Class, args [][]byte, request []byte) {
 	tx := s.tx
 	if cmd.Name == "HELLO" || cmd.Soils() { // HELLO may authenticate the connection before it finds fault with the rest
 		tx.moved = true
@@ -276,7 +277,11 @@ func (s *Session) sendQueued(cmd *command.Command, args [][]byte, request []byte
 	}
 	s.pin.Send(s, kind, tagQueued, request, 1)
 	s.underway += len(request)
-	s.sentOn(s.pin, 1, 0)
+	s.sentOn(s.pin, 1)
+	s.tallyPinned(s.pin, cmd, class, freshness.ByTransaction)
+	if tx.blocking {
+		s.pin.Untimed()
+	}
 }
 
 // database is the argument of SELECT, or otherwise if the server will not accept it.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 
 	"github.com/understudy/understudy/proxy/command"
+	"github.com/understudy/understudy/proxy/freshness"
 	"github.com/understudy/understudy/proxy/upstream"
 	"github.com/understudy/understudy/resp"
 )
@@ -31,13 +32,18 @@ func (s *Session) wait(cmd *command.Command, args [][]byte, request []byte) bool
 		return s.waitBehind(s.env.Pool.Own(), swapNothing, request, asked)
 	}
 	request = bytes.Clone(request)
-	return s.askMaster(asked, ahead, func(frame []byte) {
+	c := s.choose(toMaster)
+	if c == nil {
+		return s.declined()
+	}
+	s.ask(c, upstream.Repeatable, ahead, 1, &await{again: asked, reply: func(_ *upstream.Conn, frame []byte) {
 		if frame[0] == '-' {
 			s.emit(frame)
 		} else if !s.waitBehind(s.env.Pool.Own(), swapNothing, request, asked) {
 			s.recover(redo{request: asked})
 		}
-	})
+	}})
+	return true
 }
 
 var swapNothing = resp.AppendRequestStrings(nil, "SWAPDB", "0", "0")
@@ -53,7 +59,7 @@ func (s *Session) waitBehind(group *upstream.Group, ahead, request, asked []byte
 	s.release()
 	s.pinGroup = group
 	c.Blocking = true
-	s.occupy(c, upstream.Repeatable, append(bytes.Clone(ahead), request...), 2, s.emit)
+	s.occupy(c, upstream.Repeatable, append(bytes.Clone(ahead), request...), 2, freshness.ByBlocking, s.emit)
 	s.await.last, s.await.again, s.await.done = true, asked, group.Release
 	return true
 }

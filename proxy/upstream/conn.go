@@ -119,6 +119,14 @@ func (c *Conn) Expect(es ...Entry) {
 	}
 }
 
+// Untimed says that the request sent last may wait at the server for as long as it likes: the time until its reply says nothing
+// of how quick the node is.
+func (c *Conn) Untimed() {
+	if c.sample == c.answered+int64(c.queue.n) {
+		c.sample = 0
+	}
+}
+
 // Raw sends bytes for which no reply is counted: a Passthrough pin's requests.
 func (c *Conn) Raw(request []byte) { c.Append(request) }
 

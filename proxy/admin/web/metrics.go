@@ -6,6 +6,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/understudy/understudy/proxy/admin"
+	"github.com/understudy/understudy/proxy/freshness"
 	"github.com/understudy/understudy/proxy/session"
 	"github.com/understudy/understudy/topology"
 )
@@ -86,7 +87,10 @@ func (m *metrics) clients(t *admin.Traffic) {
 func (m *metrics) requests(s *session.Stats) {
 	m.counter("requests_total", "Requests taken from clients.", s.Requests)
 	m.counter("replica_reads_total", "Reads sent to replicas.", s.Reads)
-	m.counter("master_reads_total", "Reads sent to the master.", s.MasterReads)
+	for reason, n := range s.MasterReadsBy {
+		m.counter("master_reads_total", "Reads sent to the master, by the reason why no replica answered them.", n,
+			label{"reason", freshness.Reason(reason).String()})
+	}
 	m.counter("waited_reads_total", "Reads that waited for a replica to have what their session had seen.", s.CaughtUp)
 	m.counter("writes_total", "Writes sent to the master.", s.Writes)
 	m.counter("held_total", "Requests that had to wait for a master.", s.Held)

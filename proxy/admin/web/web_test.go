@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/understudy/understudy/proxy/admin"
+	"github.com/understudy/understudy/proxy/freshness"
 	"github.com/understudy/understudy/proxy/session"
 	"github.com/understudy/understudy/proxy/upstream"
 	"github.com/understudy/understudy/topology"
@@ -29,7 +30,7 @@ func afterFailover() *admin.Overview {
 			Paused: &topology.Paused{Since: time.Now(), By: "anna", Reason: "new kernel"}},
 		Authority: topology.Authority{Source: topology.Endless},
 		Traffic: admin.Traffic{Clients: 12, MaxClients: 100, Refused: 3, Held: 2,
-			Sessions: session.Stats{Requests: 1000, Reads: 600, MasterReads: 100, Writes: 300, Unknown: 4}},
+			Sessions: session.Stats{Requests: 1000, Reads: 600, Writes: 300, Unknown: 4}},
 		Failovers: []admin.Failover{
 			{Epoch: 3, Cause: "an older one", From: "a:1", To: "b:1", Began: time.Unix(1600000000, 0), Duration: time.Second},
 			{Epoch: 7, Cause: "master 10.0.0.1:6379 is down", From: "10.0.0.1:6379", To: "10.0.0.2:6379", Began: time.Unix(1700000000, 0), Duration: 43210 * time.Microsecond},
@@ -42,6 +43,7 @@ func afterFailover() *admin.Overview {
 		},
 	}
 	o.Traffic.Sessions.Closes[session.ByQuit] = 5
+	o.Traffic.Sessions.MasterReadsBy[freshness.ByKeys], o.Traffic.Sessions.MasterReadsBy[freshness.ByBlocking] = 70, 30
 	return o
 }
 
@@ -136,7 +138,9 @@ func TestMetricsTellWhatIsKnown(t *testing.T) {
 		`understudy_clients_held 2`,
 		`understudy_requests_total 1000`,
 		`understudy_replica_reads_total 600`,
-		`understudy_master_reads_total 100`,
+		`understudy_master_reads_total{reason="written_key"} 70`,
+		`understudy_master_reads_total{reason="blocking"} 30`,
+		`understudy_master_reads_total{reason="policy"} 0`,
 		`understudy_writes_total 300`,
 		`understudy_unknown_results_total 4`,
 		`understudy_node_info{health="online",node="10.0.0.2:6379",role="master",version="7.0.15"} 1`,
