@@ -38,9 +38,10 @@ type action struct {
 	nodes []string        // whose offsets are read
 	limit time.Duration   // of a swap: how long it may take
 
-	subject string   // of an alarm: what it is about, which stays when its words change
-	cause   string   // of an alarm about rivals: what comes of them
-	rivals  []string // and who they are
+	subject  string        // of an alarm: what it is about, which stays when its words change
+	patience time.Duration // how long it may stand before an operator is told
+	cause    string        // of an alarm about rivals: what comes of them
+	rivals   []string      // and who they are
 
 	request string          // whose answer it is
 	answer  topology.Answer // of the request; why is its text

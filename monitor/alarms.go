@@ -20,6 +20,7 @@ const (
 	subjectCutOff   = "the master lives and cannot be reached"
 	subjectUnjudged = "too few members hold the master down"
 	subjectTooFew   = "no write can be durable"
+	subjectAwaited  = "others have to see to the roles"
 
 	subjectUnaskable = "a member cannot be asked for promises"
 	subjectStubborn  = "a node cannot be made a replica: " // and its address
@@ -36,20 +37,25 @@ type alarm struct {
 
 // tellAlarms logs what has changed since the last decision: an alarm that is new or says something new, and one that is
 // over. While the State is being looked into or replaced, which says nothing about them, the alarms of before stand.
-func (l *loop) tellAlarms(actions []action, state *topology.State) {
+func (l *loop) tellAlarms(actions []action, state *topology.State, now time.Time) {
 	standing := make(map[string]alarm)
+	expected := make(map[string]time.Time)
 	undecided := false
 	for _, a := range actions {
 		switch a.deed {
 		case deedAlarm:
+			if l.expects(a, expected, now) {
+				continue
+			}
 			standing[a.subject] = alarm{a.why, a.cause, a.rivals}
 		case deedRead, deedWrite:
 			undecided = true
 		}
 	}
-	if undecided && len(standing) == 0 {
+	if undecided && len(standing) == 0 && len(expected) == 0 {
 		return
 	}
+	l.expected = expected
 	// What is over comes first: where one alarm takes the place of another, the last line is what is so now.
 	for _, subject := range slices.Sorted(maps.Keys(l.alarms)) {
 		if _, stands := standing[subject]; !stands {
@@ -68,6 +74,21 @@ func (l *loop) tellAlarms(actions []action, state *topology.State) {
 		}
 	}
 	l.alarms = standing
+}
+
+// expects reports whether an alarm is about something that is likely to pass by itself soon, and tells of it as an event when
+// it begins. expected takes in since when.
+func (l *loop) expects(a action, expected map[string]time.Time, now time.Time) bool {
+	if a.patience == 0 {
+		return false
+	}
+	since, known := l.expected[a.subject]
+	if !known {
+		since = now
+		l.log.Info("this is expected to pass, and is an alarm if it does not", "epoch", a.epoch, "within", a.patience, "event", a.why)
+	}
+	expected[a.subject] = since
+	return now.Sub(since) < a.patience
 }
 
 // unwritten notes whether the State could be written. As long as it cannot, no failover takes place. Once may be chance: a

@@ -36,9 +36,41 @@ func TestAnAlarmIsLoggedOnceAndWhenItIsOver(t *testing.T) {
 		{"they have gone", []action{}, `level=WARN msg="operator no longer needed"`},
 	} {
 		out.Reset()
-		l.tellAlarms(step.actions, s.state)
+		l.tellAlarms(step.actions, s.state, time.Now())
 		if got := out.String(); (step.want == "") != (got == "") || strings.Count(got, "\n") > 1 || !strings.Contains(got, step.want) {
 			t.Errorf("%s: logged %q, want %q", step.what, got, step.want)
+		}
+	}
+}
+
+func TestWhatOthersAreExpectedToSeeToIsAnAlarmOnlyIfTheyDoNot(t *testing.T) {
+	var out bytes.Buffer
+	l := &loop{Monitor: &Monitor{log: slog.New(slog.NewTextHandler(&out, nil))}, alarms: make(map[string]alarm)}
+	s := situation{state: &topology.State{Epoch: 1}}
+	began := time.Now()
+	for _, step := range []struct {
+		what    string
+		after   time.Duration
+		actions []action
+		want    string // in what is logged; "" for nothing
+		alarms  int
+	}{
+		{"two masters", 0, []action{s.awaited("r and m are masters")}, `level=INFO`, 0},
+		{"a moment later, in other words", time.Second, []action{s.awaited("m and r are masters")}, "", 0},
+		{"while the State is written", 2 * time.Second, []action{{deed: deedWrite}}, "", 0},
+		{"they do not see to it", othersTime, []action{s.awaited("r and m are masters")}, `level=ERROR msg="operator needed"`, 1},
+		{"it is over", othersTime + time.Second, nil, `level=WARN msg="operator no longer needed"`, 0},
+		{"it is so again", othersTime + 2*time.Second, []action{s.awaited("r and m are masters")}, `level=INFO`, 0},
+		{"and passes in time", othersTime + 3*time.Second, nil, "", 0},
+		{"and is so once more", 2*othersTime + 2*time.Second, []action{s.awaited("r and m are masters")}, `level=INFO`, 0},
+	} {
+		out.Reset()
+		l.tellAlarms(step.actions, s.state, began.Add(step.after))
+		if got := out.String(); (step.want == "") != (got == "") || !strings.Contains(got, step.want) {
+			t.Errorf("%s: logged %q, want %q", step.what, got, step.want)
+		}
+		if got := len(l.standing()); got != step.alarms {
+			t.Errorf("%s: %d alarms stand, want %d", step.what, got, step.alarms)
 		}
 	}
 }
@@ -47,9 +79,9 @@ func TestTheEndOfAnAlarmIsLoggedBeforeTheOneThatTakesItsPlace(t *testing.T) {
 	var out bytes.Buffer
 	l := &loop{Monitor: &Monitor{log: slog.New(slog.NewTextHandler(&out, nil))}, alarms: make(map[string]alarm)}
 	s := situation{state: &topology.State{Epoch: 1}}
-	l.tellAlarms([]action{s.alarm("first")}, s.state)
+	l.tellAlarms([]action{s.alarm("first")}, s.state, time.Now())
 	out.Reset()
-	l.tellAlarms([]action{s.alarm("second")}, s.state)
+	l.tellAlarms([]action{s.alarm("second")}, s.state, time.Now())
 	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
 	if len(lines) != 2 || !strings.Contains(lines[0], `no longer needed" epoch=1 alarm=first`) || !strings.Contains(lines[1], `operator needed" epoch=1 alarm=second`) {
 		t.Errorf("logged %q", lines)

@@ -31,7 +31,7 @@ func (l *loop) decide(now time.Time) {
 		return
 	}
 	actions := decide(l.situation(now))
-	l.tellAlarms(actions, l.snapshot.State)
+	l.tellAlarms(actions, l.snapshot.State, now)
 	for _, a := range actions {
 		switch a.deed {
 		case deedAlarm: // told

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/understudy/understudy/topology"
 )
@@ -40,7 +41,7 @@ func (s *situation) follow() []action {
 	}
 	switch {
 	case cause == "" && doubt != "":
-		return append(append(actions, s.observed()...), s.alarm(doubt))
+		return append(append(actions, s.observed()...), s.awaited(doubt))
 	case cause == "":
 		return append(actions, s.observed()...)
 	case clear == "" && s.unheard():
@@ -92,7 +93,7 @@ func (s *situation) followOn(clear, doubt string) []action {
 		if doubt == "" {
 			doubt = "no node is a master (" + s.roles() + ")"
 		}
-		return []action{s.nobody(doubt + "; failover is off, so this waits for whoever sees to the roles")}
+		return []action{s.awaited(doubt + "; failover is off, so this waits for whoever sees to the roles")}
 	}
 	n, _ := s.heard(clear)
 	chosen := *s
@@ -104,6 +105,18 @@ func (s *situation) followOn(clear, doubt string) []action {
 		why = clear + " is master again"
 	}
 	return []action{s.write(next, why)}
+}
+
+// othersTime is how long whoever sees to the roles may take before an operator is told that something is left to do. Sentinel
+// makes a master of before a replica some 10 s after it has come back, and a dead one is replaced within its down-after and
+// some seconds: neither needs anybody.
+const othersTime = 20 * time.Second
+
+// awaited is the alarm that the roles are not in order, which others have to see to, if they do not soon.
+func (s *situation) awaited(text string) action {
+	a := s.alarm(text)
+	a.subject, a.patience = subjectAwaited, othersTime
+	return a
 }
 
 // observed keeps the list of replicas true, without moving any.

@@ -52,13 +52,14 @@ type loop struct {
 	reading        *reading
 	readTold       string // what the log has told of the last reading
 	tried          map[step]attempt
-	holdWrites     time.Time        // no write before: the last one failed
-	alarms         map[string]alarm // by subject
-	unwritable     string           // the alarm that the State cannot be written; "": it can
-	misses         int              // how often in a row it could not
-	raised         []string         // what others are told
-	raisedIn       *term            // and in which term; nil: nothing yet
-	raisedAt       time.Time        // when it was last tried
+	holdWrites     time.Time            // no write before: the last one failed
+	alarms         map[string]alarm     // by subject
+	expected       map[string]time.Time // subjects of alarms that have some time before they are raised, and since when they stand
+	unwritable     string               // the alarm that the State cannot be written; "": it can
+	misses         int                  // how often in a row it could not
+	raised         []string             // what others are told
+	raisedIn       *term                // and in which term; nil: nothing yet
+	raisedAt       time.Time            // when it was last tried
 	failovers      chronicle
 	resumeSeen     time.Time // since when this member knows of a resume that is asked for; zero while there is none
 	term           *term     // nil while this member does not lead
