@@ -17,6 +17,8 @@ var (
 	ErrDenied = errors.New("topology: ZooKeeper denies access")
 	// ErrOtherCluster means that what lies in ZooKeeper belongs to another cluster, or to no Understudy.
 	ErrOtherCluster = errors.New("topology: this is another cluster")
+	// ErrWentBack means that ZooKeeper has lost what it had confirmed, as after a restore from a backup.
+	ErrWentBack = errors.New("topology: ZooKeeper has forgotten what it had confirmed")
 	// ErrSessionTooShort means that ZooKeeper grants so short a session that no lease fits into it.
 	ErrSessionTooShort = errors.New("topology: the session of ZooKeeper is too short")
 )
@@ -26,12 +28,13 @@ var (
 	errSessionOver    = errors.New("topology: the session with ZooKeeper is over")
 	errSessionExpired = fmt.Errorf("%w: it expired", errSessionOver)
 	errZnodeGone      = fmt.Errorf("%w: a znode of this member was deleted by somebody else", errSessionOver)
+	errNotResumed     = fmt.Errorf("%w: the servers grant other sessions and do not know this one", errSessionOver)
 	errLibraryStuck   = fmt.Errorf("%w: the client library does not try to reconnect", errSessionOver)
 )
 
 // refused reports whether err cannot go away by itself soon: somebody must change something.
 func refused(err error) bool {
-	for _, e := range []error{ErrDenied, ErrOtherCluster, ErrSessionTooShort, ErrNewerFormat, ErrCorrupt} {
+	for _, e := range []error{ErrDenied, ErrOtherCluster, ErrWentBack, ErrSessionTooShort, ErrNewerFormat, ErrCorrupt} {
 		if errors.Is(err, e) {
 			return true
 		}

@@ -92,6 +92,9 @@ func (s *session) heartbeat(ctx context.Context) error {
 				return err
 			}
 			if z.Snapshot().Version == known.Version {
+				if err := s.wentBack(ctx, known); err != nil {
+					return err
+				}
 				// The server that was asked lags behind the one that checked.
 				if err := rest(ctx, time.Millisecond); err != nil {
 					return err

@@ -230,20 +230,58 @@ func (s *session) awaitConnected(ctx context.Context) error {
 	}
 }
 
-// supervise gives the session up when the library has stopped trying to reconnect. No way is known in which it still
-// does; but it waits for itself in more than one place, and a member that is deaf for ever would not be noticed.
+// supervise gives the session up when the library has stopped trying to reconnect, or when no server resumes it. No way is
+// known in which the library still does; but it waits for itself in more than one place, and a member that is deaf for ever
+// would not be noticed.
 func (s *session) supervise(ctx context.Context) error {
 	limit := s.z.cfg.SessionTimeout + 2*longestPause + connectLimit
 	look := time.NewTicker(limit / 4)
 	defer look.Stop()
+	away := time.Now() // since when there is no connection
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-look.C:
-			if !s.isConnected() && time.Since(s.dialer.began()) > limit {
+			switch {
+			case s.isConnected():
+				away = time.Now()
+			case time.Since(s.dialer.began()) > limit:
 				return errLibraryStuck
+			case time.Since(away) > limit && s.sessionID() != 0 && !s.z.looks:
+				if s.isForgotten(ctx, limit) {
+					return errNotResumed
+				}
+				away = time.Now()
 			}
+		}
+	}
+}
+
+// basisBegan reports whether a server has ever granted this session.
+func (s *session) basisBegan() bool { return s.sessionID() != 0 }
+
+// isForgotten reports whether the ensemble serves others and does not resume this session. A server that has seen less than a client, as
+// after a restore from a backup, ends its connections without a word, and the library would go on trying for ever.
+func (s *session) isForgotten(ctx context.Context, limit time.Duration) bool {
+	if _, err := LookAtZooKeeper(ctx, s.z.cfg); err != nil && !refused(err) {
+		return false // it serves nobody
+	}
+	again := time.NewTimer(limit) // it may have begun to only now
+	defer again.Stop()
+	for {
+		s.mu.Lock()
+		connected, changed := s.connected, s.changed
+		s.mu.Unlock()
+		if connected {
+			return false
+		}
+		select {
+		case <-changed:
+		case <-again.C:
+			return true
+		case <-ctx.Done():
+			return false
 		}
 	}
 }

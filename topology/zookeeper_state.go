@@ -52,6 +52,36 @@ func (s *session) refresh(ctx context.Context) error {
 	return s.z.learn(data, stat)
 }
 
+// wentBack returns ErrWentBack if the State is older than the one that this member knows. A server that lags shows an older
+// one, too, so a transaction has to confirm it. Whether the master was another one meanwhile, only people can know.
+func (s *session) wentBack(ctx context.Context, known Snapshot) error {
+	path := s.z.path("state")
+	data, stat, err := s.get(ctx, path)
+	if err != nil {
+		return stateGone(err, path)
+	}
+	if int64(stat.Version) >= known.Version {
+		return nil
+	}
+	_, err = call(ctx, s, path, func(c *zk.Conn) (none, error) {
+		_, err := c.Multi(&zk.CheckVersionRequest{Path: path, Version: stat.Version})
+		return none{}, err
+	})
+	switch {
+	case errors.Is(err, zk.ErrBadVersion), errors.Is(err, zk.ErrNoNode):
+		return nil
+	case err != nil:
+		return err
+	}
+	was := "empty"
+	if state, err := Decode(data); err == nil {
+		was = fmt.Sprintf("of epoch %d", state.Epoch)
+	}
+	return fmt.Errorf("%w: %s is %s, version %d, and was of epoch %d, version %d, as after a restore from a backup; if no other node has become the master since "+
+		"that backup, restart all members to go on from it; otherwise stop them all, delete all of %s and start them", ErrWentBack, path, was, stat.Version,
+		known.epoch(), known.Version, s.z.home)
+}
+
 func stateGone(err error, path string) error {
 	if errors.Is(err, zk.ErrNoNode) {
 		return fmt.Errorf("%w: %s was deleted", ErrCorrupt, path)
