@@ -62,6 +62,8 @@ type ZooKeeper struct {
 	estranged  atomic.Pointer[string] // why ZooKeeper does not take this member in any more; nil: it does
 	started    time.Time
 	looks      bool        // it joins nothing, see LookAtZooKeeper
+	founded    atomic.Bool // this process has founded the cluster
+	withdraws  atomic.Bool // it takes that back when it closes
 	succeeds   atomic.Bool // an earlier process of this member did not take itself off the registry
 
 	mu             sync.Mutex // orders changes of current and lease; guards the rest
@@ -73,6 +75,7 @@ type ZooKeeper struct {
 	written        uint64        // the newest edit that others can read
 	writtenData    []byte        // what they read; nil: not known
 	writtenChanged chan struct{} // closed when written grows, and replaced
+	made           []string      // folders that this process has made in ZooKeeper
 	lastErr        error         // why the last session ended
 }
 
@@ -354,6 +357,14 @@ func (z *ZooKeeper) dropLease() {
 	z.mu.Lock()
 	defer z.mu.Unlock()
 	z.lease.Store(nil)
+}
+
+// Withdraw is Close for a process that fails before it has served anybody: it takes back the cluster that it has founded, unless
+// there is a State by now or another member. Where ZooKeeper is away it cannot, and the empty cluster does no harm: the next
+// member to start joins it.
+func (z *ZooKeeper) Withdraw() error {
+	z.withdraws.Store(true)
+	return z.Close()
 }
 
 // Close implements Coordinator. It takes this member's znodes away if there is a connection; if there is none,

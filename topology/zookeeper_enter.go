@@ -2,8 +2,6 @@ package topology
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -98,98 +96,6 @@ func (s *session) find(ctx context.Context) error {
 	return s.complete(ctx)
 }
 
-// makeRoot makes the folder for clusters, for one that may be founded: a chroot that was mistyped leaves nothing behind.
-func (s *session) makeRoot(ctx context.Context) error {
-	z := s.z
-	for i, r := range z.root {
-		if i > 0 && r == '/' {
-			if err := s.makeFolder(ctx, z.root[:i]); err != nil {
-				return err
-			}
-		}
-	}
-	return s.makeFolder(ctx, z.root)
-}
-
-// found founds the cluster: all of it or nothing. stat is that of an empty folder that is there already.
-func (s *session) found(ctx context.Context, stat *zk.Stat) error {
-	z := s.z
-	if known := z.identity.Load(); known != nil {
-		return z.gone()
-	}
-	if z.cfg.Identity != "" {
-		return z.missing()
-	}
-	if z.cfg.MayFound != nil {
-		if objection := z.cfg.MayFound(ctx); objection != nil {
-			return s.joinLate(ctx, objection)
-		}
-	}
-	if err := s.makeRoot(ctx); err != nil {
-		return err
-	}
-	random := make([]byte, 16)
-	if _, err := rand.Read(random); err != nil {
-		return fmt.Errorf("topology: make an identity: %w", err)
-	}
-	data, err := json.Marshal(identity{Format: Format, Cluster: z.cfg.Cluster, ID: hex.EncodeToString(random)})
-	if err != nil {
-		return fmt.Errorf("topology: encode the identity: %w", err)
-	}
-	var ops []any
-	if stat == nil {
-		ops = append(ops, &zk.CreateRequest{Path: z.home, Data: data, Acl: z.acl})
-	} else {
-		ops = append(ops, &zk.SetDataRequest{Path: z.home, Data: data, Version: stat.Version})
-	}
-	// The State begins empty, so that its version is never 0 when there is one.
-	for _, name := range append([]string{"state"}, folders...) {
-		ops = append(ops, &zk.CreateRequest{Path: z.path(name), Acl: z.acl})
-	}
-	_, err = call(ctx, s, z.home, func(c *zk.Conn) (none, error) { _, err := c.Multi(ops...); return none{}, err })
-	switch {
-	case err == nil:
-		z.cfg.Log.Info("cluster founded in ZooKeeper", "path", z.home)
-	case errors.Is(err, zk.ErrNodeExists), errors.Is(err, zk.ErrBadVersion), interrupted(err):
-		// Somebody else was faster, or perhaps it was this member.
-	default:
-		return err
-	}
-	data, _, err = s.get(ctx, z.home)
-	if err != nil {
-		return err
-	}
-	return s.recognise(data)
-}
-
-// missing is the error of a member that looks for a certain cluster where there is none.
-func (z *ZooKeeper) missing() error {
-	return fmt.Errorf("%w: there is none at %s, and the one with the identity %s is wanted: check chroot, cluster and cluster-identity",
-		ErrOtherCluster, z.home, z.cfg.Identity)
-}
-
-// gone is the error of a member whose cluster is not in ZooKeeper any more.
-func (z *ZooKeeper) gone() error {
-	return fmt.Errorf("%w: %s is gone from ZooKeeper, with its State; restore it, or stop all members and start them again to found a new one", ErrOtherCluster, z.home)
-}
-
-// joinLate joins the cluster that was founded while this member was about to found one: those that it has met are of that.
-// Where there is still none, they are of another one, which is the objection.
-func (s *session) joinLate(ctx context.Context, objection error) error {
-	z := s.z
-	if _, err := call(ctx, s, z.home, func(c *zk.Conn) (string, error) { return c.Sync(z.home) }); err != nil {
-		return err
-	}
-	data, _, err := s.get(ctx, z.home)
-	switch {
-	case errors.Is(err, zk.ErrNoNode), err == nil && len(data) == 0:
-		return fmt.Errorf("%w: there is none at %s, and %w", ErrOtherCluster, z.home, objection)
-	case err != nil:
-		return err
-	}
-	return s.recognise(data)
-}
-
 func readIdentity(data []byte) (identity, bool) {
 	var id identity
 	err := json.Unmarshal(data, &id)
@@ -248,8 +154,13 @@ func (s *session) makeFolder(ctx context.Context, path string) error {
 		return err
 	}
 	_, err = s.create(ctx, path, nil, 0)
-	if errors.Is(err, zk.ErrNodeExists) {
+	switch {
+	case errors.Is(err, zk.ErrNodeExists):
 		return nil
+	case err == nil:
+		s.z.mu.Lock()
+		s.z.made = append(s.z.made, path)
+		s.z.mu.Unlock()
 	}
 	return err
 }

@@ -230,6 +230,56 @@ func TestWhoMayNotFoundAClusterLeavesNothingBehindAndSaysWhy(t *testing.T) {
 	}
 }
 
+func TestAClusterThatWasFoundedInVainIsTakenBackUnlessOthersUseIt(t *testing.T) {
+	t.Parallel()
+	servers := sharedZooKeeper(t)
+	c, root := operator(t, servers)
+	withdraw := func(z *ZooKeeper) {
+		t.Helper()
+		if err := z.Withdraw(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	there := func(path string) bool {
+		t.Helper()
+		if _, err := c.Sync(path); err != nil {
+			t.Fatal(err)
+		}
+		there, _, err := c.Exists(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return there
+	}
+	withdraw(open(t, memberConfig(t, servers+"/first/time", "a")))
+	if there(root + "/first") {
+		t.Error("what was made for it is still there")
+	}
+
+	a := open(t, memberConfig(t, servers, "a"))
+	b := open(t, memberConfig(t, servers, "b"))
+	withdraw(a)
+	leaderOf(t, b)
+	update(t, b, stable(1))
+	awaitGrant(t, b, 1)
+	a = open(t, memberConfig(t, servers, "a"))
+	if err := b.Close(); err != nil {
+		t.Fatal(err)
+	}
+	withdraw(a) // it has not founded it
+	if !there(root + "/shop/state") {
+		t.Fatal("who had only joined has taken the cluster away")
+	}
+
+	a = open(t, memberConfig(t, servers+"/used", "a"))
+	leaderOf(t, a)
+	update(t, a, stable(1))
+	withdraw(a)
+	if !there(root + "/used/shop/state") {
+		t.Error("it took back a State")
+	}
+}
+
 func TestAMemberThatMeetsThoseWhoWereFasterToFoundJoinsThem(t *testing.T) {
 	t.Parallel()
 	cfg := memberConfig(t, sharedZooKeeper(t), "b")

@@ -105,6 +105,9 @@ func (s *session) end() {
 	s.z.session.CompareAndSwap(s, nil)
 	if s.z.ctx.Err() != nil && !s.expired.Load() {
 		s.leave()
+		if s.z.withdraws.Load() && s.z.founded.Load() {
+			s.unfound()
+		}
 	}
 	s.mu.Lock()
 	s.ending = true
@@ -257,9 +260,6 @@ func (s *session) supervise(ctx context.Context) error {
 		}
 	}
 }
-
-// basisBegan reports whether a server has ever granted this session.
-func (s *session) basisBegan() bool { return s.sessionID() != 0 }
 
 // isForgotten reports whether the ensemble serves others and does not resume this session. A server that has seen less than a client, as
 // after a restore from a backup, ends its connections without a word, and the library would go on trying for ever.

@@ -83,8 +83,8 @@ func serve(ctx context.Context, o *options, log *slog.Logger, ready func([]net.A
 	}
 	served := false
 	defer func() {
-		if local, ok := coord.(*topology.Local); ok && !served {
-			err = errors.Join(err, local.Withdraw())
+		if maker, ok := coord.(interface{ Withdraw() error }); ok && !served {
+			err = errors.Join(err, maker.Withdraw())
 			return
 		}
 		err = errors.Join(err, coord.Close())
@@ -105,6 +105,10 @@ func serve(ctx context.Context, o *options, log *slog.Logger, ready func([]net.A
 		return nil // told to stop before there was anything to serve
 	}
 	if err != nil {
+		return err
+	}
+	// Another member may have made it only now, for other nodes.
+	if err := sameCluster(ctx, state, o, path); err != nil {
 		return err
 	}
 
