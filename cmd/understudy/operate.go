@@ -31,12 +31,20 @@ func (c *membersCommand) Run(ctx context.Context, s *streams) error {
 			fmt.Fprintf(s.out, "as it was %v ago, because it cannot be found out now: %s\n", seconds(members[0].Int("heard")), members[0]["reason"])
 		}
 		w := table(s.out)
-		fmt.Fprintln(w, "MEMBER\tROLE\tELECTOR\tADDRESS\tEPOCH\tFENCED\tDOWN")
+		fmt.Fprintln(w, "MEMBER\tROLE\tELECTOR\tADDRESS\tANSWERS\tEPOCH\tFENCED\tDOWN")
 		for _, m := range members {
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", m["id"], m["role"], m["elector"], dash(m["addr"]), m["applied"], m["fenced"], dash(m["down"]))
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", m["id"], m["role"], m["elector"], dash(m["addr"]), dash(m["answers"]), m["applied"], m["fenced"], dash(m["down"]))
 		}
-		if err := w.Flush(); err != nil || f["grant"] != string(topology.Endless) {
+		if err := w.Flush(); err != nil {
 			return err
+		}
+		for _, m := range members {
+			if m["answers"] == "no" {
+				fmt.Fprintf(s.out, "%s does not answer %s (%s). If it was killed, it is listed until ZooKeeper ends its session.\n", m["id"], f["member_id"], m["silence"])
+			}
+		}
+		if f["grant"] != string(topology.Endless) {
+			return nil
 		}
 		_, err = fmt.Fprintln(s.out, "Without ZooKeeper there is no agreement to be a member of: it decides by itself.")
 		return err

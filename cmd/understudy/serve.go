@@ -134,6 +134,7 @@ func serve(ctx context.Context, o *options, log *slog.Logger, ready func([]net.A
 		others := peers.New(o.ID, shared, log)
 		defer others.Close()
 		cfg.Peers = others
+		answers.Ask(others)
 	}
 	front, err := proxy.New(cfg, coord, answers, log)
 	if err != nil {

@@ -36,6 +36,12 @@ type Counter interface {
 	Traffic() Traffic
 }
 
+// Asker asks members whether they are there, and tells why one is not, by id: nil for those that are. It may block for some
+// hundred milliseconds.
+type Asker interface {
+	Answers(ctx context.Context, list []topology.Member) map[string]error
+}
+
 // Identity is who answers.
 type Identity struct {
 	Version string // of the program
@@ -100,6 +106,7 @@ type Admin struct {
 	cluster Cluster
 	watcher Watcher
 	counter atomic.Pointer[Counter]
+	asker   atomic.Pointer[Asker]
 	journal *journal
 	roster  roster
 	unwatch func()
@@ -130,6 +137,9 @@ func New(who Identity, cluster Cluster, watcher Watcher) *Admin {
 
 // Count gives the Admin the counters of the proxy. It is apart from New because a proxy is made with its Admin.
 func (a *Admin) Count(c Counter) { a.counter.Store(&c) }
+
+// Ask gives the Admin the way to other members. Without it nobody is known to answer but this one.
+func (a *Admin) Ask(asker Asker) { a.asker.Store(&asker) }
 
 func (a *Admin) traffic() Traffic {
 	if c := a.counter.Load(); c != nil {

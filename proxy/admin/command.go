@@ -98,7 +98,7 @@ func (a *Admin) Proxy(args [][]byte, proto int, by string, done func(reply []byt
 				refuse("ERR " + told(err))
 				return
 			}
-			done(a.members(proto, list, asked, reason))
+			done(a.members(proto, list, asked, reason, a.answers(ctx, list)))
 		})
 	case "FAILOVER":
 		r, err := proxyFailover(rest)

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"net"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -70,9 +72,34 @@ func (a *Admin) remember(ctx context.Context) {
 // told is an error of the agreement in the words for people.
 func told(err error) string { return oneLine(strings.TrimPrefix(err.Error(), "topology: ")) }
 
+// answers asks all members whether they are there.
+func (a *Admin) answers(ctx context.Context, list []topology.Member) map[string]error {
+	if asker := a.asker.Load(); asker != nil {
+		return (*asker).Answers(ctx, list)
+	}
+	return map[string]error{a.who.ID: nil}
+}
+
+// answer is what a member said to that, for people: yes, no and why not, or nothing if that is not known.
+func answer(answers map[string]error, id string) (word, silence string) {
+	var network *net.OpError
+	switch err, asked := answers[id]; {
+	case !asked:
+		return "", ""
+	case err == nil:
+		return "yes", ""
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
+		return "no", "no answer"
+	case errors.As(err, &network):
+		return "no", oneLine(network.Err.Error())
+	default:
+		return "no", oneLine(err.Error())
+	}
+}
+
 // members is the reply to PROXY MEMBERS: an array of maps, by id. If they could not be asked for, all have the age of what is
 // known and the reason.
-func (a *Admin) members(proto int, list []topology.Member, asked time.Time, reason error) []byte {
+func (a *Admin) members(proto int, list []topology.Member, asked time.Time, reason error, answers map[string]error) []byte {
 	state := a.cluster.Snapshot().State
 	heard, why := int64(0), ""
 	if reason != nil {
@@ -101,6 +128,7 @@ func (a *Admin) members(proto int, list []topology.Member, asked time.Time, reas
 				down = append(down, n.Addr)
 			}
 		}
+		word, silence := answer(answers, m.ID)
 		reply = appendFields(reply, proto, []field{
 			{"id", m.ID},
 			{"role", role},
@@ -112,6 +140,8 @@ func (a *Admin) members(proto int, list []topology.Member, asked time.Time, reas
 			{"down", down},
 			{"heard", heard},
 			{"reason", why},
+			{"answers", word},
+			{"silence", silence},
 		})
 	}
 	return reply

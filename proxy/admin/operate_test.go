@@ -2,9 +2,12 @@ package admin_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -144,6 +147,32 @@ func TestMembersTellsWhoLeadsAndWhatTheySee(t *testing.T) {
 		members[1]["addr"] != "10.1.0.2:6380" || members[1]["applied"] != "6" || members[1]["down"] != "10.0.0.1:6379" || members[1]["nodes"] != "2" ||
 		members[0]["elector"] != "no" || members[1]["elector"] != "yes" {
 		t.Errorf("members %v", members)
+	}
+}
+
+// calls are the answers of members.
+type calls map[string]error
+
+func (c calls) Answers(context.Context, []topology.Member) map[string]error { return c }
+
+func TestMembersThatDoNotAnswerAreMarked(t *testing.T) {
+	w := afterFailover()
+	w.members = []topology.Member{{ID: "web-1"}, {ID: "web-2", Leads: true}, {ID: "web-3"}, {ID: "web-4"}, {ID: "web-5"}}
+	a := w.admin()
+	defer a.Close()
+	said := func() (words []string) {
+		for _, m := range nodeMaps(t, ask(t, a, 3, "MEMBERS"), '%') {
+			words = append(words, strings.TrimSpace(m["id"]+" "+m["answers"]+" "+m["silence"]))
+		}
+		return words
+	}
+	if got := strings.Join(said(), ", "); got != "web-1 yes, web-2, web-3, web-4, web-5" {
+		t.Errorf("without a way to ask others: %s", got)
+	}
+	refused := &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}
+	a.Ask(calls{"web-1": nil, "web-2": fmt.Errorf("it: %w", refused), "web-3": fmt.Errorf("it: %w", context.DeadlineExceeded), "web-4": errors.New("a:1 is the address of x")})
+	if got := strings.Join(said(), ", "); got != "web-1 yes, web-2 no connection refused, web-3 no no answer, web-4 no a:1 is the address of x, web-5" {
+		t.Errorf("what they said: %s", got)
 	}
 }
 
