@@ -22,6 +22,7 @@ const (
 	subjectTooFew   = "no write can be durable"
 	subjectAwaited  = "others have to see to the roles"
 
+	subjectMaps      = "members reach the nodes elsewhere"
 	subjectUnaskable = "a member cannot be asked for promises"
 	subjectStubborn  = "a node cannot be made a replica: " // and its address
 	subjectLockedOut = "no node lets us in"

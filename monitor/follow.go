@@ -124,7 +124,7 @@ func (s *situation) observed() []action {
 	if m := s.nodes[s.state.Master.Addr]; m.doubted || m.down {
 		return s.bury()
 	}
-	actions := s.denials()
+	actions := append(s.denials(), s.mapsApart()...)
 	next := s.roster(s.recognised())
 	s.noteOutage(next)
 	s.keepHolders(next)

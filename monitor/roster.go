@@ -18,7 +18,7 @@ func (s *situation) keep() []action {
 	if m := s.nodes[s.state.Master.Addr]; m.doubted || m.down {
 		return s.bury()
 	}
-	actions := append(s.denials(), s.withoutFailsafe()...)
+	actions := slices.Concat(s.denials(), s.withoutFailsafe(), s.mapsApart())
 	next := s.roster(s.recognised())
 	s.noteOutage(next)
 	s.keepHolders(next)

@@ -65,6 +65,8 @@ type Member struct {
 	Limit time.Duration `json:"failsafe_ns,omitempty"`
 	// WriteAcks is how many replicas it wants to have a write before it answers it; 0: none, or an older version.
 	WriteAcks int `json:"write_acks,omitempty"`
+	// NodeMap is where it reaches nodes that announce another address; nil: it does not tell, an older version.
+	NodeMap map[string]string `json:"node_map"`
 }
 
 // Coordinator is the agreement as one member holds it. All methods may be called from any goroutine. Consumers

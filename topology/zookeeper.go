@@ -136,6 +136,9 @@ func newZooKeeper(cfg ZooKeeperConfig) (*ZooKeeper, error) {
 		z.member.Limit = cfg.FailsafeLimit
 	}
 	z.authority.Store(&Authority{})
+	if z.member.NodeMap = cfg.NodeMap; cfg.NodeMap == nil {
+		z.member.NodeMap = map[string]string{}
+	}
 	if cfg.Auth != "" {
 		z.acl = zk.AuthACL(zk.PermAll)
 	}

@@ -83,6 +83,8 @@ type ZooKeeperConfig struct {
 
 	// WriteAcks is how many replicas this member wants to have a write before it answers it; see Durable.
 	WriteAcks int
+	// NodeMap is told to the others, who compare it with theirs.
+	NodeMap map[string]string
 	// ForgetAfter is how long the leader keeps a member that is gone in the registry. Default 10 min.
 	ForgetAfter time.Duration
 	Log         *slog.Logger // default: none

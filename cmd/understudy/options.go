@@ -235,6 +235,7 @@ func (o *options) zookeeper(log *slog.Logger) topology.ZooKeeperConfig {
 	c := topology.ZooKeeperConfig{
 		Servers: string(o.Zookeeper), Cluster: o.Cluster, ID: o.ID, Addr: advertise, Auth: o.ZookeeperAuth, Identity: o.ClusterIdentity, WriteAcks: o.WriteAcks, Log: log,
 		SessionTimeout: o.ZookeeperSessionTimeout, Heartbeat: o.ZookeeperHeartbeat, Tick: o.ZookeeperTick,
+		NodeMap:       maps.Clone(o.NodeMap),
 		LegacyRoot:    string(o.PublishRedisFailover),
 		FailsafeLimit: o.FailsafeLimit,
 	}

@@ -5,11 +5,11 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
-	"net"
 	"os"
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/understudy/understudy/resp"
@@ -82,7 +82,7 @@ func (a *Admin) answers(ctx context.Context, list []topology.Member) map[string]
 
 // answer is what a member said to that, for people: yes, no and why not, or nothing if that is not known.
 func answer(answers map[string]error, id string) (word, silence string) {
-	var network *net.OpError
+	var number syscall.Errno
 	switch err, asked := answers[id]; {
 	case !asked:
 		return "", ""
@@ -90,8 +90,8 @@ func answer(answers map[string]error, id string) (word, silence string) {
 		return "yes", ""
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
 		return "no", "no answer"
-	case errors.As(err, &network):
-		return "no", oneLine(network.Err.Error())
+	case errors.As(err, &number):
+		return "no", number.Error()
 	default:
 		return "no", oneLine(err.Error())
 	}
