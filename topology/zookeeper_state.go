@@ -53,7 +53,7 @@ func (s *session) refresh(ctx context.Context) error {
 }
 
 // wentBack returns ErrWentBack if the State is older than the one that this member knows. A server that lags shows an older
-// one, too, so a transaction has to confirm it. Whether the master was another one meanwhile, only people can know.
+// one, too, so a transaction has to confirm it.
 func (s *session) wentBack(ctx context.Context, known Snapshot) error {
 	path := s.z.path("state")
 	data, stat, err := s.get(ctx, path)
@@ -73,13 +73,20 @@ func (s *session) wentBack(ctx context.Context, known Snapshot) error {
 	case err != nil:
 		return err
 	}
-	was := "empty"
+	return s.z.older(data, stat, known)
+}
+
+// older is the error of a member that knows a newer State than the one that is there. Every change of master has an epoch of its own.
+func (z *ZooKeeper) older(data []byte, stat *zk.Stat, known Snapshot) error {
+	is, remedy := "empty", "another node may have become the master since then: stop all members, delete all of "+z.home+" and start them"
 	if state, err := Decode(data); err == nil {
-		was = fmt.Sprintf("of epoch %d", state.Epoch)
+		is = fmt.Sprintf("of epoch %d", state.Epoch)
+		if state.Epoch == known.epoch() {
+			remedy = "no other node has become the master since then: restart all members to go on from it"
+		}
 	}
-	return fmt.Errorf("%w: %s is %s, version %d, and was of epoch %d, version %d, as after a restore from a backup; if no other node has become the master since "+
-		"that backup, restart all members to go on from it; otherwise stop them all, delete all of %s and start them", ErrWentBack, path, was, stat.Version,
-		known.epoch(), known.Version, s.z.home)
+	return fmt.Errorf("%w: %s is %s, version %d, and was of epoch %d, version %d, as after a restore from a backup; %s", ErrWentBack, z.path("state"), is, stat.Version,
+		known.epoch(), known.Version, remedy)
 }
 
 func stateGone(err error, path string) error {
@@ -157,6 +164,10 @@ func (z *ZooKeeper) replaceSnapshot(data []byte, stat *zk.Stat) error {
 		return fmt.Errorf("%w; it was left as it is: restore %s", err, path)
 	case state.Cluster != z.cfg.Cluster:
 		return fmt.Errorf("%w: %s holds the State of cluster %q, not of %q", ErrOtherCluster, path, state.Cluster, z.cfg.Cluster)
+	}
+	if was.State != nil && state.Epoch < was.State.Epoch {
+		// Epochs that come again would be taken for acknowledged ones.
+		return z.older(data, stat, *was)
 	}
 	z.born = stat.Czxid
 	now := Snapshot{State: state, Version: int64(stat.Version)}
