@@ -221,15 +221,16 @@ func (l *loop) watch(addr string) {
 
 // listMembers refreshes the list of members.
 func (l *loop) listMembers() {
-	began := time.Now()
+	began, term := time.Now(), l.term
 	begun := l.task("members", func(ctx context.Context) func() {
 		members, err := l.coord.Members(ctx)
 		return func() {
-			if err != nil {
+			switch {
+			case err != nil:
 				l.warn("the members could not be listed", err)
-				return
+			case l.term == term:
+				l.haveListed(members, began)
 			}
-			l.haveListed(members, began)
 		}
 	})
 	if begun { // or else what is under way may have read before the change, and the next turn asks again

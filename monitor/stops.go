@@ -88,6 +88,5 @@ func (l *loop) noticeGap(now time.Time) {
 		r.watcher.ask()
 	}
 	l.reading = nil
-	l.members, l.listed = nil, time.Time{} // what the others held before is as old
-	l.endTerm()                            // and others may have led meanwhile
+	l.endTerm() // what the others held before is as old, and one of them may have led meanwhile
 }

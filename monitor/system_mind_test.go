@@ -142,10 +142,10 @@ func (d *simMind) listMembers() {
 	d.listing, d.membersChanged = true, false
 	began := d.clock()
 	var members []topology.Member
-	s := d.sess
+	s, term := d.sess, d.loop.term
 	d.call(func(*simWire) error { members = d.store.members(); return nil }, func(error) {
 		d.listing = false
-		if d.sess == s {
+		if d.sess == s && d.loop.term == term {
 			d.loop.haveListed(members, began)
 			d.turnSoon()
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -164,5 +165,66 @@ func TestATermThatIsOverCommandsNothing(t *testing.T) {
 	err := orders.do(context.Background(), time.Second, func(*link) error { t.Error("it was used"); return nil })
 	if !errors.Is(err, errDeposed) {
 		t.Errorf("error %v", err)
+	}
+}
+
+// ousted is the seat of a member that loses the lead in the moment in which it has learned that two others hold a node down.
+type ousted struct {
+	*seat
+	by *seat
+}
+
+func (o ousted) Members(ctx context.Context) ([]topology.Member, error) {
+	members, err := o.seat.Members(ctx)
+	downs := 0
+	for _, m := range members {
+		if slices.ContainsFunc(m.View, func(n topology.NodeView) bool { return n.Down }) {
+			downs++
+		}
+	}
+	if downs == 2 {
+		o.by.attends(true)
+	}
+	return members, err
+}
+
+// attends has a member come, or go.
+func (s *seat) attends(is bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.present = is
+	s.tellAll()
+}
+
+// Others may have held the master down when a member last led, and hold it alive since.
+func TestALeaderDoesNotGoByWhatOthersHeldWhenItLedBefore(t *testing.T) {
+	c := testcluster.New(t, 1)
+	master := c.Addrs()[0]
+	p := &parliament{}
+	other, a, b, d := p.enter("other"), p.enter("a"), p.enter("b"), p.enter("d")
+	other.attends(false)
+	m, err := New(leaderConfig("a", master, nil), ousted{a, other}, quiet())
+	must(t, err)
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- m.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		must(t, <-ended)
+	})
+	p.await(t, "the replica to be online", func(s *topology.State) bool { return online(s, master, c.Addrs()[1]) })
+
+	for _, s := range []*seat{b, d} {
+		must(t, s.Publish(ctx, []topology.NodeView{{Addr: master, Down: true, Reason: "connection refused", Since: time.Now()}}))
+	}
+	testcluster.WaitFor(t, "another member to lead", func() bool { return !a.Leading() })
+	for _, s := range []*seat{b, d} {
+		must(t, s.Publish(ctx, []topology.NodeView{{Addr: master, Since: time.Now()}}))
+	}
+	a.ponders(t)
+	other.attends(false)
+	a.ponders(t)
+	if s := p.latest(); s.Epoch != 1 {
+		t.Errorf("a master that all members hold alive was deposed: %+v", s.Failover)
 	}
 }
