@@ -135,10 +135,11 @@ func (l *loop) run(ctx context.Context) {
 			l.suspect()
 		case <-tick.C:
 		}
-		now := time.Now()
+		is := l.coord.Snapshot()
+		now := time.Now() // after that: what is waited for behind a fence is counted from when it was learned of
 		l.stops.mark(now)
 		l.noticeGap(now)
-		l.follow(now)
+		l.follow(is, now)
 		l.lead(now)
 		if r.from != nil {
 			l.take(r)
@@ -172,9 +173,9 @@ func (l *loop) suspect() {
 	}
 }
 
-// follow takes in a new State.
-func (l *loop) follow(now time.Time) {
-	was, is := l.snapshot, l.coord.Snapshot()
+// follow takes in the State that there was just before now, if it is a new one.
+func (l *loop) follow(is topology.Snapshot, now time.Time) {
+	was := l.snapshot
 	if is.State == nil || is.Version == was.Version {
 		return
 	}

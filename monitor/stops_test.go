@@ -1,7 +1,9 @@
 package monitor
 
 import (
+	"context"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -146,5 +148,53 @@ func TestNobodyIsReplacedByWhatWasHeldBeforeAStop(t *testing.T) {
 	}
 	if refuse(now.Add(time.Millisecond)); !held() {
 		t.Error("the master has been tried again, and is not down")
+	}
+}
+
+// held is a coordinator that has the loop wait, once, when it asks for the State, as a process waits that is not given a processor.
+type held struct {
+	*topology.Local
+	once        sync.Once
+	asked, goOn chan struct{}
+}
+
+func (h *held) Leading() bool { return false } // so that only what is under test asks for the State
+
+func (h *held) Snapshot() topology.Snapshot {
+	h.once.Do(func() {
+		close(h.asked)
+		<-h.goOn
+	})
+	return h.Local.Snapshot()
+}
+
+// Others may write until a lease after the fence was written, and that is waited for from the moment it was learned of.
+func TestAFenceIsNotLearnedOfBeforeItIsWritten(t *testing.T) {
+	coord, err := topology.OpenLocal(topology.LocalConfig{Cluster: "test", ID: "a"})
+	must(t, err)
+	state := &topology.State{Format: topology.Format, Cluster: "test", Epoch: 1, Phase: topology.Stable, Master: topology.Node{Addr: "127.0.0.1:1"}}
+	must(t, coord.Update(t.Context(), 0, state))
+	h := &held{Local: coord, asked: make(chan struct{}), goOn: make(chan struct{})}
+	m, err := New(testConfig(state.Master.Addr), h, quiet())
+	must(t, err)
+	ctx, cancel := context.WithCancel(context.Background())
+	l := newLoop(ctx, m)
+	var running sync.WaitGroup
+	running.Go(func() { l.run(ctx) })
+	<-h.asked
+	fence := state.Clone()
+	fence.Epoch, fence.Phase, fence.Failover = 2, topology.Fencing, &topology.Failover{Cause: "a test"}
+	must(t, coord.Update(t.Context(), 1, fence))
+	written := time.Now()
+	close(h.goOn)
+	cancel()
+	running.Wait()
+	l.close()
+	must(t, coord.Close())
+	switch {
+	case l.snapshot.State.Phase != topology.Fencing:
+		t.Fatalf("the loop has not seen the fence: %+v", l.snapshot)
+	case l.phaseSince.Before(written):
+		t.Errorf("the fence is taken for %v older than it is", written.Sub(l.phaseSince))
 	}
 }

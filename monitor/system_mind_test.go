@@ -93,7 +93,7 @@ func (d *simMind) turn() {
 	l, now := d.loop, d.clock()
 	l.stops.mark(now)
 	l.noticeGap(now)
-	l.follow(now)
+	l.follow(l.coord.Snapshot(), now)
 	d.lead()
 	seen := l.resumeSeen
 	if l.heed(now); seen.IsZero() && !l.resumeSeen.IsZero() {
