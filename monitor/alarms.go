@@ -37,7 +37,8 @@ type alarm struct {
 }
 
 // tellAlarms logs what has changed since the last decision: an alarm that is new or says something new, and one that is
-// over. While the State is being looked into or replaced, which says nothing about them, the alarms of before stand.
+// over. While the State is being looked into or replaced, or a request is answered, which says nothing about them, the
+// alarms of before stand.
 func (l *loop) tellAlarms(actions []action, state *topology.State, now time.Time) {
 	standing := make(map[string]alarm)
 	expected := make(map[string]time.Time)
@@ -49,7 +50,7 @@ func (l *loop) tellAlarms(actions []action, state *topology.State, now time.Time
 				continue
 			}
 			standing[a.subject] = alarm{a.why, a.cause, a.rivals}
-		case deedRead, deedWrite:
+		case deedRead, deedWrite, deedAnswer:
 			undecided = true
 		}
 	}

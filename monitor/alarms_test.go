@@ -2,6 +2,7 @@ package monitor
 
 import (
 	"bytes"
+	"context"
 	"log/slog"
 	"strings"
 	"testing"
@@ -150,4 +151,31 @@ func TestTheLeaderHasOthersTellOfItsAlarmsAndTakesThemBack(t *testing.T) {
 	raised(b, "the next leader to raise it", nobody)
 	must(t, lone.Restart(t.Context()))
 	raised(b, "the alarm to be taken back", nothing)
+}
+
+func TestAnAlarmStandsWhileARequestIsAnswered(t *testing.T) {
+	r := testcluster.NewRedis(t)
+	coord, err := topology.OpenLocal(topology.LocalConfig{Cluster: "test", ID: "a"})
+	must(t, err)
+	var out bytes.Buffer
+	m, err := New(testConfig(r.Addr), coord, slog.New(slog.NewTextHandler(&out, nil)))
+	must(t, err)
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- m.Run(ctx) }()
+	alarmed := func() bool { return len(m.Status().Alarms) == 1 }
+	testcluster.WaitFor(t, "the node to be found", func() bool { return coord.Snapshot().State != nil })
+	must(t, r.Kill())
+	testcluster.WaitFor(t, "the alarm that nobody takes over", alarmed)
+	_, err = coord.Submit(ctx, topology.Request{Kind: topology.Resume, By: "a test"})
+	must(t, err)
+	testcluster.WaitFor(t, "the answer", func() bool { return coord.Requests()[0].Answer != "" })
+	answered := time.Now()
+	testcluster.WaitFor(t, "the alarm after that", func() bool { return m.Status().At.After(answered) && alarmed() })
+	cancel()
+	must(t, <-ended)
+	must(t, coord.Close())
+	if told := out.String(); strings.Count(told, `msg="operator needed"`) != 1 || strings.Contains(told, "no longer needed") {
+		t.Errorf("an alarm that stands was told as one that ends and comes again:\n%s", told)
+	}
 }
