@@ -14,6 +14,7 @@ import (
 	"github.com/understudy/understudy/proxy/command"
 	"github.com/understudy/understudy/proxy/freshness"
 	"github.com/understudy/understudy/proxy/session"
+	"github.com/understudy/understudy/proxy/upstream"
 	"github.com/understudy/understudy/topology"
 )
 
@@ -40,6 +41,7 @@ type Proxy struct {
 	draining atomic.Bool
 
 	fences fences
+	gate   upstream.Gate
 }
 
 // New opens the listening sockets, so that an address in use is known before anything starts. admin answers PROXY and

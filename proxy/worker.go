@@ -49,6 +49,7 @@ func newWorker(p *Proxy, index int) (*worker, error) {
 		PushLimit:    p.cfg.OutputLimit, // who gets it could not be given more
 		Suspect:      p.coord.Suspect,
 		Lease:        p.coord.Lease,
+		Gate:         &p.gate,
 		Fenced:       func(epoch uint64) { p.fences.done(index, len(p.workers), epoch) },
 	}, loop, p.coord, bytes, p.log)
 	w.env = &session.Env{
@@ -78,7 +79,7 @@ func newWorker(p *Proxy, index int) (*worker, error) {
 		Scripts:    &p.scripts,
 		Pause:      &p.pause,
 		Sessions:   map[*session.Session]struct{}{},
-		Hubs:       &pubsub.Hubs{Pool: w.pool, Now: loop.Now},
+		Hubs:       pubsub.NewHubs(w.pool, loop.Now),
 		Configures: p.configures,
 		Closed:     func(s *session.Session, reason session.CloseReason) { p.closed(s, reason, loop.Now()) },
 	}

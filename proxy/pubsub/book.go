@@ -38,6 +38,8 @@ type Book struct {
 	n       int // of topics
 	pending []op
 	out     []byte
+	// renewing is how many of pending are renewals.
+	renewing int
 }
 
 // topic is something that is listened to, or about to be.
@@ -62,6 +64,7 @@ type op struct {
 	alone   bool     // it does
 	renewal bool     // of a subscription that was there before the connection was lost
 	request []byte   // what was asked, instead of all that
+	then    func()   // called when that is answered; nil: nobody wants to know
 }
 
 // Empty reports whether nobody listens, or asks for anything.
@@ -119,6 +122,16 @@ func (b *Book) Ask(who Subscriber, request []byte) {
 	b.out = append(b.out, request...)
 }
 
+// Mark calls then when all has been dealt with that the server has said before it reads what is sent now. It is not called
+// when the connection is lost.
+func (b *Book) Mark(then func()) {
+	b.pending = append(b.pending, op{request: pingRequest, then: then})
+	b.out = append(b.out, pingRequest...)
+}
+
+// Renewing reports whether the server has yet to confirm something that Renew has subscribed to.
+func (b *Book) Renewing() bool { return b.renewing > 0 }
+
 // Leave forgets a client that has gone. topics is all that it listens to.
 func (b *Book) Leave(who Subscriber, topics map[Topic]int) {
 	for at := range topics {
@@ -152,7 +165,7 @@ func (b *Book) Leave(who Subscriber, topics map[Topic]int) {
 // Lost gives back what the server has not answered, because the connection has ended.
 func (b *Book) Lost() {
 	pending := b.pending
-	b.pending, b.out = nil, nil
+	b.pending, b.out, b.renewing = nil, nil, 0
 	for _, o := range pending {
 		if o.who == nil || o.request != nil {
 			continue
@@ -196,6 +209,7 @@ func (b *Book) Renew() {
 		for name := range b.topics[k] {
 			names := []string{name}
 			b.send(op{verb: Verb{Kind: k}, names: names, renewal: true}, names)
+			b.renewing++
 		}
 	}
 }
@@ -203,7 +217,7 @@ func (b *Book) Renew() {
 // Expel ends all subscriptions, and answers all requests with frame: the server refuses the user.
 func (b *Book) Expel(frame []byte) {
 	pending := b.pending
-	b.pending, b.out = nil, nil
+	b.pending, b.out, b.renewing = nil, nil, 0
 	for k := range kinds {
 		for _, t := range b.topics[k] {
 			for _, who := range append([]Subscriber(nil), t.members...) {
@@ -218,7 +232,7 @@ func (b *Book) Expel(frame []byte) {
 			o.who.Answered(frame)
 		}
 	}
-	b.pending, b.out = nil, nil
+	b.pending, b.out, b.renewing = nil, nil, 0
 }
 
 func (b *Book) send(o op, names []string) {

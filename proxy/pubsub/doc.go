@@ -11,6 +11,8 @@
 //   - When the connection is lost, what clients listen to is subscribed to again on the next master without a word, and
 //     requests that were not answered are given back, to be made again.
 //
+// A change of master loses nothing that is published through this process: move.go says how.
+//
 // The connection speaks RESP2: every server understands it, and a message differs between the protocol versions in its
 // first byte alone, so the rest is shared among all receivers.
 package pubsub

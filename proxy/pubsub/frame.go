@@ -82,6 +82,9 @@ func (b *Book) answered(frame []byte) {
 	if o.who != nil {
 		o.who.Answered(frame)
 	}
+	if o.then != nil {
+		o.then()
+	}
 }
 
 // refused takes back what a request was to change.
@@ -110,6 +113,9 @@ func (b *Book) expel(k Kind, name string) {
 
 // shift takes the request at the front off.
 func (b *Book) shift() {
+	if b.pending[0].renewal {
+		b.renewing--
+	}
 	b.pending[0] = op{}
 	if b.pending = b.pending[1:]; len(b.pending) == 0 {
 		b.pending = nil

@@ -15,18 +15,26 @@ const (
 
 // Hubs are the hubs of one event loop, by user.
 type Hubs struct {
-	Pool *upstream.Pool
-	Now  func() time.Time
+	pool *upstream.Pool
+	now  func() time.Time
 	hubs map[upstream.Key]*Hub
+}
+
+// NewHubs returns the hubs of pool's loop, which go to each new master before all others.
+func NewHubs(pool *upstream.Pool, now func() time.Time) *Hubs {
+	hs := &Hubs{pool: pool, now: now, hubs: map[upstream.Key]*Hub{}}
+	pool.Precede(hs)
+	return hs
 }
 
 // Hub is the subscriptions of one user's clients on one event loop. It belongs to the loop.
 type Hub struct {
-	book    Book
-	hubs    *Hubs
-	key     upstream.Key
-	group   *upstream.Group
-	conn    *upstream.Conn // nil: there is none
+	book  Book
+	hubs  *Hubs
+	key   upstream.Key
+	group *upstream.Group
+	conn  *upstream.Conn // nil: there is none
+	move
 	held    bool           // it waits for a master
 	place   upstream.Place // where
 	large   []byte         // a message that is arriving in parts
@@ -38,10 +46,7 @@ func (hs *Hubs) Hub(key upstream.Key) *Hub {
 	key.DB, key.Proto = 0, 2
 	h := hs.hubs[key]
 	if h == nil {
-		if hs.hubs == nil {
-			hs.hubs = map[upstream.Key]*Hub{}
-		}
-		h = &Hub{hubs: hs, key: key, group: hs.Pool.Group(key)}
+		h = &Hub{hubs: hs, key: key, group: hs.pool.Group(key)}
 		hs.hubs[key] = h
 	}
 	return h
@@ -49,15 +54,12 @@ func (hs *Hubs) Hub(key upstream.Key) *Hub {
 
 // Tend closes what has been idle for long and keeps the rest alive.
 func (hs *Hubs) Tend() {
-	now := hs.Now()
+	now := hs.now()
 	for key, h := range hs.hubs {
 		idle := now.Sub(h.lastUse)
 		switch {
 		case h.book.Empty() && (h.conn == nil || idle > idleTime):
-			if h.conn != nil {
-				h.group.Unpin(h.conn, false)
-				h.conn = nil
-			}
+			h.disconnect()
 			h.place.Leave()
 			h.group.Release()
 			delete(hs.hubs, key)
@@ -66,6 +68,7 @@ func (hs *Hubs) Tend() {
 			h.flush()
 		}
 	}
+	hs.report()
 }
 
 var pingRequest = []byte("*1\r\n$4\r\nPING\r\n")
@@ -98,18 +101,10 @@ func (h *Hub) Connected() bool { return h.conn != nil }
 
 // Connect makes a connection unless there is one, and reports whether there is now.
 func (h *Hub) Connect() bool {
-	if h.conn != nil {
-		return true
+	if h.conn == nil && h.approach() {
+		h.takeOver()
 	}
-	c := h.group.Pin(h)
-	if c == nil {
-		return false
-	}
-	c.Passthrough = true
-	h.conn = c
-	h.book.Renew()
-	h.flush()
-	return true
+	return h.conn != nil
 }
 
 // Subscribe asks for names on behalf of a client. The hub must be connected.
@@ -138,21 +133,24 @@ func (h *Hub) Leave(who Subscriber, topics map[Topic]int) {
 }
 
 func (h *Hub) flush() {
-	h.lastUse = h.hubs.Now()
+	h.lastUse = h.hubs.now()
 	if h.conn == nil {
 		h.book.Lost() // all that matters is said when there is a connection
 	} else if out := h.book.Unsent(); len(out) > 0 {
 		h.conn.Raw(out)
 	}
+	h.arrived()
 }
 
 // Push implements upstream.Listener.
 func (h *Hub) Push(c *upstream.Conn, frame []byte) {
-	if c != h.conn {
+	if !c.Ready() { // the user is not welcome any more
+		h.disconnect()
+		h.book.Expel(frame)
+		h.arrived()
 		return
 	}
-	if !c.Ready() { // the user is not welcome any more
-		h.book.Expel(frame)
+	if c != h.conn {
 		return
 	}
 	h.book.Frame(frame)
@@ -174,11 +172,15 @@ func (h *Hub) PushPart(c *upstream.Conn, part []byte, last bool) {
 
 // PinLost implements upstream.Listener.
 func (h *Hub) PinLost(c *upstream.Conn) {
-	if c != h.conn {
+	switch c {
+	case h.next:
+		h.next = nil
+	case h.conn:
+		h.conn, h.large = nil, nil
+		h.book.Lost()
+	default:
 		return
 	}
-	h.conn, h.large = nil, nil
-	h.book.Lost()
 	h.renew()
 }
 
@@ -188,11 +190,14 @@ func (h *Hub) Resume() {
 	h.renew()
 }
 
-// renew makes a connection for those who listen, as soon as there is a master.
+// renew makes a connection to the master for those who listen, as soon as there is one.
 func (h *Hub) renew() {
-	if h.book.Empty() || h.held || h.Connect() {
-		return
+	switch {
+	case h.book.Empty(), h.conn != nil && h.conn.Current():
+	case h.approach():
+		h.takeOver()
+	case !h.held:
+		h.held = true
+		h.hubs.pool.Attend(&h.place, h)
 	}
-	h.held = true
-	h.hubs.Pool.Attend(&h.place, h)
 }

@@ -104,7 +104,7 @@ func newWorldWith(t *testing.T, acks int, change func(*upstream.Config)) *world 
 		Sessions: map[*Session]struct{}{},
 		Closed:   func(*Session, CloseReason) { w.gone++ },
 	}
-	w.env.Hubs = &pubsub.Hubs{Pool: w.env.Pool, Now: w.Now}
+	w.env.Hubs = pubsub.NewHubs(w.env.Pool, w.Now)
 	w.env.Pool.Refresh()
 	w.turn()
 	for len(w.dials) > 0 {

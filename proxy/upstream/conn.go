@@ -34,6 +34,10 @@ type Conn struct {
 	// Listener, on a pin, takes pushed frames and hears of the pin's end. With Passthrough set, every frame is one.
 	Listener    Listener
 	Passthrough bool
+	// Up, if set, is called once when the node has answered the handshake, before anything else is sent.
+	Up func()
+	// subscriber says that nothing but subscriptions goes over it: see PinSubscriber.
+	subscriber bool
 	// Blocking says that the command under way on a pin may wait at the server for as long as it likes. A fence ends
 	// that with an error; Interrupted tells whether it did.
 	Blocking bool

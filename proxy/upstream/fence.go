@@ -16,7 +16,7 @@ func (p *Pool) raiseFence(s *topology.State) {
 	}
 	down := s.Failover == nil || s.Failover.MasterDown
 	for c := range p.conns {
-		if c.node.master && (down || !c.ready || c.Passthrough) {
+		if c.node.master && (down || !c.ready || c.Passthrough && !c.subscriber) {
 			c.end(errFenced, false)
 		}
 	}
@@ -31,13 +31,13 @@ func (p *Pool) raiseFence(s *topology.State) {
 	}
 }
 
-// cut resets every connection to the master that is being deposed.
+// cut resets every connection to the master that is being deposed, but for those that change nothing there.
 func (p *Pool) cut() {
 	if p.state.Phase == topology.Stable {
 		return
 	}
 	for c := range p.conns {
-		if c.node.master {
+		if c.node.master && !c.subscriber {
 			c.end(errFenced, false)
 		}
 	}
@@ -50,7 +50,7 @@ func (p *Pool) settled() {
 		return
 	}
 	for c := range p.conns {
-		if c.node.master && (c.writes > 0 || c.Passthrough) {
+		if c.node.master && !c.subscriber && (c.writes > 0 || c.Passthrough) {
 			return
 		}
 	}

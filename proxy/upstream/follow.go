@@ -33,11 +33,15 @@ func (p *Pool) apply(s topology.Snapshot) {
 		p.tenure.Fencing = false
 		if old == nil || old.Epoch != s.State.Epoch || old.Phase != topology.Stable {
 			p.since = p.loop.Now()
+			p.queueAtGate(s.State.Epoch)
 			p.log.Debug("routing under a new state", "epoch", s.State.Epoch, "master", s.State.Master.Addr)
 		}
 	}
 	p.loop.Post(func() { // not now: apply may run in the middle of a session's work
 		p.warm()
+		if p.vanguard != nil && p.state.Phase == topology.Stable {
+			p.vanguard.Advance()
+		}
 		p.wake()
 		p.honour() // other replicas may count
 	})
@@ -47,11 +51,16 @@ func (p *Pool) apply(s topology.Snapshot) {
 func (p *Pool) warm() {
 	g := p.Group(Key{Proto: 2})
 	g.Release()
-	g.MasterReads()
+	opens := p.reachable() && p.Granted() // also while it is to be left alone
+	if opens {
+		g.readsLane()
+	}
 	for _, key := range []Key{{Proto: 2}, p.ownKey()} {
 		g := p.Group(key)
 		g.Release()
-		g.Master()
+		if opens {
+			g.masterLane()
+		}
 	}
 	for i := range p.replicas {
 		g.replica(i, p.loop.Now())
@@ -110,6 +119,9 @@ func (p *Pool) enroll(s *topology.State) {
 		}
 	}
 	for c := range p.conns {
+		if c.subscriber && c.ready {
+			continue // its borrower decides
+		}
 		if c.node.left || !c.node.master && !c.node.serves {
 			c.end(errRetired, false)
 		}

@@ -83,10 +83,15 @@ func (g *Group) empty() {
 // Master returns the lane to the master, or nil when there is none to be had now: no stable State, no grant, or the
 // master does not accept connections. Then the session waits (Pool.Hold).
 func (g *Group) Master() *Conn {
-	p := g.pool
-	if !p.writable() {
+	if !g.pool.writable() {
 		return nil
 	}
+	return g.masterLane()
+}
+
+// masterLane returns the lane to the master, open or being opened; nil if none can be.
+func (g *Group) masterLane() *Conn {
+	p := g.pool
 	if c := g.master; c != nil && c.Usable() {
 		return c
 	}
@@ -99,10 +104,15 @@ func (g *Group) Master() *Conn {
 
 // MasterReads is Master for what only reads.
 func (g *Group) MasterReads() *Conn {
-	p := g.pool
-	if !p.writable() {
+	if !g.pool.writable() {
 		return nil
 	}
+	return g.readsLane()
+}
+
+// readsLane is masterLane for what only reads.
+func (g *Group) readsLane() *Conn {
+	p := g.pool
 	if c := g.reads; c != nil && c.Usable() {
 		return c
 	}

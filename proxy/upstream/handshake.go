@@ -115,6 +115,12 @@ func (c *Conn) introduced(frame []byte) {
 			c.end(errRetired, false)
 			return
 		}
+		if c.Up != nil {
+			c.Up()
+		}
+		if c.ended {
+			return
+		}
 		c.net.Flush()
 		c.settle()
 	}

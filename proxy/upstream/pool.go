@@ -39,6 +39,8 @@ type Config struct {
 	Fenced func(epoch uint64)
 	// Lease returns how long a grant lasts at most after it was confirmed, 0 for one without end. Nil: 0.
 	Lease func() time.Duration
+	// Gate is shared by the pools of the process; nil: this one is alone.
+	Gate *Gate
 }
 
 // Pool is all connections of one event loop, and the State it routes under.
@@ -73,7 +75,10 @@ type Pool struct {
 
 	tenure   topology.Tenure
 	since    time.Time // when the State's epoch became stable here
-	doubted  int64     // the version of a State that the master itself has contradicted
+	passed   uint64    // the epoch whose master may be asked: all subscriptions are there, or nobody waits for them any more
+	gate     *passage
+	vanguard Vanguard
+	doubted  int64 // the version of a State that the master itself has contradicted
 	fence    uint64
 	draining eventloop.Timer
 	// interrupting says that blocked pins are being unblocked; it is asked again after a moment.
@@ -101,6 +106,11 @@ func NewPool(cfg Config, loop eventloop.Loop, coord topology.Agreement, bytes *b
 		p.honour()
 		p.caughtUp()
 	}
+	gate := cfg.Gate
+	if gate == nil {
+		gate = &Gate{}
+	}
+	p.gate = gate.join(func(epoch uint64) { loop.Post(func() { p.pass(epoch) }) })
 	cfg.Freshness.OnProgress(p.progressed)
 	return p
 }
@@ -248,9 +258,13 @@ func (p *Pool) askAuth() {
 // AuthRequired reports whether a connection without credentials was last told to authenticate first.
 func (p *Pool) AuthRequired() bool { return p.authRequired }
 
-func (p *Pool) writable() bool {
+// writable reports whether requests may be sent to the master now.
+func (p *Pool) writable() bool { return p.reachable() && p.passed == p.state.Epoch && p.Granted() }
+
+// reachable reports whether there is a master, of which nothing bad is known.
+func (p *Pool) reachable() bool {
 	p.refresh()
-	return p.state != nil && p.state.Phase == topology.Stable && p.tenure.Version != p.doubted && p.Granted()
+	return p.state != nil && p.state.Phase == topology.Stable && p.state.Outage == nil && p.tenure.Version != p.doubted
 }
 
 func (p *Pool) suspect(addr string) { p.cfg.Suspect(addr) }

@@ -1,0 +1,122 @@
+package session
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/understudy/understudy/topology"
+)
+
+const pong = "*2\r\n$4\r\npong\r\n$0\r\n\r\n"
+
+// listenerAndPublisher are a client that listens to a, the connection on which the server knows that, and another client.
+func listenerAndPublisher(w *world) (listener, hub, publisher *fakeConn) {
+	w.t.Helper()
+	listener = w.client()
+	listener.sends("SUBSCRIBE a")
+	hub = w.accept("m")
+	hub.answers(subscribedA, "SUBSCRIBE a")
+	listener.gets(subscribedA)
+	return listener, hub, w.client()
+}
+
+// published reports whether some server was asked to.
+func (w *world) published() bool {
+	return slices.ContainsFunc(w.links, func(c *fakeConn) bool { return strings.Contains(c.received, encoded("PUBLISH a x")) })
+}
+
+func TestInASwitchoverTheFormerMasterIsHeardOutAndWhatIsPublishedWaitsForTheSubscription(t *testing.T) {
+	w := newWorld(t)
+	w.planned = true
+	c, former, publisher := listenerAndPublisher(w)
+	w.state(2, topology.Fencing, "m", "r1")
+	publisher.sends("PUBLISH a x")
+	former.says(message("a", "of somebody who has not heard of the fence"))
+	c.gets(message("a", "of somebody who has not heard of the fence"))
+	w.grant = topology.Grant{Epoch: 2}
+	w.state(2, topology.Stable, "r1", "m")
+	former.getsRequests("PING")
+	next := w.accept("r1")
+	next.gets("") // as a replica the former one repeats what it says, so there are never both
+	former.says(message("a", "of before") + pong)
+	c.gets(message("a", "of before"))
+	if !former.closed {
+		t.Error("the former master is listened to no less")
+	}
+	next.getsRequests("SUBSCRIBE a")
+	if w.published() {
+		t.Fatal("it was published before there was a subscription")
+	}
+	next.says(subscribedA)
+	if !w.published() {
+		t.Fatal("it is not published")
+	}
+	next.says(message("a", "x"))
+	c.gets(message("a", "x"))
+}
+
+func TestWhatIsPublishedWaitsForTheSubscriptionAlsoWhenTheMasterHasDied(t *testing.T) {
+	w := newWorld(t)
+	_, former, publisher := listenerAndPublisher(w)
+	former.dies()
+	w.state(2, topology.Fencing, "m", "r1")
+	publisher.sends("PUBLISH a x")
+	w.grant = topology.Grant{Epoch: 2}
+	w.state(2, topology.Stable, "r1")
+	next := w.accept("r1")
+	next.getsRequests("SUBSCRIBE a")
+	if w.published() {
+		t.Fatal("it was published before there was a subscription")
+	}
+	next.says(subscribedA)
+	if !w.published() {
+		t.Error("it is not published")
+	}
+}
+
+func TestASubscriptionThatIsNotConfirmedKeepsNobodyWaitingForLong(t *testing.T) {
+	for _, silent := range []string{"the former master", "the new master"} {
+		t.Run(silent, func(t *testing.T) {
+			w := newWorld(t)
+			w.planned = true
+			c, former, publisher := listenerAndPublisher(w)
+			w.state(2, topology.Fencing, "m", "r1")
+			publisher.sends("PUBLISH a x")
+			w.grant = topology.Grant{Epoch: 2}
+			w.state(2, topology.Stable, "r1", "m")
+			next := w.accept("r1")
+			if silent == "the new master" {
+				former.says(pong)
+			}
+			w.wait(190 * time.Millisecond)
+			if w.published() {
+				t.Error("it was published before there was a subscription")
+			}
+			w.wait(20 * time.Millisecond)
+			if !w.published() {
+				t.Error("it is not published")
+			}
+			next.answers(subscribedA+message("a", "late"), "SUBSCRIBE a")
+			c.gets(message("a", "late"))
+		})
+	}
+}
+
+func TestASwitchoverThatIsGivenUpLeavesSubscriptionsWhereTheyAre(t *testing.T) {
+	w := newWorld(t)
+	w.planned = true
+	c, hub, publisher := listenerAndPublisher(w)
+	w.state(2, topology.Fencing, "m", "r1")
+	publisher.sends("PUBLISH a x")
+	w.grant = topology.Grant{Epoch: 3}
+	w.state(3, topology.Stable, "m", "r1")
+	w.accept("m")
+	if !w.published() {
+		t.Error("it is not published")
+	}
+	hub.gets("")
+	hub.says(message("a", "x"))
+	c.gets(message("a", "x"))
+}
