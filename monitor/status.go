@@ -65,10 +65,7 @@ func (c *chronicle) follow(was, is *topology.State, now time.Time) {
 	open := len(c.records) > 0 && c.records[len(c.records)-1].Duration == 0
 	switch {
 	case is.Phase != topology.Stable && !open:
-		if len(c.records) == chronicleLength {
-			c.records = slices.Clone(c.records[1:])
-		}
-		c.records = append(c.records, FailoverRecord{Epoch: is.Epoch, Cause: is.Failover.Cause, From: is.Master.Addr, Began: now})
+		c.add(FailoverRecord{Epoch: is.Epoch, Cause: is.Failover.Cause, From: is.Master.Addr, Began: now})
 	case is.Phase == topology.Stable && open:
 		last := &c.records[len(c.records)-1]
 		last.Epoch, last.To, last.Duration = is.Epoch, is.Master.Addr, max(now.Sub(last.Began), 1)
@@ -78,9 +75,16 @@ func (c *chronicle) follow(was, is *topology.State, now time.Time) {
 		if is.Master.Addr == was.Master.Addr && is.Master.RunID != was.Master.RunID {
 			cause = "the master was restarted with all the data that it had"
 		}
-		c.records = append(c.records, FailoverRecord{Epoch: is.Epoch, Cause: cause, From: was.Master.Addr,
-			To: is.Master.Addr, Began: now, Duration: 1})
+		c.add(FailoverRecord{Epoch: is.Epoch, Cause: cause, From: was.Master.Addr, To: is.Master.Addr, Began: now, Duration: 1})
 	}
+}
+
+// add remembers a failover, and forgets the oldest where there are too many.
+func (c *chronicle) add(r FailoverRecord) {
+	if len(c.records) == chronicleLength {
+		c.records = slices.Clone(c.records[1:])
+	}
+	c.records = append(c.records, r)
 }
 
 // began returns when the failover that is under way, or was the last one, began.
