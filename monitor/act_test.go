@@ -40,7 +40,7 @@ func TestAnotherProcessThanTheOneThatWasChosenIsNotPromoted(t *testing.T) {
 	c := testcluster.New(t, 1)
 	replica := c.Nodes[1]
 	cmd := commanding(t, replica, testConfig(replica.Addr), always)
-	chosen, _, err := cmd.look(context.Background())
+	chosen, err := cmd.look(context.Background())
 	must(t, err)
 	must(t, replica.Restart(context.Background()))
 	var res result

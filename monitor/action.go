@@ -47,7 +47,7 @@ type action struct {
 	answer  topology.Answer // of the request; why is its text
 }
 
-// String tells the action in one line, for logs and scenarios.
+// String tells the action in one line, for scenarios and the simulation.
 func (a action) String() string {
 	switch a.deed {
 	case deedWrite:

@@ -63,7 +63,7 @@ func Discover(ctx context.Context, seeds []string, cfg Config) (*Discovery, erro
 			return nil, context.Cause(ctx)
 		}
 	}
-	return d.conclude(seeds)
+	return d.conclude()
 }
 
 type discovery struct {
@@ -149,7 +149,7 @@ func (d *discovery) inspect(ctx context.Context, addr string) (info, error) {
 const modeUnderstudy = "understudy"
 
 // conclude makes sense of the answers.
-func (d *discovery) conclude(seeds []string) (*Discovery, error) {
+func (d *discovery) conclude() (*Discovery, error) {
 	if err := d.refusals(); err != nil {
 		return nil, err
 	}

@@ -31,12 +31,12 @@ func (c *commander) swap(ctx context.Context, runID string, target *control, hos
 	ctx, cancel := context.WithTimeoutCause(ctx, within, fmt.Errorf("it was not done within %v", within.Round(time.Millisecond)))
 	defer cancel()
 	t := &commander{control: target, limit: c.limit, wanted: c.wanted}
-	now, _, err := t.look(ctx)
+	now, err := t.look(ctx)
 	if err != nil {
 		return swapResult{}, fmt.Errorf("asking the target: %w", err)
 	}
 	if now.Role != roleMaster {
-		master, _, err := c.look(ctx)
+		master, err := c.look(ctx)
 		if err != nil {
 			return swapResult{}, fmt.Errorf("asking the master: %w", err)
 		}
@@ -105,7 +105,7 @@ func (c *commander) awaitRoles(ctx context.Context, target *commander) error {
 		if !c.wanted() {
 			return errDeposed
 		}
-		master, _, err := c.look(ctx)
+		master, err := c.look(ctx)
 		if err != nil {
 			return fmt.Errorf("asking the master: %w", err)
 		}
@@ -117,7 +117,7 @@ func (c *commander) awaitRoles(ctx context.Context, target *commander) error {
 				return fmt.Errorf("asking the target: %w", err)
 			}
 		} else {
-			now, _, err := target.look(ctx)
+			now, err := target.look(ctx)
 			if err != nil {
 				return fmt.Errorf("asking the target: %w", err)
 			}
@@ -158,11 +158,11 @@ func (c *commander) awaitOffset(ctx context.Context, target *commander) error {
 		if !c.wanted() {
 			return errDeposed
 		}
-		master, _, err := c.look(ctx)
+		master, err := c.look(ctx)
 		if err != nil {
 			return fmt.Errorf("asking the master: %w", err)
 		}
-		now, _, err := target.look(ctx)
+		now, err := target.look(ctx)
 		if err != nil {
 			return fmt.Errorf("asking the target: %w", err)
 		}
@@ -218,9 +218,9 @@ func (c *commander) abort(ctx context.Context) (result, error) {
 }
 
 // look asks the node what it is, in what is left of the time.
-func (c *commander) look(ctx context.Context) (info, time.Duration, error) {
-	n, latency, err := c.control.info(ctx, c.bound(ctx))
-	return n, latency, cause(ctx, err)
+func (c *commander) look(ctx context.Context) (info, error) {
+	n, _, err := c.control.info(ctx, c.bound(ctx))
+	return n, cause(ctx, err)
 }
 
 // bound is how long one command may take: no longer than is left.

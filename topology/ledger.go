@@ -52,7 +52,7 @@ type ledger struct {
 func (l *ledger) promise(now time.Time, r PromiseRequest, known func() Snapshot) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if err := l.settled(now); err != nil {
+	if err := l.settled(); err != nil {
 		return err
 	}
 	silence := lease.Age(now, l.contact)
@@ -86,7 +86,7 @@ func (l *ledger) promise(now time.Time, r PromiseRequest, known func() Snapshot)
 func (l *ledger) pledge(now time.Time, d time.Duration) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if err := l.settled(now); err != nil {
+	if err := l.settled(); err != nil {
 		return err
 	}
 	l.record(now.Add(d))
@@ -100,7 +100,7 @@ func (l *ledger) record(until time.Time) {
 }
 
 // settled says why this member cannot know whether it has replaced the State.
-func (l *ledger) settled(now time.Time) error {
+func (l *ledger) settled() error {
 	switch {
 	case l.closed:
 		return ErrClosed

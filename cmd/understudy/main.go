@@ -133,7 +133,7 @@ type helpCommand struct {
 }
 
 // Run prints the help of the program or of one command.
-func (h *helpCommand) Run(parser *kong.Kong, s *streams) error {
+func (h *helpCommand) Run(parser *kong.Kong) error {
 	ctx, err := kong.Trace(parser, h.Command)
 	if err != nil {
 		return err
