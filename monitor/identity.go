@@ -16,6 +16,7 @@ func (l *loop) identify(addr string, n info) {
 			keep, drop := l.prefer(addr, other)
 			l.log.Info("two addresses are one node", "node", keep, "alias", drop)
 			l.tasks.Go(l.records[drop].watcher.close)
+			l.term.forget(drop)
 			delete(l.records, drop)
 			l.aliases[drop] = keep
 			for alias, to := range l.aliases {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"net"
 	"slices"
 	"strings"
@@ -226,5 +227,21 @@ func TestALeaderDoesNotGoByWhatOthersHeldWhenItLedBefore(t *testing.T) {
 	a.ponders(t)
 	if s := p.latest(); s.Epoch != 1 {
 		t.Errorf("a master that all members hold alive was deposed: %+v", s.Failover)
+	}
+}
+
+func TestALeaderKeepsNoConnectionToAnAddressThatIsAnotherNameOfANode(t *testing.T) {
+	r := testcluster.NewRedis(t)
+	_, port, err := net.SplitHostPort(r.Addr)
+	must(t, err)
+	alias := net.JoinHostPort("localhost", port)
+	term := leading(t, leaderConfig("a", r.Addr, nil))
+	term.watch(alias)
+	for _, addr := range []string{alias, r.Addr} {
+		must(t, term.orders(addr).do(t.Context(), time.Second, func(*link) error { return nil }))
+		term.learn(addr, term.records[addr], info{RunID: "the same", Role: roleMaster}, time.Now(), 0)
+	}
+	if term.aliases[alias] != r.Addr || len(term.links) != 1 {
+		t.Errorf("aliases %v, connections for commands to %v", term.aliases, slices.Collect(maps.Keys(term.links)))
 	}
 }
