@@ -163,3 +163,17 @@ func TestTheMemberThatKeepsAllFromWritingWithoutZooKeeperIsNamed(t *testing.T) {
 		}
 	}
 }
+
+// It may have been there all the time in between, and have gone only now.
+func TestHowLongAnElectorHasBeenGoneIsNotCountedFromAnEarlierTerm(t *testing.T) {
+	l := &loop{Monitor: &Monitor{}}
+	l.snapshot.State = &topology.State{Electors: []topology.Elector{{ID: "b"}}}
+	earlier := time.Now()
+	l.haveListed([]topology.Member{{ID: "a"}}, earlier)
+	l.endTerm()
+	now := earlier.Add(time.Hour)
+	l.haveListed([]topology.Member{{ID: "a"}}, now)
+	if since := l.absent["b"]; !since.Equal(now) {
+		t.Errorf("it counts as gone for %v", now.Sub(since))
+	}
+}
