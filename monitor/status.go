@@ -15,6 +15,8 @@ type Status struct {
 	Nodes     []NodeStatus // sorted by address
 	Failovers []FailoverRecord
 	Alarms    []string // what stands in the way and needs an operator, sorted
+	// StallAfter is after how long a silence a node is held down whose host takes connections.
+	StallAfter time.Duration
 }
 
 // NodeStatus is one node.
@@ -26,14 +28,15 @@ type NodeStatus struct {
 	Role     string          // master or replica, as the node says; "" while it was not heard
 	Health   topology.Health // of a replica in the State
 	Down     bool
-	Reason   string    // why it is held down
-	Since    time.Time // since when it is down, or up
-	Error    string    // the error reply that it gives instead of telling about itself
-	Heard    time.Time // when it last told about itself; zero: never
-	Master   string    // of a replica: the host:port it follows, as it is configured
-	Link     string    // of a replica: up or down
-	Offset   int64     // of replication, in bytes
-	LagBytes int64     // of a replica: behind the master
+	Reason   string        // why it is held down
+	Since    time.Time     // since when it is down, or up
+	Silent   time.Duration // for how long it has answered nothing without being held down yet; 0: it answers
+	Error    string        // the error reply that it gives instead of telling about itself
+	Heard    time.Time     // when it last told about itself; zero: never
+	Master   string        // of a replica: the host:port it follows, as it is configured
+	Link     string        // of a replica: up or down
+	Offset   int64         // of replication, in bytes
+	LagBytes int64         // of a replica: behind the master
 	LagTime  time.Duration
 	Latency  time.Duration // of INFO, smoothed
 	Priority int
@@ -101,22 +104,25 @@ func (l *loop) report(now time.Time) {
 		return
 	}
 	l.reported = now
-	s := &Status{At: now, Leading: l.coord.Leading(), Failovers: slices.Clone(l.failovers.records)}
+	s := &Status{At: now, Leading: l.coord.Leading(), Failovers: slices.Clone(l.failovers.records), StallAfter: l.cfg.StallAfter}
 	s.Alarms = l.standing()
 	for addr, r := range l.records {
 		if l.ours(addr) {
-			s.Nodes = append(s.Nodes, l.nodeStatus(addr, r))
+			s.Nodes = append(s.Nodes, l.nodeStatus(addr, r, now))
 		}
 	}
 	slices.SortFunc(s.Nodes, func(a, b NodeStatus) int { return cmp.Compare(a.Addr, b.Addr) })
 	l.status.Store(s)
 }
 
-func (l *loop) nodeStatus(addr string, r *record) NodeStatus {
+func (l *loop) nodeStatus(addr string, r *record, now time.Time) NodeStatus {
 	n := NodeStatus{
 		Addr: addr, RunID: r.node.RunID, Version: r.node.Version, Role: string(r.node.Role),
 		Down: r.vitality.down, Reason: r.vitality.reason, Since: r.vitality.since, Heard: r.node.heard,
 		Offset: r.node.Offset, Latency: r.node.latency, Priority: r.node.Priority,
+	}
+	if !r.vitality.down && !r.vitality.silentSince.IsZero() {
+		n.Silent = r.vitality.silent(now)
 	}
 	for alias, to := range l.aliases {
 		if to == addr {

@@ -99,7 +99,7 @@ func (c *checkCommand) options(s *streams) (*options, error) {
 
 // settings returns the part of the options that the nodes' settings are compared with.
 func (o *options) settings() checkup.Settings {
-	s := checkup.Settings{StallAfter: o.StallAfter, HoldTimeout: o.HoldTimeout, NoFailover: o.NoFailover, Following: o.Failover == "off"}
+	s := checkup.Settings{StallAfter: o.StallAfter, HoldTimeout: o.HoldTimeout, NoFailover: o.NoFailover, Following: o.Failover == "off", WriteAcks: o.WriteAcks}
 	if o.Zookeeper != "" {
 		s.Coordinated = o.Cluster
 		s.LeaderLoss = o.ZookeeperSessionTimeout + o.ZookeeperTick // servers end a session at the end of a tick

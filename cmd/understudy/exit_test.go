@@ -153,6 +153,7 @@ func TestEveryFailureEndsWithItsStatusAndOneSentence(t *testing.T) {
 		"check of a file not there":    {nil, []string{"check", missing}, 2, []string{missing, "no such file", "--config"}},
 		"a state where no file can be": {nil, []string{"run", "--nodes", redis.Addr, "--state", "/proc/x.json"}, 1, []string{"no file can be made in /proc", "--state"}},
 		"no node answers":              {nil, []string{"run", "--nodes", closed}, 1, []string{closed, "connection refused", "check the addresses"}},
+		"what two packages refuse":     {nil, []string{"run", "--nodes", closed, "--write-acks", "-1"}, 2, []string{"write-acks is -1", "from 0 to 100"}},
 		"a negative number":            {nil, []string{"run", "--nodes", closed, "--loops", "-1"}, 2, []string{"loops is -1", "from 1 to 64"}},
 		"a duration without unit in the file": {nil, []string{"run", "--config", unitless}, 2,
 			[]string{unitless, "line 2: hold-timeout", `"3"`, "has a unit"}},
@@ -197,6 +198,11 @@ func TestEveryFailureEndsWithItsStatusAndOneSentence(t *testing.T) {
 			for _, line := range lines[:len(lines)-1] {
 				if !strings.HasPrefix(line, "time=") {
 					t.Errorf("more than one sentence: %q", line)
+				}
+			}
+			for _, part := range strings.Split(last, "; ") {
+				if strings.Contains(part, " is ") && strings.Count(last, part) > 1 {
+					t.Errorf("%q is said twice in %q", part, last)
 				}
 			}
 			for _, w := range c.words {

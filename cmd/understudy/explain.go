@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 )
@@ -14,10 +15,15 @@ import (
 // packages are the names that errors of this program's packages begin with, which say nothing to its users.
 var packages = regexp.MustCompile(`(^|; |: )(?:(?:proxy|topology|monitor): )+`)
 
-// sentence makes one line, for a user, of an error that may be several.
+// sentence makes one line, for a user, of an error that may be several. What two packages say of one option is said once.
 func sentence(err error) string {
-	line := strings.ReplaceAll(strings.TrimSpace(err.Error()), "\n", "; ")
-	return strings.ReplaceAll(packages.ReplaceAllString(line, "$1"), ".; ", "; ") // some servers end their errors with a dot
+	var said []string
+	for line := range strings.Lines(strings.TrimSpace(err.Error())) {
+		if line = packages.ReplaceAllString(strings.TrimSuffix(line, "\n"), "$1"); !slices.Contains(said, line) {
+			said = append(said, line)
+		}
+	}
+	return strings.ReplaceAll(strings.Join(said, "; "), ".; ", "; ") // some servers end their errors with a dot
 }
 
 // listenError is that an address for clients cannot be listened on.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -111,6 +112,9 @@ func printStatus(out io.Writer, f client.Fields) error {
 	}
 	line("clients", "%s of at most %s, %s of them waiting for a master", f["client_connections"], f["client_connections_limit"], f["clients_held"])
 	line("requests", "%s: %s reads from replicas, %s reads from the master, %s writes", f["requests"], f["replica_reads"], f["master_reads"], f["writes"])
+	if f["write_acks"] != "" || f.Int("unreplicated_writes") > 0 {
+		line("write-acks", "%s", acknowledged(f))
+	}
 	line("in failovers", "%s held, %s of them in vain, %s sent again, %s with unknown result", f["held"], f["hold_timeouts"], f["redone"], f["unknown_results"])
 	switch {
 	case f.Int("failovers") == 0:
@@ -130,6 +134,15 @@ func printStatus(out io.Writer, f client.Fields) error {
 		line("alarm", "%s", inCommands(text))
 	}
 	return w.Flush()
+}
+
+// acknowledged says what durable writes rest on, and what has become of them.
+func acknowledged(f client.Fields) string {
+	told := fmt.Sprintf("%s writes answered as durable, %s answered UNREPLICATED", f["durable_writes"], f["unreplicated_writes"])
+	if f["write_acks"] == "" {
+		return "none in the state; " + told
+	}
+	return fmt.Sprintf("%s, counted at %s; ", f["write_acks"], cmp.Or(strings.ReplaceAll(f["write_acks_holders"], ",", ", "), "no replica")) + told
 }
 
 type nodesCommand struct {

@@ -41,3 +41,32 @@ func TestTheStatusSaysForWhatWritesWaitAndWhoPausedInTheWordsOfTheCommandLine(t 
 		}
 	}
 }
+
+func TestTheStatusSaysWhatDurableWritesRestOnAndHowManyWereNot(t *testing.T) {
+	const counts = "12 writes answered as durable, 3 answered UNREPLICATED"
+	for _, c := range []struct {
+		fields client.Fields
+		want   string
+	}{
+		{client.Fields{"durable_writes": "0", "unreplicated_writes": "0"}, ""},
+		{client.Fields{"write_acks": "1", "write_acks_holders": "a:1,b:1", "durable_writes": "12", "unreplicated_writes": "3"},
+			"write-acks 1, counted at a:1, b:1; " + counts},
+		{client.Fields{"write_acks": "2", "write_acks_holders": "", "durable_writes": "12", "unreplicated_writes": "3"},
+			"write-acks 2, counted at no replica; " + counts},
+		{client.Fields{"durable_writes": "12", "unreplicated_writes": "3"}, "write-acks none in the state; " + counts},
+	} {
+		var out bytes.Buffer
+		if err := printStatus(&out, c.fields); err != nil {
+			t.Fatal(err)
+		}
+		got := ""
+		for line := range strings.Lines(out.String()) {
+			if strings.HasPrefix(line, "write-acks") {
+				got = strings.Join(strings.Fields(line), " ")
+			}
+		}
+		if got != c.want {
+			t.Errorf("%v: %q, want %q", c.fields, got, c.want)
+		}
+	}
+}

@@ -25,6 +25,7 @@ type Settings struct {
 	LeaderLoss  time.Duration // how long it may take until another Understudy leads when the one that does is lost; 0: this one is alone
 	Coordinated string        // the cluster whose Understudies agree with each other, through ZooKeeper; "": this one is alone
 	Following   bool          // others see to the roles
+	WriteAcks   int           // how many replicas must have a write before it is answered; 0: none
 }
 
 // Judge returns what is to be said about a cluster, in an order that is always the same.
@@ -38,6 +39,7 @@ func Judge(f *Facts, s Settings) []Finding {
 	j.differences()
 	j.passwords()
 	j.minReplicas()
+	j.durable()
 	j.eviction()
 	j.rivals()
 	return j.found

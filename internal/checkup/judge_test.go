@@ -77,8 +77,15 @@ func TestEachDefectIsFoundAloneAndNamed(t *testing.T) {
 		"different versions":           {spoil: func(f *Facts, _ *Settings) { f.Nodes[2].Version = "6.2.0" }, words: []string{"7.0.15", "6.2.0"}},
 		"a replica that cannot log in": {spoil: set(1, "masterauth", ""), words: []string{"masterauth on r:1", "m:1, r:2"}},
 		"too many replicas asked for":  {spoil: func(f *Facts, s *Settings) { min2(f) }, words: []string{"min-replicas-to-write is 2"}},
-		"eviction by use":              {spoil: func(f *Facts, _ *Settings) { policy(f, "allkeys-lru") }, note: true, words: []string{"maxmemory-policy", "m:1, r:1, r:2"}},
-		"a replica that takes writes":  {spoil: set(2, "replica-read-only", "no"), words: []string{"replica-read-only", "r:2"}},
+		"more acknowledgements than replicas": {spoil: func(_ *Facts, s *Settings) { s.WriteAcks = 3 },
+			words: []string{"write-acks is 3", "only r:1 and r:2 are in sync", "UNREPLICATED"}},
+		"as many acknowledgements as replicas": {spoil: func(_ *Facts, s *Settings) { s.WriteAcks = 2 }, note: true,
+			words: []string{"write-acks is 2", "there are 2 replicas", "after a failover"}},
+		"fewer acknowledgements than replicas, of which one is never promoted": {
+			spoil: func(_ *Facts, s *Settings) { s.WriteAcks, s.NoFailover = 1, []string{"r:2"} }, note: true,
+			words: []string{"r:2 has, which is never promoted", "above 1"}},
+		"eviction by use":             {spoil: func(f *Facts, _ *Settings) { policy(f, "allkeys-lru") }, note: true, words: []string{"maxmemory-policy", "m:1, r:1, r:2"}},
+		"a replica that takes writes": {spoil: set(2, "replica-read-only", "no"), words: []string{"replica-read-only", "r:2"}},
 		"members that agree and a stranger": {spoil: func(f *Facts, s *Settings) {
 			s.Coordinated = "shop"
 			f.Nodes[1].Clients = []string{"understudy:shop:web-2", "understudy:other:web-3"}
@@ -105,6 +112,15 @@ func TestEachDefectIsFoundAloneAndNamed(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestReplicasOutOfSyncDoNotCountForAcknowledgements(t *testing.T) {
+	f, s := sound()
+	s.WriteAcks, f.Nodes[1].InSync, f.Nodes[2].InSync = 1, false, false
+	found := Judge(f, s)
+	if len(found) != 2 || !found[1].Problem || !strings.HasPrefix(found[1].Text, "write-acks is 1 and no replica is in sync: every write is answered -UNREPLICATED") {
+		t.Errorf("found %v", found)
 	}
 }
 

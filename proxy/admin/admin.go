@@ -58,6 +58,8 @@ type Report struct {
 	Nodes     []Node
 	Failovers []Failover // the latest ones, oldest first
 	Alarms    []string   // what stands in the way and needs an operator
+	// StallAfter is after how long a silence a node is held down whose host takes connections.
+	StallAfter time.Duration
 }
 
 // Node is one node as the monitor sees it.
@@ -69,6 +71,7 @@ type Node struct {
 	Down     bool
 	Reason   string        // why it is held down
 	Since    time.Time     // since when it is down, or up
+	Silent   time.Duration // for how long it has answered nothing without being held down yet; 0: it answers
 	Error    string        // the error that it answers with instead of telling about itself
 	Heard    time.Time     // when it last told about itself; zero: never
 	Follows  string        // of a replica: host:port of its master

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/understudy/understudy/proxy/upstream"
@@ -72,10 +73,16 @@ func rows(state *topology.State, report Report, traffic Traffic) []Row {
 	return list
 }
 
+// noticed is how long a silence must be to be told of. A shorter one is mostly that of a machine that is busy.
+const noticed = time.Second
+
 // Problem says in words why the node is not what it should be; "" when nothing is known.
 func (r *Row) Problem() string {
-	if r.Down {
+	switch {
+	case r.Down:
 		return r.Reason
+	case r.Silent >= noticed:
+		return fmt.Sprintf("no answer for %v yet", r.Silent.Truncate(time.Second))
 	}
 	return r.Error
 }

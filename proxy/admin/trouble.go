@@ -2,6 +2,7 @@ package admin
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/understudy/understudy/topology"
 )
@@ -21,6 +22,9 @@ func trouble(o *Overview, report Report) (text string, alarm bool) {
 				n.Addr, n.Reason), true
 		case n.Down:
 			return fmt.Sprintf("master %s is down as this member sees it (%s), and was not given up: others may reach it", n.Addr, n.Reason), false
+		case n.Silent >= noticed:
+			return fmt.Sprintf("master %s has not answered for %v: it hangs, or is busy with one command; it is held down when that lasts for %v (stall-after)",
+				n.Addr, n.Silent.Truncate(time.Second), report.StallAfter), false
 		case n.Heard.IsZero():
 		case n.RunID != "" && s.Master.RunID != "" && n.RunID != s.Master.RunID:
 			return fmt.Sprintf("master %s answers and is not used, because it was restarted and may lack data", n.Addr) + undecided(s), false

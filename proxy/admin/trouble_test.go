@@ -36,12 +36,16 @@ func TestAMasterThatIsNotUsedOrNotReplacedIsTroubleInWords(t *testing.T) {
 		{"down for all", topology.Leased, func(s *topology.State, n *admin.Node) {
 			n.Down, s.Outage = true, &topology.Outage{Since: time.Now(), Reason: "connection refused"}
 		}, "", 0},
+		{"silent for a moment", topology.Leased, func(_ *topology.State, n *admin.Node) { n.Silent = 900 * time.Millisecond }, "", 0},
+		{"silent, and not held down yet", topology.Leased, func(_ *topology.State, n *admin.Node) { n.Silent = 3700 * time.Millisecond },
+			m + "has not answered for 3s: it hangs, or is busy with one command; it is held down when that lasts for 6s (stall-after)", 0},
 		{"restarted while paused", topology.Leased, func(s *topology.State, n *admin.Node) { n.RunID, s.Paused = "new", &topology.Paused{} },
 			m + "answers and is not used, because it was restarted and may lack data; nobody decides while paused: understudy resume (PROXY RESUME)", 0},
 		{"made a replica", topology.Leased, func(_ *topology.State, n *admin.Node) { n.Follows = "10.0.0.3:6379" },
 			m + "answers and is not used, because it has been made a replica of 10.0.0.3:6379", 0},
 	} {
 		w := &authorised{afterFailover(), topology.Authority{Source: c.grant}}
+		w.report.StallAfter = 6 * time.Second
 		c.change(w.state, &w.report.Nodes[1])
 		a := w.adminOf(w)
 		o := a.Overview()
