@@ -28,7 +28,7 @@ type options struct {
 	Cluster    string            `group:"nodes" default:"default" help:"Name of the cluster."`
 	Username   string            `group:"nodes" help:"User that Understudy itself is at the nodes. Clients authenticate as themselves."`
 	Password   string            `group:"nodes" help:"Password of that user. Better given as the environment variable than as the flag, which other users of the machine can see."`
-	NodeMap    map[string]string `group:"nodes" mapsep:"," placeholder:"ANNOUNCED=REACHABLE" help:"Where to reach nodes (host:port) that announce an address which cannot be reached. The same for all Understudies of a cluster: the State names nodes by what it says."`
+	NodeMap    map[string]string `group:"nodes" mapsep:"," placeholder:"ANNOUNCED=REACHABLE" help:"Where to reach nodes that announce an address which cannot be reached: the announced one on the left, as in 10.0.0.1:6379=redis-1.example.com:16379; several are separated by commas. The same for all Understudies of a cluster: the State names nodes by what it says."`
 	NoFailover []string          `group:"nodes" placeholder:"HOST:PORT" help:"Nodes that are never made master. Of the others those with the most data come first, and of equal ones those with the smallest replica-priority."`
 
 	Zookeeper               ensemble      `group:"coordination" placeholder:"HOST:PORT[,HOST:PORT...][/CHROOT]" help:"ZooKeeper ensemble through which all Understudies of a cluster agree. Without it this one must be alone."`
