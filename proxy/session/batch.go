@@ -31,6 +31,7 @@ func (s *Session) take(buf []byte) int {
 			break
 		}
 		s.tookRequest()
+		s.answeredHere()
 		pos += n
 	}
 	return pos

@@ -58,6 +58,13 @@ func (s *Session) answered() {
 	}
 }
 
+// answeredHere ends a hold if the request that was taken has been answered without a node: nothing of it is under way.
+func (s *Session) answeredHere() {
+	if s.outstanding == 0 {
+		s.answered()
+	}
+}
+
 // giveUp ends the patience of a session that has waited for too long: what needs a master and was not sent is declined. It
 // is told nevertheless when there may be a master.
 func (s *Session) giveUp() {

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -121,4 +122,24 @@ func TestTheTimeOfAWaitThatWasDeclinedIsNotThatOfTheNextBlockingCommand(t *testi
 	w.wait(time.Second)
 	w.accept("r1")
 	w.has("BLPOP k 5")
+}
+
+func TestAWaitThatEndsWithoutAReplyOfANodeIsNoPartOfTheNext(t *testing.T) {
+	w := newWorld(t)
+	c := w.client()
+	r := w.begun(c)
+	c.sends(fmt.Sprintf("SCAN %d", packed(5, r.addr)))
+	r.dies()
+	w.wait(time.Millisecond)
+	w.wantHeld(1)
+	w.state(1, topology.Stable, "m")
+	c.gets("-" + cursorLost + "\r\n")
+	w.grant = topology.Grant{}
+	w.state(2, topology.Fencing, "m")
+	w.wait(w.env.Config.HoldTimeout - time.Second)
+	c.sends("SET k v")
+	w.wait(w.env.Config.HoldTimeout - time.Second)
+	c.gets("")
+	w.wait(time.Second)
+	c.gets("-MASTERDOWN no master was available for 10s; the command was not sent\r\n")
 }

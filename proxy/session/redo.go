@@ -148,6 +148,7 @@ func (s *Session) takeRedo() bool {
 		if s.atMaster = false; !handled {
 			return false
 		}
+		s.answeredHere()
 		if item.behind != nil { // it is the first of what is outstanding now
 			s.behind = item.behind
 		}
