@@ -365,3 +365,24 @@ func TestAnAttachedSessionHasAsManyRequestsUnderWayAsAnyOther(t *testing.T) {
 	w.serve()
 	c.gets(strings.Repeat("+GET\r\n", 3*maxOutstanding))
 }
+
+func TestAClientThatDoesNotReadDoesNotKeepAPlannedFenceWaitingForItsWrite(t *testing.T) {
+	w := newWorld(t)
+	w.planned = true
+	slow := w.client()
+	slow.room = 0
+	slow.sends("SET own 1", "GET a", "GET a", "GET a", "GET a", "GET a", "GET a", "SET own 2")
+	m := w.has("SET own 1")
+	m.received = ""
+	w.state(2, topology.Fencing, "m", "r1", "r2")
+	m.says("+OK\r\n")
+	for range 6 {
+		m.says(bulk(1 << 20))
+	}
+	m.says("+OK\r\n")
+	if len(w.fenced) != 1 {
+		t.Errorf("fenced: %v", w.fenced)
+	}
+	slow.takes(1 << 30)
+	slow.gets("+OK\r\n" + strings.Repeat(bulk(1<<20), 6) + "+OK\r\n")
+}

@@ -142,11 +142,14 @@ func (c *Conn) Request(dst []byte) []byte { return c.log.Front(dst, c.queue.fron
 
 // Pause stops reading replies when everything that is still to come belongs to the session at the front, which does
 // not drain its own; Resume goes on. A lane takes no more requests then, and strangers' reads that wait on it are given
-// back. It is not paused, and Pause returns false, while a write of a stranger waits.
+// back. It is not paused, and Pause returns false, while a write of a stranger waits, or a fence for any write.
 func (c *Conn) Pause() bool {
 	if !c.pin {
 		c.retire()
 		c.evict()
+	}
+	if c.urgent() {
+		return false
 	}
 	for i := 1; i < c.queue.n; i++ {
 		if o := c.queue.at(i).Owner; o != c.queue.front().Owner && o != (discard{}) {

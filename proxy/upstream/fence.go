@@ -21,8 +21,8 @@ func (p *Pool) raiseFence(s *topology.State) {
 		}
 	}
 	for c := range p.conns {
-		if c.node.master && c.writes > 0 {
-			c.Resume() // a client that does not read its replies must not keep everybody waiting
+		if c.urgent() {
+			c.Resume()
 		}
 	}
 	p.settled()
@@ -30,6 +30,10 @@ func (p *Pool) raiseFence(s *topology.State) {
 		p.interrupt()
 	}
 }
+
+// urgent reports whether a fence waits for what is answered on the connection: a client that does not read its replies must
+// not keep everybody waiting then.
+func (c *Conn) urgent() bool { return c.group.pool.tenure.Fencing && c.node.master && c.writes > 0 }
 
 // cut resets every connection to the master that is being deposed, but for those that change nothing there.
 func (p *Pool) cut() {
