@@ -48,12 +48,12 @@ func (s *Session) attachFor(cmd *command.Command, args [][]byte, request []byte)
 	s.answered() // by whatever it will say
 	c.Passthrough = true
 	s.attach = &attachment{pin: c}
-	s.passOn(cmd, args, request)
+	s.passOn(cmd, cmd.Class, args, request)
 	return true
 }
 
 // passOn sends a request on the attachment's pin.
-func (s *Session) passOn(cmd *command.Command, args [][]byte, request []byte) {
+func (s *Session) passOn(cmd *command.Command, class command.Class, args [][]byte, request []byte) {
 	s.note(cmd, args)
 	if cmd.Class == command.Scan {
 		request = pinnedScan(cmd, args, request)
@@ -64,7 +64,7 @@ func (s *Session) passOn(cmd *command.Command, args [][]byte, request []byte) {
 		s.underway += len(request)
 	}
 	s.attach.pin.Raw(request)
-	s.tallyPinned(s.attach.pin, cmd, cmd.Class, freshness.ByPin)
+	s.tallyPinned(s.attach.pin, cmd, class, freshness.ByPin)
 }
 
 // handleAttached deals with one request of a session that lives on a pin.
@@ -101,7 +101,7 @@ func (s *Session) handleAttached(cmd *command.Command, class command.Class, args
 		return false
 	}
 	s.release()
-	s.passOn(cmd, args, request)
+	s.passOn(cmd, class, args, request)
 	return true
 }
 

@@ -130,8 +130,8 @@ func TestEveryReadAtTheMasterCountsForTheOneReasonThatSentItThere(t *testing.T) 
 		{"a connection with state at the server", func(w *world, c *fakeConn) {
 			c.sends("MONITOR")
 			w.accept("m").answers("+OK\r\n", "MONITOR")
-			c.sends("GET a", "SET a 1", "PING")
-		}, map[string]uint64{"pinned": 1, "writes": 1}},
+			c.sends("GET a", "SET a 1", "PING", "BITFIELD a GET u8 0", "BITFIELD a SET u8 0 1")
+		}, map[string]uint64{"pinned": 2, "writes": 2}},
 	} {
 		t.Run(test.what, func(t *testing.T) {
 			w := newWorld(t)

@@ -216,7 +216,7 @@ func (s *Session) attachWatching(cmd *command.Command, args [][]byte, request []
 	s.attach = &attachment{pin: s.pin, stateful: true}
 	s.pin.Passthrough = true
 	s.pin, s.tx = nil, nil
-	s.passOn(cmd, args, request)
+	s.passOn(cmd, cmd.Class, args, request)
 	return true
 }
 
