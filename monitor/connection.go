@@ -139,7 +139,7 @@ func (d *dialer) introduce(l *link, name string) error {
 		var reply redis.Error
 		switch {
 		case err == nil || first != nil:
-		case errors.As(err, &reply) && noPasswordSet(reply):
+		case NoPasswordSet(err):
 			// The node asks for no password: the one we have is for others, or for later.
 		case errors.As(err, &reply) && s.name == "CLIENT" && strings.HasPrefix(reply.Error(), "NOPERM"):
 			// Without a name the connection still does its work.
@@ -153,9 +153,11 @@ func (d *dialer) introduce(l *link, name string) error {
 	return first
 }
 
-// noPasswordSet recognises the answer of a server without a password to AUTH password, in the words of Redis 5 and 6+.
-func noPasswordSet(e redis.Error) bool {
-	return strings.Contains(e.Error(), "without any password configured") || strings.Contains(e.Error(), "no password is set")
+// NoPasswordSet reports whether err is the answer of a server without a password to AUTH password, in the words of Redis 5 and 6+.
+func NoPasswordSet(err error) bool {
+	var reply redis.Error
+	return errors.As(err, &reply) &&
+		(strings.Contains(reply.Error(), "without any password configured") || strings.Contains(reply.Error(), "no password is set"))
 }
 
 // readInfo asks for what info holds. INFO server is only asked for when withServer is set: it cannot change during

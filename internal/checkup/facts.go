@@ -89,23 +89,42 @@ func (n *Node) ask(ctx context.Context, cfg *monitor.Config) error {
 	return nil
 }
 
-// dial connects to the node until ctx ends.
-func (n *Node) dial(ctx context.Context, cfg *monitor.Config) (redis.Conn, error) {
+// dial connects to the node until ctx ends. A node that asks for no password lets in who has one.
+func (n *Node) dial(ctx context.Context, cfg *monitor.Config) (*link, error) {
 	dial := cfg.Dial
 	if dial == nil {
 		dial = (&net.Dialer{Timeout: cfg.CommandTimeout}).DialContext
 	}
-	// redigo allows no Close beside a call that is under way; closing below it makes the call return.
-	closing := func(dialling context.Context, network, addr string) (net.Conn, error) {
-		conn, err := dial(dialling, network, addr)
-		if err == nil {
-			context.AfterFunc(ctx, func() { conn.Close() })
-		}
-		return conn, err
+	nc, err := dial(ctx, "tcp", n.Addr)
+	if err != nil {
+		return nil, err
 	}
-	return redis.DialContext(ctx, "tcp", n.Addr,
-		redis.DialContextFunc(guard.Dial(closing)), redis.DialReadTimeout(answerTimeout), redis.DialWriteTimeout(answerTimeout),
-		redis.DialUsername(cfg.Username), redis.DialPassword(cfg.Password))
+	// redigo allows no Close beside a call that is under way; closing below it makes the call return.
+	stop := context.AfterFunc(ctx, func() { nc.Close() })
+	l := &link{redis.NewConn(guard.Conn(nc), answerTimeout, answerTimeout), stop}
+	if cfg.Password == "" {
+		return l, nil
+	}
+	credentials := []any{cfg.Password}
+	if cfg.Username != "" {
+		credentials = []any{cfg.Username, cfg.Password}
+	}
+	if _, err := l.Do("AUTH", credentials...); err != nil && !monitor.NoPasswordSet(err) {
+		return nil, errors.Join(err, l.Close())
+	}
+	return l, nil
+}
+
+// link is a connection that also ends with a context, until it is closed.
+type link struct {
+	redis.Conn
+	stop func() bool
+}
+
+// Close implements redis.Conn.
+func (l *link) Close() error {
+	l.stop()
+	return l.Conn.Close()
 }
 
 // allowed turns an error reply into nothing: a node may forbid a command, or be too old for it.

@@ -38,6 +38,23 @@ func TestGatherAsksEveryNodeOfARealCluster(t *testing.T) {
 	}
 }
 
+func TestANodeThatAsksForNoPasswordIsToldAndNoError(t *testing.T) {
+	cluster := testcluster.New(t, 1)
+	master, replica := cluster.Nodes[0], cluster.Nodes[1]
+	if _, err := master.Do("CONFIG", "SET", "requirepass", "secret"); err != nil {
+		t.Fatal(err)
+	}
+	cfg := configFor(replica.Addr)
+	cfg.Password = "secret"
+	f, err := Gather(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if found := Judge(f, Settings{}); !slices.ContainsFunc(found, func(one Finding) bool { return strings.HasPrefix(one.Text, "requirepass differs") }) {
+		t.Errorf("found %v", found)
+	}
+}
+
 func TestANodeThatForbidsQuestionsIsNoError(t *testing.T) {
 	cluster := testcluster.New(t, 1)
 	for _, n := range cluster.Nodes {
