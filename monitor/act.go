@@ -38,17 +38,19 @@ type result struct {
 
 // promote makes the node a master, if it is the process runID ("": whichever it is), and sees that it is one. It looks at
 // the run on the connection that carries the command, which ends with the process: what a node was when it was last heard
-// says nothing of who answers now. If it is another one, the result says what that one is.
+// says nothing of who answers now. If it is another one, the result says what that one is. One that was a master already, and
+// takes longer to save that than a reply may take, is promoted: it does nothing else meanwhile, and will take as long again.
 func (c *commander) promote(ctx context.Context, runID string) (result, error) {
-	var other result
+	var before result // what was there
 	r, err := c.command(ctx, roleMaster, func(l *link) (rewrite error, err error) {
 		if runID != "" {
 			n, err := readInfo(l, true)
-			switch {
-			case err != nil:
+			if err != nil {
 				return nil, err
+			}
+			before = result{info: n, at: time.Now()}
+			switch {
 			case n.RunID != runID:
-				other = result{info: n, at: time.Now()}
 				return nil, errOtherProcess
 			case !c.wanted():
 				return nil, errDeposed
@@ -61,10 +63,14 @@ func (c *commander) promote(ctx context.Context, runID string) (result, error) {
 			return nil, errDeposed
 		}
 		_, rewrite = redis.DoWithTimeout(l.Conn, c.limit, "CONFIG", "REWRITE")
-		return rewrite, c.broken(rewrite)
+		return rewrite, nil
 	})
-	if errors.Is(err, errOtherProcess) {
-		return other, err
+	switch {
+	case errors.Is(err, errOtherProcess):
+		return before, err
+	case err != nil && c.broken(r.rewrite) != nil && before.info.Role == roleMaster:
+		before.rewrite = r.rewrite
+		return before, nil
 	}
 	return r, err
 }
@@ -165,9 +171,18 @@ func (c *commander) transaction(l *link, commands [][]any) ([]any, error) {
 	return redis.Values(l.receive(c.limit))
 }
 
-// command runs f with the control connection and then asks the node for its role.
+// command runs f with the control connection and then asks the node for its role. Over another connection, if the node has
+// not said in time that it has saved its role: it may be what takes long, and the role it has.
 func (c *commander) command(ctx context.Context, want role, f func(*link) (rewrite error, err error)) (result, error) {
 	var r result
+	look := func(l *link) error {
+		n, err := readInfo(l, true)
+		if err != nil {
+			return err // nothing is learned of a node that died meanwhile
+		}
+		r.info, r.at = n, time.Now()
+		return nil
+	}
 	err := c.control.do(ctx, c.limit, func(l *link) error {
 		if !c.wanted() {
 			return errDeposed
@@ -176,14 +191,14 @@ func (c *commander) command(ctx context.Context, want role, f func(*link) (rewri
 		if err != nil {
 			return err
 		}
-		r.rewrite = rewrite
-		n, err := readInfo(l, true)
-		if err != nil {
-			return err // nothing is learned of a node that died meanwhile
+		if r.rewrite = rewrite; c.broken(rewrite) != nil {
+			return rewrite
 		}
-		r.info, r.at = n, time.Now()
-		return nil
+		return look(l)
 	})
+	if c.broken(r.rewrite) != nil {
+		err = c.control.do(ctx, c.limit, look)
+	}
 	switch {
 	case err != nil:
 		return r, err
