@@ -165,7 +165,7 @@ func (s *situation) judgeReplica(r topology.Replica, n node, nodes map[string]no
 		return c, "is configured never to be promoted"
 	case n.Priority == 0 && n.Role != roleMaster:
 		return c, "has replica-priority 0"
-	case a.failures >= promoteAttempts && a.epoch == s.state.Epoch-1:
+	case a.failures >= promoteAttempts && a.epoch == s.state.Epoch-1 && s.now.Sub(a.at) < promoteRest:
 		return c, "could not be promoted"
 	}
 	if !has && s.adopted(r.Addr, n) {
@@ -208,8 +208,12 @@ func (s *situation) cutEarly(r topology.Replica, n node, nodes map[string]node) 
 		r.Health != topology.Online && n.LinkDown > s.troubleFor()+s.rules.maxLinkDown
 }
 
-// promoteAttempts is how often a promotion may fail before another candidate is looked for.
-const promoteAttempts = 3
+const (
+	// promoteAttempts is how often a promotion may fail before another candidate is looked for.
+	promoteAttempts = 3
+	// promoteRest is how long such a node is passed over then: where there is no other, it is tried again.
+	promoteRest = 5 * time.Second
+)
 
 // position returns how much of the history of State's master n has, by the name that it has now. A node that left that
 // history (it was promoted, or restarted as a master) has it up to where it left, whatever it wrote since.
