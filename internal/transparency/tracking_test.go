@@ -334,3 +334,18 @@ func TestTheEndOfAClientEndsWhatIsRedirectedToItAndNothingElse(t *testing.T) {
 		r.told("k")
 	}
 }
+
+func TestTrackingHoldsForLargeRequests(t *testing.T) {
+	f := newFront(t, testcluster.New(t, 1), nil)
+	c, other := f.dial(), f.dial()
+	large := strings.Repeat("x", 2<<20)
+	c.do("HELLO", "3")
+	c.expect("+OK", "CLIENT", "TRACKING", "ON", "NOLOOP")
+	c.expect("+OK", "SET", "k", "v")
+	c.expect("$1\r\nv", "EVAL", "return redis.call('GET', KEYS[1])", "1", "k", large)
+	other.do("SET", "k", "w")
+	c.receives(invalidated("k"))
+	c.expect("$1\r\nw", "GET", "k")
+	c.expect("+OK", "SET", "k", large) // its own write, of which it does not want to hear
+	c.expect("+PONG", "PING")
+}

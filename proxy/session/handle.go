@@ -29,7 +29,8 @@ func (s *Session) handle(cmd *command.Command, class command.Class, args [][]byt
 	ordinary := s.ordinary(cmd, class, args)
 	if ordinary {
 		s.plan(cmd, class, args, len(request))
-		if b.dest != toMaster || len(request) < largeRequest || class == command.Scan {
+		// With tracking it has a connection of its own anyway, and there alone is it known what it reads, and who writes.
+		if b.dest != toMaster || len(request) < largeRequest || class == command.Scan || s.track != nil {
 			return s.dispatch(request)
 		}
 	}
