@@ -78,12 +78,13 @@ func TestTheClientsOfAUserThatIsDeletedAreClosed(t *testing.T) {
 	subscribed := user("alice")
 	subscribed.expect("*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1", "SUBSCRIBE", "c")
 	blocked.send(request("BLPOP", "nothing", "0"))
-	testcluster.WaitFor(t, "a blocked client", func() bool {
-		info, err := f.master().Info("clients")
-		return err == nil && info["blocked_clients"] == "1"
-	})
+	watching := user("alice")
+	watching.expect("+OK", "WATCH", "a")
+	watching.send(request("BLPOP", "nothing", "0"))
+	waitBlocked(t, f.master(), 2)
 	f.everywhere("ACL", "DELUSER", "alice")
 	blocked.closed() // at once
+	watching.closed()
 	ordinary.send(request("GET", "a"))
 	ordinary.closed()
 	transacting.send(request("EXEC"))

@@ -52,7 +52,11 @@ func (s *Session) effectOf(cmd *command.Command, args [][]byte) *effect {
 		hasty := s.hasty()
 		return answer(func(key *upstream.Key, reply []byte) []byte {
 			if reply[0] == '-' {
-				g.partly(hasty, bytes.HasPrefix(reply, []byte("-WRONGPASS")), key, &s.info.Name)
+				taken := len(g.auths)
+				if bytes.HasPrefix(reply, []byte("-WRONGPASS")) {
+					taken = 0 // or more: which of several was wrong it does not say
+				}
+				g.partly(hasty, taken, key, &s.info.Name)
 				return reply
 			}
 			g.applyTo(key, &s.info.Name)
@@ -142,15 +146,23 @@ func (s *Session) takeEffect(frame []byte) []byte {
 // elements cuts an array into its head and the elements. It returns nil if that is not possible.
 func elements(array []byte) [][]byte {
 	head := bytes.IndexByte(array, '\n') + 1
-	parts := [][]byte{array[:head]}
-	for rest := array[head:]; len(rest) > 0; {
+	rest := frames(array[head:])
+	if rest == nil && head < len(array) {
+		return nil
+	}
+	return append([][]byte{array[:head]}, rest...)
+}
+
+// frames cuts bytes into the replies that they are. It returns nil if that is not possible.
+func frames(b []byte) (parts [][]byte) {
+	for len(b) > 0 {
 		var scanner resp.ReplyScanner
-		n, done, err := scanner.Scan(rest)
+		n, done, err := scanner.Scan(b)
 		if !done || err != nil {
 			return nil
 		}
-		parts = append(parts, rest[:n])
-		rest = rest[n:]
+		parts = append(parts, b[:n])
+		b = b[n:]
 	}
 	return parts
 }

@@ -2,7 +2,6 @@ package session
 
 import (
 	"bytes"
-	"strconv"
 	"strings"
 
 	"github.com/understudy/understudy/proxy/command"
@@ -115,139 +114,15 @@ func (s *Session) auth(args [][]byte, request []byte) bool {
 	})
 }
 
-// greeting is what HELLO asks for.
-type greeting struct {
-	proto          int // 0: as it is
-	user, password string
-	authenticates  bool
-	name           *string
-	before         *string // the name that stands ahead of AUTH
-}
-
-// parseGreeting reads the arguments of HELLO, or returns the error with which a server refuses them, and what stands ahead of
-// its reason.
-func parseGreeting(args [][]byte) (g greeting, refusal string) {
-	if len(args) > 1 {
-		v, err := strconv.ParseInt(string(args[1]), 10, 64)
-		switch {
-		case err != nil || strconv.FormatInt(v, 10) != string(args[1]): // no "+3" and no "03"
-			return g, "ERR Protocol version is not an integer or out of range"
-		case v != 2 && v != 3:
-			return g, "NOPROTO unsupported protocol version"
-		}
-		g.proto = int(v)
-	}
-	for i := 2; i < len(args); {
-		switch opt := command.Word(args[i]); {
-		case opt == "AUTH" && i+2 < len(args):
-			g.user, g.password, g.authenticates, g.before = string(args[i+1]), string(args[i+2]), true, g.name
-			i += 3
-		case opt == "SETNAME" && i+1 < len(args):
-			if !validName(args[i+1]) {
-				return g, invalidName
-			}
-			name := string(args[i+1])
-			g.name = &name
-			i += 2
-		default:
-			return g, "ERR Syntax error in HELLO option '" + string(args[i]) + "'"
-		}
-	}
-	return g, ""
-}
-
-// applyTo makes of a session's key and name what an accepted HELLO makes of them.
-func (g *greeting) applyTo(key *upstream.Key, name *string) {
-	if g.proto != 0 {
-		key.Proto = g.proto
-	}
-	if g.authenticates {
-		key.User, key.Password = g.user, g.password
-	}
-	if g.name != nil {
-		*name = *g.name
-	}
-}
-
-// partly makes of a session's key and name what a refused HELLO makes of them, if hasty: a server before 7.2 does what it reads
-// at once, and takes nothing back when it finds fault with the rest. stranger says that it was AUTH.
-func (g *greeting) partly(hasty, stranger bool, key *upstream.Key, name *string) {
-	said := g.name
-	switch {
-	case !hasty:
-		return
-	case stranger:
-		said = g.before
-	case g.authenticates:
-		key.User, key.Password = g.user, g.password
-	}
-	if said != nil {
-		*name = *said
-	}
-}
-
-// hasty reports whether the servers do what they read of a HELLO before they have read all of it.
-func (s *Session) hasty() bool {
-	v := s.env.Pool.ServerVersion()
-	return v > 0 && v < 702
-}
-
-// hello negotiates the protocol version, and may authenticate and set the name on the way.
-func (s *Session) hello(args [][]byte, request []byte) bool {
-	g, refusal := parseGreeting(args)
-	hasty := s.hasty()
-	if s.ownUsers() && (refusal == "" || hasty) {
-		if no := s.greetOurs(&g); no == wrongPass || refusal == "" {
-			refusal = no
-		}
-	}
-	key, name := s.key, s.info.Name
-	if refusal != "" && !(hasty && g.authenticates && !s.ownUsers()) {
-		g.partly(hasty, refusal == wrongPass, &key, &s.info.Name)
-		s.emit(errorReply(refusal))
-		return true
-	}
-	if refusal == "" {
-		g.applyTo(&key, &name)
-	} else {
-		g.partly(true, false, &key, &name)
-	}
-	ask, on := []string{"HELLO", strconv.Itoa(key.Proto)}, key
-	if g.authenticates {
-		ask, on = append(ask, "AUTH", key.User, key.Password), upstream.Key{Proto: 2}
-	}
-	return s.tryKey(on, g.authenticates, request, resp.AppendRequestStrings(nil, ask...), func(frame []byte) {
-		if frame[0] == '-' {
-			g.partly(hasty, g.authenticates, &key, &s.info.Name)
-			s.emit(frame)
-			return
-		}
-		s.regroup(key)
-		s.info.Name = name
-		if refusal != "" {
-			s.emit(errorReply(refusal))
-			return
-		}
-		s.emit(withID(frame, s.id))
-	})
-}
-
-// withID replaces the id in a reply to HELLO, which is the lane's, by the client's.
-func withID(hello []byte, id uint64) []byte {
-	field := []byte("\r\n$2\r\nid\r\n:")
-	before, after, found := bytes.Cut(hello, field)
-	if !found {
-		return hello
-	}
-	rest := after[bytes.IndexByte(after, '\r'):]
-	out := append(bytes.Clone(before), field...)
-	return append(strconv.AppendUint(out, id, 10), rest...)
-}
-
 // tryKey asks the master something on a connection of another key, before the session moves. With verify that is about
 // credentials, on a connection that has none, which is no longer so if they are accepted. request is what the client
 // sent.
 func (s *Session) tryKey(key upstream.Key, verify bool, request, ask []byte, reply func(frame []byte)) bool {
+	return s.tryKeyTimes(key, verify, request, ask, 1, reply)
+}
+
+// tryKeyTimes is tryKey with several questions. reply gets all answers at once.
+func (s *Session) tryKeyTimes(key upstream.Key, verify bool, request, ask []byte, replies int, reply func(frames []byte)) bool {
 	if verify && !s.env.Pool.Verify(&s.place, s) {
 		s.waitInLine()
 		return s.declined()
@@ -272,11 +147,11 @@ func (s *Session) tryKey(key upstream.Key, verify bool, request, ask []byte, rep
 	if verify {
 		s.pin, s.pinGroup = c, group
 	}
-	s.ask(c, upstream.Repeatable, ask, 1, &await{
+	s.ask(c, upstream.Repeatable, ask, replies, &await{
 		again: bytes.Clone(request),
-		reply: func(_ *upstream.Conn, frame []byte) {
-			reply(frame)
-			refused := frame[0] == '-' // and the connection is a stranger's still
+		reply: func(_ *upstream.Conn, frames []byte) {
+			reply(frames)
+			refused := replies == 1 && frames[0] == '-' // and the connection is a stranger's still
 			s.later = func() { s.dropPin(refused) }
 		},
 		done: done,

@@ -256,14 +256,17 @@ func (s *Session) recover(item redo) {
 }
 
 // unknown answers a write whose outcome cannot be known.
-func (s *Session) unknown() {
+func (s *Session) unknown() { s.unknownTo(false) }
+
+// unknownTo is unknown; with personal, for a client whose user may have been deleted, which is why.
+func (s *Session) unknownTo(personal bool) {
 	s.env.Stats.Unknown++
 	if s.env.Config.CloseAmbiguous {
 		s.close(ByAmbiguity)
 		return
 	}
-	if len(s.recovered) > 0 {
-		s.recover(redo{reply: []byte(unknownResult), effect: true})
+	if personal || len(s.recovered) > 0 {
+		s.recover(redo{reply: []byte(unknownResult), effect: true, personal: personal})
 		return
 	}
 	s.emit([]byte(unknownResult))

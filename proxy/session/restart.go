@@ -20,13 +20,14 @@ func (s *Session) lostQueued(e *upstream.Entry, request []byte, sent bool) {
 	tx.turning = ""
 	tx.broken = true
 	sent = sent && !tx.declined
-	tx.declined = false
+	personal := tx.blocking && s.deletable()
+	tx.declined, tx.blocking = false, false
 	switch {
 	case sent && e.Kind != upstream.Repeatable:
 		if turning == "EXEC" {
 			s.tx = nil
 		}
-		s.unknown()
+		s.unknownTo(personal)
 	case tx.multi && turning == "":
 		s.recover(redo{reply: []byte("+QUEUED\r\n")})
 	case strings.HasSuffix(turning, "SCAN"):

@@ -80,10 +80,14 @@ func (s *Session) authOurs(args [][]byte) {
 
 // greetOurs takes what HELLO says of the user, and leaves the rest, or returns the error that refuses it.
 func (s *Session) greetOurs(g *greeting) (refusal string) {
-	if g.authenticates && !s.loginAs(g.user, g.password) {
-		return wrongPass
+	auths := g.auths
+	g.auths = nil
+	for _, a := range auths {
+		if !s.loginAs(a.user, a.password) {
+			g.name = a.before
+			return wrongPass
+		}
 	}
-	g.authenticates = false
 	if s.login == "" {
 		return helloNoAuth
 	}

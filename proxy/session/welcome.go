@@ -4,7 +4,7 @@ import "github.com/understudy/understudy/proxy/upstream"
 
 // A server closes the clients of a user that is deleted, also those that block. Here that looks like any other loss of a
 // connection, until the next one is opened and the user refused. A client that has a request under way gets no reply to it
-// before, because there may be none due.
+// before, because there may be none due. That holds between WATCH and MULTI, too.
 
 // deletable reports whether the client's user may be deleted, which the default user may not.
 func (s *Session) deletable() bool { return s.key.User != "" && s.key.User != defaultUser }
