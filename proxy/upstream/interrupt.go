@@ -57,15 +57,36 @@ func (p *Pool) interrupt() {
 		return
 	}
 	lane := p.ownLane()
+	attempt := &interruption{pool: p, left: len(blocked)}
+	p.interrupting = true
 	for _, c := range blocked {
 		c.interrupted = true
 		request := resp.AppendRequestStrings(nil, "CLIENT", "UNBLOCK", c.id, "ERROR")
-		lane.Send(discard{}, Repeatable, 0, request, 1)
+		lane.Send(attempt, Repeatable, 0, request, 1)
 	}
-	p.interrupting = true
-	p.loop.After(interruptPause, func() {
-		p.interrupting = false
-		p.interrupt()
+}
+
+// interruption owns what is said in one attempt to unblock what blocks. A moment after all of it has been answered comes the next:
+// a master that does not answer is not told the same five hundred times in a second.
+type interruption struct {
+	discard
+	pool *Pool
+	left int // not answered yet
+}
+
+// Reply implements Owner.
+func (i *interruption) Reply(*Conn, *Entry, []byte) { i.over() }
+
+// Lost implements Owner.
+func (i *interruption) Lost(*Conn, *Entry, []byte, bool, bool) { i.over() }
+
+func (i *interruption) over() {
+	if i.left--; i.left > 0 {
+		return
+	}
+	i.pool.loop.After(interruptPause, func() {
+		i.pool.interrupting = false
+		i.pool.interrupt()
 	})
 }
 
