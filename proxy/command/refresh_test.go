@@ -127,7 +127,7 @@ func TestModuleCommandsAreTreatedByTheirFlags(t *testing.T) {
 		{"json.set k . 1", Write, "k", true, false},
 		{"JSON.MGET a b $", Read, "a b", true, false},
 		{"FT.SEARCH i q", Read, "", false, true},
-		{"FT.CURSOR READ i 1", MasterRead, "", false, true},
+		{"FT.CURSOR READ i 1", Write, "", false, true},
 		{"MY.WAIT k", Blocking, "k", true, true},
 		{"MY.MOVE a b", Write, "a", true, true},
 		{"MY.ADMIN x", MasterRead, "", false, true},

@@ -59,7 +59,9 @@ var handRules = []handRule{
 	{class: Read, names: []string{"EVAL_RO", "FCALL_RO"}},
 
 	// Modules: a cursor lives on the node that opened it, and a dump in steps must come from one place.
-	{class: MasterRead, names: []string{"FT.AGGREGATE", "FT.CURSOR", "FT.CURSOR|READ", "FT.CURSOR|DEL", "BF.SCANDUMP", "CF.SCANDUMP"}},
+	{class: MasterRead, names: []string{"FT.AGGREGATE", "FT.CURSOR|DEL", "BF.SCANDUMP", "CF.SCANDUMP"}},
+	// What is read from this cursor is not there again: if the reply is lost, asking once more would leave a gap.
+	{class: Write, names: []string{"FT.CURSOR", "FT.CURSOR|READ"}},
 
 	// Writes unless the arguments say otherwise.
 	{class: Write, rule: ruleSort, readForm: "SORT_RO", names: []string{"SORT"}},
