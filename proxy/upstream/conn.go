@@ -75,9 +75,6 @@ type Conn struct {
 	bufs     [8][]byte
 }
 
-// Outstanding returns how many requests are not yet answered.
-func (c *Conn) Outstanding() int { return c.queue.n }
-
 // Usable reports whether the connection takes requests.
 func (c *Conn) Usable() bool { return !c.ended && !c.retired }
 
