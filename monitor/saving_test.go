@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/understudy/understudy/internal/testcluster"
 	"github.com/understudy/understudy/topology"
 )
 
@@ -60,5 +61,15 @@ func TestANodeThatSavesItsConfigurationTooSlowlyIsPromotedAllTheSame(t *testing.
 				t.Errorf("it took until epoch %d", found.Epoch)
 			}
 		})
+	}
+}
+
+func TestNodesThatSaveTheirConfigurationTooSlowlyExchangeTheirRolesAllTheSame(t *testing.T) {
+	c, m := cluster(t, 1, func(cfg *Config) { cfg.Dial = (&slowSaver{}).dial })
+	_, err := m.Submit(t.Context(), topology.Request{Kind: topology.Switchover, By: "a test"})
+	must(t, err)
+	testcluster.WaitFor(t, "the answer", func() bool { return m.Requests()[0].Answer != "" })
+	if r, s := m.Requests()[0], m.Snapshot().State; r.Answer != topology.Done || s.Master.Addr != c.Addrs()[1] || s.Epoch != 2 {
+		t.Errorf("%s: %s; the master is %s, epoch %d", r.Answer, r.Text, s.Master.Addr, s.Epoch)
 	}
 }

@@ -175,9 +175,17 @@ func (c *commander) awaitOffset(ctx context.Context, target *commander) error {
 	}
 }
 
-// save has the node write its role into its configuration file and sees that it has the role.
+// save has the node write its role into its configuration file and sees that it has the role, over another connection if that
+// takes longer than a reply may take.
 func (c *commander) save(ctx context.Context, want role) (result, error) {
 	var r result
+	look := func(l *link) error {
+		n, err := readInfo(l, true)
+		if err == nil {
+			r.info, r.at = n, time.Now()
+		}
+		return err
+	}
 	err := c.control.do(ctx, c.bound(ctx), func(l *link) error {
 		if !c.wanted() {
 			return errDeposed
@@ -186,11 +194,11 @@ func (c *commander) save(ctx context.Context, want role) (result, error) {
 		if err := c.broken(r.rewrite); err != nil {
 			return err
 		}
-		var err error
-		r.info, err = readInfo(l, true)
-		r.at = time.Now()
-		return err
+		return look(l)
 	})
+	if c.broken(r.rewrite) != nil {
+		err = c.control.do(ctx, c.bound(ctx), look)
+	}
 	if err == nil && r.info.Role != want {
 		err = fmt.Errorf("%w: it is a %s", errWrongRole, r.info.Role)
 	}
