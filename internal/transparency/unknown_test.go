@@ -247,7 +247,7 @@ func TestCommandsThatHaveEachOthersNamesAreWhatTheyAre(t *testing.T) {
 		other.expect(":0", "DEL", "k")
 	}
 	c.expect(":1", "SORT_RO", "s", "1")
-	c.expect("*1\r\n$1\r\n1", "SORT", "s") // which replicas would be asked as SORT_RO
+	c.expect("*1\r\n$1\r\n1", "SORT", "s")
 	c.expect("-ERR unknown command 'FLUSHALL', with args beginning with: ", "FLUSHALL")
 	c.expect("+OK", "SECRET")
 	other.expect(":0", "DBSIZE")

@@ -18,7 +18,7 @@ const (
 // is empty the command is unknown. It does not allocate.
 //
 // SORT, GEORADIUS, GEORADIUSBYMEMBER and BITFIELD that only read are of class MasterRead, because a replica refuses
-// them under that name; to let a replica answer, send [Command.ReadForm] in its place.
+// them under that name.
 func (t *Table) Classify(args [][]byte) (*Command, Class) {
 	c := t.Lookup(args)
 	if c.rule == ruleNone {

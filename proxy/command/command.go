@@ -23,19 +23,18 @@ type Command struct {
 	// Since is the version of Redis that brought the command. Empty if not known.
 	Since string
 
-	rule     rule              // how arguments change Class
-	specs    []listing.KeySpec // where keys are, without those that are not keys
-	finder   keyFinder         // used instead of specs if not nil
-	sole     int               // see SoleKey
-	plain    bool              // see Plain
-	partial  bool              // may touch keys that are not found
-	script   bool
-	takes    bool
-	blind    bool
-	soils    bool
-	refusal  string
-	readForm string
-	subs     *index // subcommands of a container, else nil
+	rule    rule              // how arguments change Class
+	specs   []listing.KeySpec // where keys are, without those that are not keys
+	finder  keyFinder         // used instead of specs if not nil
+	sole    int               // see SoleKey
+	plain   bool              // see Plain
+	partial bool              // may touch keys that are not found
+	script  bool
+	takes   bool
+	blind   bool
+	soils   bool
+	refusal string
+	subs    *index // subcommands of a container, else nil
 }
 
 // unknown is what commands that are not in a table have in common.
@@ -85,12 +84,6 @@ func (c *Command) Soils() bool { return c.soils }
 // Refusal is the error to answer a command of class Refused with, beginning with "ERR ", without CRLF. It is empty for
 // commands of which no invocation is of that class.
 func (c *Command) Refusal() string { return c.refusal }
-
-// ReadForm is the name under which a replica accepts an invocation that [Table.Classify] calls MasterRead: SORT_RO for
-// SORT, GEORADIUS_RO, GEORADIUSBYMEMBER_RO, BITFIELD_RO. A replica refuses the plain name even if nothing is stored,
-// because it goes by the command's flag. The arguments stay the same. It is empty for all other commands, and if the
-// server does not have the other form.
-func (c *Command) ReadForm() string { return c.readForm }
 
 // Accepts reports whether a request of n arguments, names included, has a length the command allows.
 func (c *Command) Accepts(n int) bool {

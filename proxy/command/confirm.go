@@ -69,23 +69,5 @@ func (t *Table) Confirm(names []string, reply []byte) (*Table, []Renamed, error)
 		has := confirmed.names.find([]byte(name))
 		return has == nil || has.Name != name
 	})
-	confirmed.withoutFormsThatAreNot()
 	return confirmed, renamed, nil
-}
-
-// withoutFormsThatAreNot takes from commands the form for replicas that is not what it is called.
-func (t *Table) withoutFormsThatAreNot() {
-	for i, s := range t.names.slots {
-		if s.cmd == nil || s.cmd.readForm == "" {
-			continue
-		}
-		if form := t.names.find([]byte(s.cmd.readForm)); form == nil || form.Name != s.cmd.readForm {
-			c := *s.cmd
-			c.readForm = ""
-			t.names.slots[i].cmd = &c
-			if place := slices.Index(t.commands, s.cmd); place >= 0 {
-				t.commands[place] = &c
-			}
-		}
-	}
 }

@@ -52,7 +52,6 @@ func under(said string, l listing.Listing) *Command {
 
 // confine makes of a command what it may be before its server's whole listing is known, or under another name.
 func (c *Command) confine(renamed bool) {
-	c.readForm = ""
 	switch c.Class {
 	case Write, MasterRead, Blocking, Refused:
 	case Read:

@@ -9,11 +9,10 @@ import (
 
 // handRule overrides what the flags say. Class is meant for the command as it is named; rule may change it by arguments.
 type handRule struct {
-	names    []string
-	class    Class
-	rule     rule
-	refusal  string // for Refused
-	readForm string
+	names   []string
+	class   Class
+	rule    rule
+	refusal string // for Refused
 }
 
 // Sentences for refusals; {name} stands for the command.
@@ -63,11 +62,12 @@ var handRules = []handRule{
 	// What is read from this cursor is not there again: if the reply is lost, asking once more would leave a gap.
 	{class: Write, names: []string{"FT.CURSOR", "FT.CURSOR|READ"}},
 
-	// Writes unless the arguments say otherwise.
-	{class: Write, rule: ruleSort, readForm: "SORT_RO", names: []string{"SORT"}},
-	{class: Write, rule: ruleGeoStore, readForm: "GEORADIUS_RO", names: []string{"GEORADIUS"}},
-	{class: Write, rule: ruleGeoStore, readForm: "GEORADIUSBYMEMBER_RO", names: []string{"GEORADIUSBYMEMBER"}},
-	{class: Write, rule: ruleBitfield, readForm: "BITFIELD_RO", names: []string{"BITFIELD"}},
+	// Writes unless the arguments say otherwise. A replica refuses them under these names even if nothing is stored, because it
+	// goes by the flag of the command; what it takes is SORT_RO and the like.
+	{class: Write, rule: ruleSort, names: []string{"SORT"}},
+	{class: Write, rule: ruleGeoStore, names: []string{"GEORADIUS"}},
+	{class: Write, rule: ruleGeoStore, names: []string{"GEORADIUSBYMEMBER"}},
+	{class: Write, rule: ruleBitfield, names: []string{"BITFIELD"}},
 
 	// Both block only if they say BLOCK.
 	{class: Read, rule: ruleXRead, names: []string{"XREAD"}},

