@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -300,6 +301,22 @@ func BenchmarkPauseOfASwitchover(b *testing.B) {
 		if _, err := s.dial().Do("PROXY", "FAILOVER"); err != nil {
 			b.Fatal(err)
 		}
+	})
+}
+
+// BenchmarkPauseOfASwitchoverWithSubscribers is the same with 200 clients that listen, each to a channel of its own: their
+// subscriptions go to the new master first.
+func BenchmarkPauseOfASwitchoverWithSubscribers(b *testing.B) {
+	var subscribe sync.Once
+	benchmarkPauses(b, func(s *system) {
+		subscribe.Do(func() {
+			for i := range 200 {
+				_, err := s.dial().Do("SUBSCRIBE", i)
+				must(b, err)
+			}
+		})
+		_, err := s.dial().Do("PROXY", "FAILOVER")
+		must(b, err)
 	})
 }
 
