@@ -121,6 +121,9 @@ func TestEveryFailureEndsWithItsStatusAndOneSentence(t *testing.T) {
 
 		"an identity of nothing": {nil, []string{"run", "--nodes", closed, "--cluster-identity", "01234567"}, 2,
 			[]string{`cluster-identity is "01234567"`, "zookeeper is empty"}},
+		"a password for ZooKeeper, without it": {[]string{"UNDERSTUDY_ZOOKEEPER_AUTH=u:p"}, []string{"run", "--nodes", closed}, 2,
+			[]string{"zookeeper-auth is given", "zookeeper is empty"}},
+		"TLS with ZooKeeper, without it": {nil, []string{"run", "--nodes", closed, "--zookeeper-tls"}, 2, []string{"zookeeper-tls is given", "zookeeper is empty"}},
 		"an admin port for everybody": {nil, []string{"run", "--nodes", closed, "--admin", ":6390"}, 2,
 			[]string{`admin is ":6390"`, "admin-password", "127.0.0.1:6390"}},
 		"an admin port without port": {nil, []string{"run", "--nodes", closed, "--admin", "localhost"}, 2, []string{`admin is "localhost"`, "host:port"}},

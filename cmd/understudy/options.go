@@ -264,20 +264,14 @@ func (o *options) validate() error {
 	if o.Zookeeper != "" {
 		z := o.zookeeper(slog.New(slog.DiscardHandler))
 		errs = append(errs, o.zeroes(), z.Validate())
-	} else if o.ClusterIdentity != "" {
-		errs = append(errs, fmt.Errorf("cluster-identity is %q: only a cluster in ZooKeeper has one, and zookeeper is empty", o.ClusterIdentity))
+	} else {
+		errs = append(errs, o.validateAlone())
 	}
 	switch files := o.zookeeperFiles(); {
 	case o.ZookeeperTLS:
 		errs = append(errs, files.Validate())
 	case files != topology.TLSFiles{}:
 		errs = append(errs, errors.New("zookeeper-tls is not given: zookeeper-ca, zookeeper-cert, zookeeper-key and zookeeper-server-name are of no use without it"))
-	}
-	if o.PublishRedisFailover != "" && o.Zookeeper == "" {
-		errs = append(errs, fmt.Errorf("publish-redis-failover is %s: it needs zookeeper, in which its clients look", o.PublishRedisFailover))
-	}
-	if o.RequiredMonitors > 1 && o.Zookeeper == "" {
-		errs = append(errs, fmt.Errorf("required-monitors is %d: without zookeeper there is one, and nothing would ever be down", o.RequiredMonitors))
 	}
 	if o.Advertise != "" && !port.Reachable(o.Advertise) {
 		errs = append(errs, fmt.Errorf("advertise is %q: it must be host:port, with a port from 1 to 65535", o.Advertise))
@@ -295,6 +289,29 @@ func (o *options) validate() error {
 		return badUsage{err}
 	}
 	return nil
+}
+
+// validateAlone refuses what speaks of ZooKeeper where zookeeper is not given: who gives it would have this process agree with
+// others, and it would keep the State by itself, beside them.
+func (o *options) validateAlone() error {
+	var errs []error
+	if o.ClusterIdentity != "" {
+		errs = append(errs, fmt.Errorf("cluster-identity is %q: only a cluster in ZooKeeper has one, and zookeeper is empty", o.ClusterIdentity))
+	}
+	if o.PublishRedisFailover != "" {
+		errs = append(errs, fmt.Errorf("publish-redis-failover is %s: it needs zookeeper, in which its clients look", o.PublishRedisFailover))
+	}
+	if o.RequiredMonitors > 1 {
+		errs = append(errs, fmt.Errorf("required-monitors is %d: without zookeeper there is one, and nothing would ever be down", o.RequiredMonitors))
+	}
+	const missing = " is given and zookeeper is empty: name the servers, or leave it out if this process is to be alone"
+	if o.ZookeeperAuth != "" {
+		errs = append(errs, errors.New("zookeeper-auth"+missing))
+	}
+	if o.ZookeeperTLS {
+		errs = append(errs, errors.New("zookeeper-tls"+missing))
+	}
+	return errors.Join(errs...)
 }
 
 // zeroes refuses durations of zero, which the package would take for its defaults. Who gives one means something else.
