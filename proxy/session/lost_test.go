@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/understudy/understudy/topology"
 )
 
 func TestAReadThatWasSentIsSentAgainElsewhere(t *testing.T) {
@@ -354,4 +356,21 @@ func TestRepliesForAClientThatHasLeftAreDropped(t *testing.T) {
 	if w.gone != 1 || len(w.env.Sessions) != 1 {
 		t.Errorf("%d clients closed, %d left", w.gone, len(w.env.Sessions))
 	}
+}
+
+func TestAMasterThatIsDoubtedAgainUnderTheNextStateIsLeftAloneForAsLongAsTheFirstTime(t *testing.T) {
+	w := newWorld(t)
+	c := w.client()
+	c.sends("SET a 1")
+	m := w.link("m")
+	const readOnly = "-READONLY You can't write against a read only replica.\r\n"
+	m.answers(readOnly, "SET a 1")
+	w.wait(40 * time.Millisecond)
+	w.state(1, topology.Stable, "m", "r1", "r2")
+	m.answers(readOnly, "SET a 1")
+	w.wait(40 * time.Millisecond)
+	m.gets("")
+	w.wait(10 * time.Millisecond)
+	m.answers("+OK\r\n", "SET a 1")
+	c.gets("+OK\r\n")
 }

@@ -172,11 +172,14 @@ func (p *Pool) Distrust() {
 	if p.doubted == p.tenure.Version {
 		return
 	}
-	p.doubted = p.tenure.Version
+	version := p.tenure.Version
+	p.doubted = version
 	p.suspect(p.master.addr)
 	p.loop.After(masterDoubt, func() {
-		p.doubted = -1
-		p.wake()
+		if p.doubted == version { // or else another one is doubted by now, for a time of its own
+			p.doubted = -1
+			p.wake()
+		}
 	})
 }
 
