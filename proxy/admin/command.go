@@ -49,22 +49,12 @@ func (a *Admin) Proxy(args [][]byte, proto int, by string, done func(reply []byt
 	for _, arg := range args[1:] {
 		rest = append(rest, string(arg))
 	}
-	refuse := func(text string) { done(resp.AppendError(nil, text)) }
+	by = a.who.ID + " for " + by
 	if isFailover(args) {
-		r, err := serverFailover(rest)
-		if err != nil {
-			refuse(err.Error())
-			return
-		}
-		r.By = a.who.ID + " for " + by
-		a.operate(r, func(reply []byte) {
-			if reply[0] == '+' {
-				reply = resp.AppendSimple(nil, "OK") // what a client of a server expects
-			}
-			done(reply)
-		})
+		a.failover(rest, by, done)
 		return
 	}
+	refuse := func(text string) { done(resp.AppendError(nil, text)) }
 	if len(rest) < 1 {
 		refuse("ERR wrong number of arguments for 'proxy' command")
 		return
@@ -79,7 +69,7 @@ func (a *Admin) Proxy(args [][]byte, proto int, by string, done func(reply []byt
 		refuse(fmt.Sprintf("ERR wrong number of arguments for 'proxy|%s' command", strings.ToLower(sub)))
 		return
 	}
-	request := topology.Request{By: a.who.ID + " for " + by}
+	request := topology.Request{By: by}
 	switch sub {
 	case "EVENTS":
 		count := eventsShown
@@ -106,7 +96,7 @@ func (a *Admin) Proxy(args [][]byte, proto int, by string, done func(reply []byt
 			refuse(err.Error())
 			return
 		}
-		r.By = request.By
+		r.By = by
 		a.operate(r, done)
 	case "PAUSE":
 		request.Kind, request.Reason = topology.Pause, oneLine(strings.Join(rest, " "))
@@ -124,6 +114,22 @@ func (a *Admin) Proxy(args [][]byte, proto int, by string, done func(reply []byt
 	default:
 		done(a.tell(sub, proto))
 	}
+}
+
+// failover carries out FAILOVER with these arguments, as a server does.
+func (a *Admin) failover(args []string, by string, done func(reply []byte)) {
+	r, err := serverFailover(args)
+	if err != nil {
+		done(resp.AppendError(nil, err.Error()))
+		return
+	}
+	r.By = by
+	a.operate(r, func(reply []byte) {
+		if reply[0] == '+' {
+			reply = resp.AppendSimple(nil, "OK") // what a client of a server expects
+		}
+		done(reply)
+	})
 }
 
 // tell returns the reply to a subcommand that only needs what is known here.

@@ -41,6 +41,12 @@ func (s *Session) handle(cmd *command.Command, class command.Class, args [][]byt
 	if ordinary {
 		return s.sendLarge(cmd, class, request, b.because)
 	}
+	return s.atTheDoor(cmd, class, args) || s.special(cmd, class, args, request, ahead)
+}
+
+// atTheDoor answers what is wrong whoever asks, what is answered whoever asks, and those who have not said who they are. It
+// returns false if the request is none of these.
+func (s *Session) atTheDoor(cmd *command.Command, class command.Class, args [][]byte) bool {
 	if cmd.Name == "POST" || cmd.Name == "HOST:" {
 		// A browser was tricked into talking to this port. A server hangs up before it comes to the body, which may
 		// hold commands, and so do we.
@@ -74,6 +80,12 @@ func (s *Session) handle(cmd *command.Command, class command.Class, args [][]byt
 		s.emit(errorReply(text))
 		return true
 	}
+	return false
+}
+
+// special deals with one request that is not simply forwarded, of a client that may ask. Nothing is outstanding. It returns false when
+// that is not possible yet.
+func (s *Session) special(cmd *command.Command, class command.Class, args [][]byte, request, ahead []byte) bool {
 	switch class {
 	case command.MasterRead:
 		if asksForListeners(cmd) && !s.ours(cmd) {

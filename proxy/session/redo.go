@@ -108,54 +108,65 @@ func (s *Session) takeRedo() bool {
 			return false
 		}
 	default:
-		if item.behind != nil {
-			if s.gaveUp { // an error would be the rest of another reply
-				s.close(ByBrokenReply)
-				return false
-			}
-			if s.outstanding > 0 {
-				s.draining = true
-				return false
-			}
-		}
-		parser := resp.RequestParser{Limits: resp.DefaultLimits}
-		if n, err := parser.Parse(item.request); n != len(item.request) || err != nil {
-			panic("session: a request on the redo list is not one request") // it was parsed before it was sent
-		}
-		cmd, class := s.table().Classify(parser.Args)
-		unknown := cmd.Nameless(parser.Args)
-		if unknown && item.behind != nil { // an error would be the rest of another reply
-			s.close(ByBrokenReply)
+		if !s.takeAgain(item) {
 			return false
 		}
-		if !unknown && s.paused(cmd, class) {
-			return false
-		}
-		handled := false
-		s.atMaster = item.atMaster
-		switch {
-		case unknown: // by now
-			handled = s.handleUnknown(cmd, parser.Args)
-		case s.attach != nil: // a subscription: nothing else of an attached session is on the redo list
-			handled = s.handleAttached(cmd, class, parser.Args, item.request)
-		case s.restricted():
-			handled = s.handleSubscriber(cmd, class, parser.Args, item.request)
-		case s.tx != nil:
-			handled = s.handleInTransaction(cmd, class, parser.Args, item.request)
-		default:
-			handled = s.handle(cmd, class, parser.Args, item.request, nil)
-		}
-		if s.atMaster = false; !handled {
-			return false
-		}
-		s.answeredHere()
-		if item.behind != nil { // it is the first of what is outstanding now
-			s.behind = item.behind
-		}
+	}
+	if s.closed { // and the list is no more
+		return false
 	}
 	s.redo[0] = redo{}
 	if s.redo = s.redo[1:]; len(s.redo) == 0 {
 		s.redo, s.due = nil, 0
+	}
+	return true
+}
+
+// takeAgain deals with one request of the redo list, whatever it is by now. It returns false when that is not possible yet.
+func (s *Session) takeAgain(item redo) bool {
+	if item.behind != nil {
+		if s.gaveUp { // an error would be the rest of another reply
+			s.close(ByBrokenReply)
+			return false
+		}
+		if s.outstanding > 0 {
+			s.draining = true
+			return false
+		}
+	}
+	parser := resp.RequestParser{Limits: resp.DefaultLimits}
+	if n, err := parser.Parse(item.request); n != len(item.request) || err != nil {
+		panic("session: a request on the redo list is not one request") // it was parsed before it was sent
+	}
+	cmd, class := s.table().Classify(parser.Args)
+	unknown := cmd.Nameless(parser.Args)
+	if unknown && item.behind != nil { // an error would be the rest of another reply
+		s.close(ByBrokenReply)
+		return false
+	}
+	if !unknown && s.paused(cmd, class) {
+		return false
+	}
+	handled := false
+	s.atMaster = item.atMaster
+	switch {
+	case unknown: // by now
+		handled = s.handleUnknown(cmd, parser.Args)
+	case s.attach != nil: // a subscription: nothing else of an attached session is on the redo list
+		handled = s.handleAttached(cmd, class, parser.Args, item.request)
+	case s.restricted():
+		handled = s.handleSubscriber(cmd, class, parser.Args, item.request)
+	case s.tx != nil:
+		handled = s.handleInTransaction(cmd, class, parser.Args, item.request)
+	default:
+		handled = s.handle(cmd, class, parser.Args, item.request, nil)
+	}
+	if s.atMaster = false; !handled {
+		return false
+	}
+	s.answeredHere()
+	if item.behind != nil { // it is the first of what is outstanding now
+		s.behind = item.behind
 	}
 	return true
 }
