@@ -49,3 +49,17 @@ func TestConnectionsThatEndTogetherAreOneFailure(t *testing.T) {
 		t.Error("the node is left alone for long")
 	}
 }
+
+func TestASessionThatGetsNoConnectionOfItsOwnIsServedByALane(t *testing.T) {
+	w := newWorld(t)
+	w.state(1, topology.Stable, "m")
+	c := w.client()
+	c.session.largeAt = w.now
+	c.sends("GET a")
+	w.connect("m").says("-ERR max number of clients reached\r\n")
+	if len(w.dials) > 0 {
+		t.Error("it is tried again at once")
+	}
+	w.has("GET a").answers("$1\r\n1\r\n", "GET a")
+	c.gets("$1\r\n1\r\n")
+}

@@ -17,10 +17,11 @@ const (
 )
 
 // Apart opens a connection to the node of a lane for one session alone, who retires it: its replies are so large that
-// strangers would wait behind them. It returns nil when there are too many of them that are in use.
+// strangers would wait behind them. It returns nil when there are too many of them that are in use, or the node has just refused
+// a connection.
 func (g *Group) Apart(lane *Conn) *Conn {
 	p := g.pool
-	if g.Full() && !p.endIdleApart() {
+	if !lane.node.available(p.loop.Now()) || g.Full() && !p.endIdleApart() {
 		return nil
 	}
 	c := p.open(g, lane.node, true)
