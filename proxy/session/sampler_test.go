@@ -221,3 +221,24 @@ func TestWhatNobodyHasWrittenSinceAllReplicasHadEverythingIsReadThere(t *testing
 		t.Error("all replicas have what was written before, which was read at the master")
 	}
 }
+
+func TestAReplicaThatRefusesTheProxysOwnUserIsNotAskedAgainAndAgain(t *testing.T) {
+	s := newSampled(t)
+	s.proves("r2", "H", 0, 100)
+	s.nodes["r1"].dies()
+	refused := 0
+	for range 1000 {
+		s.wait(time.Millisecond)
+		for i := 0; i < len(s.dials); {
+			if s.dials[i].addr != "r1" {
+				i++
+				continue
+			}
+			s.connect("r1").says("-NOAUTH Authentication required.\r\n")
+			refused++
+		}
+	}
+	if refused == 0 || refused > 3 { // clients' lanes of its group among them
+		t.Errorf("it was asked %d times in a second", refused)
+	}
+}

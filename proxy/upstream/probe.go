@@ -60,6 +60,10 @@ func (p *probe) ask(now time.Time) bool {
 	if p.conn == nil {
 		g := pool.Group(pool.ownKey())
 		g.Release()
+		if until := g.refused[p.node]; now.Before(until) {
+			p.notBefore = until
+			return false
+		}
 		p.conn = pool.open(g, p.node, true)
 		p.conn.own, p.conn.Listener = true, p
 	}
