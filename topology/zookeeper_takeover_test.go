@@ -41,9 +41,10 @@ func TestANewcomerDoesNotLeadWhileAnElectorMayWrite(t *testing.T) {
 	})
 	// It takes over when no promise can last, and from then on leads like any other.
 	leaderOf(t, b)
+	testcluster.WaitFor(t, "the sampler to have seen it", func() bool { return leads.seen() || both.seen() })
 	stop()
 	if both.seen() {
-		t.Errorf("it leads while another writes, %v after the cut", both.time().Sub(cut))
+		t.Fatalf("it leads while another writes, %v after the cut", both.time().Sub(cut))
 	}
 	if !last.seen() || last.time().Sub(cut) < 2*testSession || leads.time().Before(last.time()) {
 		t.Errorf("writes ended after %v, and the newcomer led after %v", last.time().Sub(cut), leads.time().Sub(cut))
