@@ -84,11 +84,11 @@ func (s *situation) incident() (cause string, masterDown bool) {
 	return "", false
 }
 
-// unheard reports whether there is a replica that has neither answered nor been given up since this process began.
+// unheard reports whether there is a replica that has neither answered, be it with an error, nor been given up since this process began.
 func (s *situation) unheard() bool {
 	return slices.ContainsFunc(s.state.Replicas, func(r topology.Replica) bool {
 		n := s.nodes[r.Addr]
-		return n.heard.IsZero() && n.denied == "" && !n.down && !s.verdicts[r.Addr].down
+		return n.heard.IsZero() && !n.errs && !n.down && !s.verdicts[r.Addr].down
 	})
 }
 

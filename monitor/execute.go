@@ -96,7 +96,7 @@ func (l *loop) situation(now time.Time) situation {
 	var own []topology.NodeView
 	for addr, r := range l.records {
 		n := r.node
-		if !r.known() {
+		if n.errs = r.err != nil; !r.known() {
 			n.heard = time.Time{}
 		}
 		s.nodes[addr] = n

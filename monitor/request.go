@@ -30,7 +30,7 @@ func (s *situation) requested() []action {
 			}
 			return []action{s.answer(r, topology.Refused, "No failover in progress.")}
 		case topology.Switchover:
-			if m := s.nodes[s.state.Master.Addr]; s.unheard() || m.heard.IsZero() && m.denied == "" && !m.down {
+			if m := s.nodes[s.state.Master.Addr]; s.unheard() || m.heard.IsZero() && !m.errs && !m.down {
 				return nil // this process has only begun to look, or was stopped for a while
 			}
 			if overruled := s.overrule(r); overruled != nil {

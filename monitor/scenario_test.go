@@ -395,8 +395,8 @@ func (w *world) situation() situation {
 		aliases: map[string]string{}, announced: w.announced, peak: w.peak, reading: w.reading, durableFrom: w.durableFrom, rehearsal: rehearsed, tried: w.tried, lookedAgain: !w.unlooked, rivals: w.rivals, appointed: w.appointed, rules: w.rules,
 	}
 	for addr, n := range w.nodes {
-		n.heard = w.now
-		if w.unheard[addr] || n.denied != "" {
+		n.heard, n.errs = w.now, n.denied != ""
+		if w.unheard[addr] || n.errs {
 			n.heard = time.Time{}
 		}
 		_, n.down = w.downFor[addr][w.leader]

@@ -12,6 +12,7 @@ type node struct {
 	heard   time.Time // when info was read; zero: never in this life of the monitor
 	latency time.Duration
 	denied  string // the error that it answers instead of telling about itself, because this member may not ask; "": none
+	errs    bool   // so it is, or it does for another reason: all its places are taken, or it is busy with a script
 	lives   bool   // it has answered something since it was last held down, and since this process began
 	down    bool   // in this member's own view
 	doubted bool   // something speaks against it, not enough yet
