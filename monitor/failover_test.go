@@ -22,7 +22,7 @@ func TestAKilledMasterIsReplacedWithinMilliseconds(t *testing.T) {
 	for i := range 100 {
 		mustDo(t, c.Nodes[0], "SET", fmt.Sprint("key", i), i)
 	}
-	mustDo(t, c.Nodes[0], "WAIT", 2, 1000)
+	replicated(t, "key99", "99", c.Nodes[1:]...)
 	began := time.Now()
 	must(t, c.Nodes[0].Kill())
 	s := m.waitState(t, "another master", func(s *topology.State) bool { return s.Phase == topology.Stable && s.Master.Addr != old })
@@ -97,7 +97,7 @@ func TestAnEmptyMasterAfterARestartIsReplacedByTheReplicaWithTheData(t *testing.
 	m := start(t, cfg, "")
 	m.waitState(t, "the replica to be online", func(s *topology.State) bool { return online(s, master.Addr, replica.Addr) })
 	mustDo(t, master, "SET", "precious", "data")
-	mustDo(t, master, "WAIT", 1, 1000)
+	replicated(t, "precious", "data", replica)
 	relay.Cut()
 	must(t, master.Restart(ctx))
 	s := m.waitState(t, "the replica to be master", func(s *topology.State) bool { return s.Phase == topology.Stable && s.Master.Addr == replica.Addr })

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gomodule/redigo/redis"
+
 	"github.com/understudy/understudy/internal/testcluster"
 	"github.com/understudy/understudy/topology"
 )
@@ -123,4 +125,15 @@ func mustDo(t *testing.T, r *testcluster.Redis, args ...any) any {
 		t.Fatal(err)
 	}
 	return reply
+}
+
+// replicated waits until nodes have the value of a key. (WAIT is no help: it waits for what its own connection has written.)
+func replicated(t *testing.T, key, value string, nodes ...*testcluster.Redis) {
+	t.Helper()
+	for _, r := range nodes {
+		testcluster.WaitFor(t, r.Addr+" to have "+key, func() bool {
+			found, err := redis.String(r.Do("GET", key))
+			return err == nil && found == value
+		})
+	}
 }
