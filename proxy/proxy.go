@@ -30,15 +30,13 @@ type Proxy struct {
 	scripts   session.Scripts
 	pause     session.Pause
 	freshness *freshness.Tracker
-	since     time.Time
 
 	complaints complaints
 	configured sync.Once // a hint was logged
 
-	clients  atomic.Int64 // connected
-	refused  atomic.Int64 // told that there are too many
-	lastID   atomic.Uint64
-	draining atomic.Bool
+	clients atomic.Int64 // connected
+	refused atomic.Int64 // told that there are too many
+	lastID  atomic.Uint64
 
 	fences fences
 	gate   upstream.Gate
@@ -55,7 +53,7 @@ func New(cfg Config, coord Coordinator, admin session.Admin, log *slog.Logger) (
 			return giveUpSilent(raw, max(cfg.HoldTimeout, time.Second))
 		}}).DialContext
 	}
-	p := &Proxy{cfg: cfg, coord: coord, log: log, admin: admin, freshness: freshness.NewTracker(), since: time.Now(), complaints: complaints{log: log}}
+	p := &Proxy{cfg: cfg, coord: coord, log: log, admin: admin, freshness: freshness.NewTracker(), complaints: complaints{log: log}}
 	p.commands.Store(command.Builtin())
 	for _, l := range cfg.Listen {
 		ln, err := listen(l, cfg.KeepAlive)
@@ -184,7 +182,6 @@ func (p *Proxy) Run(ctx context.Context) error {
 
 // drain lets clients finish.
 func (p *Proxy) drain() {
-	p.draining.Store(true)
 	p.log.Info("draining", "clients", p.clients.Load(), "timeout", p.cfg.DrainTimeout)
 	deadline := time.NewTimer(p.cfg.DrainTimeout)
 	defer deadline.Stop()
