@@ -50,7 +50,11 @@ func (s *Session) subscribe(cmd *command.Command, args [][]byte) bool {
 	if !s.listening() {
 		l.hub = s.env.Hubs.Hub(s.key)
 	}
-	if !l.hub.Connect() {
+	connected := l.hub.Connect()
+	if s.closed { // the State that was met on the way has no place for what it was attached to
+		return true
+	}
+	if !connected {
 		s.hold()
 		return s.declined()
 	}
