@@ -193,3 +193,33 @@ func TestANodeWhoseFailoverHangsTakesTheRoleThatItIsGiven(t *testing.T) {
 		})
 	}
 }
+
+// A switchover that has almost no time left may be what opens the connection over which it is made undone.
+func TestAConnectionThatWasOpenedInAHurryIsAsPatientAsItsNextUse(t *testing.T) {
+	r := testcluster.NewRedis(t, "--enable-debug-command", "yes")
+	cfg := testConfig(r.Addr)
+	c := newControl(t.Context(), newDialer(&cfg), r.Addr)
+	defer c.close()
+	const hurry = 50 * time.Millisecond
+	testcluster.WaitFor(t, "a connection", func() bool {
+		return c.do(t.Context(), hurry, func(*link) error { return nil }) == nil
+	})
+	slow, err := r.Dial()
+	must(t, err)
+	defer slow.Close()
+	slept := make(chan error, 1)
+	go func() {
+		_, err := slow.Do("DEBUG", "SLEEP", (4 * hurry).Seconds())
+		slept <- err
+	}()
+	for {
+		_, _, err := c.info(t.Context(), 10*time.Second)
+		must(t, err)
+		select {
+		case err := <-slept:
+			must(t, err)
+			return
+		default:
+		}
+	}
+}

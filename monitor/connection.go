@@ -67,13 +67,14 @@ func (d *dialer) attempt(ctx context.Context, addr string, limit time.Duration) 
 // It has one user at a time, except that one goroutine may receive while another sends.
 type link struct {
 	redis.Conn
-	net  net.Conn
-	stop func() bool // takes the link off its context
+	net   net.Conn
+	limit time.Duration // for each reply to Do and Receive: that of whoever has its turn
+	stop  func() bool   // takes the link off its context
 }
 
 // newLink speaks Redis on conn until ctx ends; each reply may take limit.
 func newLink(ctx context.Context, conn net.Conn, limit time.Duration) *link {
-	l := &link{Conn: redis.NewConn(guard.Conn(conn), limit, limit), net: conn}
+	l := &link{Conn: redis.NewConn(guard.Conn(conn), limit, limit), net: conn, limit: limit}
 	// redigo allows no Close beside a pending call; closing below it makes the call return.
 	l.stop = context.AfterFunc(ctx, func() { conn.Close() })
 	return l
@@ -84,6 +85,14 @@ func (l *link) Close() {
 	l.stop()
 	_ = l.Conn.Close()
 }
+
+// Do implements redis.Conn.
+func (l *link) Do(command string, args ...any) (any, error) {
+	return redis.DoWithTimeout(l.Conn, l.limit, command, args...)
+}
+
+// Receive implements redis.Conn.
+func (l *link) Receive() (any, error) { return l.receive(l.limit) }
 
 // receive waits for the next reply for no longer than limit.
 func (l *link) receive(limit time.Duration) (any, error) {

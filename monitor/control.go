@@ -27,8 +27,8 @@ func newControl(life context.Context, d *dialer, addr string) *control {
 	return &control{dialer: d, addr: addr, name: d.cfg.clientName(), turn: make(chan struct{}, 1), life: life}
 }
 
-// do calls f with the connection, opened within limit if need be. An error of f that is not an answer of the node
-// ends the connection.
+// do calls f with the connection, opened within limit if need be; each reply may take as long. An error of f that is not an
+// answer of the node ends the connection.
 func (c *control) do(ctx context.Context, limit time.Duration, f func(*link) error) error {
 	select {
 	case c.turn <- struct{}{}:
@@ -40,6 +40,7 @@ func (c *control) do(ctx context.Context, limit time.Duration, f func(*link) err
 		return err
 	}
 	if c.link != nil && c.rested > 0 && time.Since(c.used) >= c.rested {
+		c.link.limit = limit
 		if _, err := c.link.Do("PING"); diagnose(err) != answered {
 			c.drop()
 		}
@@ -49,6 +50,7 @@ func (c *control) do(ctx context.Context, limit time.Duration, f func(*link) err
 			return err
 		}
 	}
+	c.link.limit = limit
 	err := f(c.link)
 	c.used = time.Now()
 	if diagnose(err) != answered {
