@@ -91,6 +91,9 @@ func (s *Session) handleAttached(cmd *command.Command, class command.Class, args
 			return false
 		}
 	}
+	if s.closed { // a State that was met on the way has no place for the pin
+		return false
+	}
 	s.remembered(cmd, args)
 	if !s.env.Pool.Granted() {
 		if s.hold(); s.gaveUp && len(a.expected) == 0 {

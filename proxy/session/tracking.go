@@ -141,8 +141,10 @@ func (s *Session) chooseTracked() *upstream.Conn {
 		return nil
 	}
 	t.clean()
-	switch {
-	case !s.group.Writable():
+	switch writable := s.group.Writable(); {
+	case s.track != t: // a State that was met on the way has ended it before it was on; it is looked at again
+		return nil
+	case !writable:
 		s.hold()
 		return nil
 	case t.connect():
