@@ -285,7 +285,7 @@ func (s *Session) regroup(key upstream.Key) {
 		s.together(false)
 	}
 	s.lane = nil
-	if moved && s.track != nil && s.track.pin != nil {
+	if moved && s.track != nil && s.track.pin != nil && s.track.pin != s.pin { // where a transaction is, the server has moved it
 		s.track.pin.Close() // and tracking begins anew
 	}
 }

@@ -55,3 +55,26 @@ func TestATransactionThatIsAbortedStaysSoWhenTheConnectionWithTrackingIsLost(t *
 		})
 	}
 }
+
+func TestWhoAuthenticatesOnAConnectionWithTrackingWhileKeysAreWatchedKeepsBoth(t *testing.T) {
+	w := newWorld(t)
+	c := w.client()
+	c.sends("HELLO 3")
+	w.accept("m").answers("%0\r\n", "HELLO 3")
+	c.received = ""
+	c.sends("CLIENT TRACKING ON")
+	pin := w.accept("m")
+	pin.answers("+OK\r\n", "CLIENT TRACKING ON")
+	c.gets("+OK\r\n")
+	for _, request := range []string{"WATCH a", "AUTH bob secret", "MULTI"} {
+		c.sends(request)
+		pin.answers("+OK\r\n", request)
+		c.gets("+OK\r\n")
+	}
+	c.sends("EXEC")
+	pin.answers("*0\r\n", "EXEC")
+	c.gets("*0\r\n")
+	c.sends("GET a")
+	pin.answers("$1\r\n1\r\n", "GET a")
+	c.gets("$1\r\n1\r\n")
+}
