@@ -85,3 +85,42 @@ func TestAClientThatIsClosedWhileItBeginsToListenIsNotListenedFor(t *testing.T) 
 		}
 	}
 }
+
+func TestAPinOfTheMasterOfBeforeIsNotLentForTheNext(t *testing.T) {
+	w := newWorld(t)
+	c := w.client()
+	pin := begin(w, c, "MULTI")
+	c.sends("DISCARD")
+	pin.answers("+OK\r\n", "DISCARD")
+	c.gets("+OK\r\n")
+	w.unseen(2, "r1", "m", "r2")
+	c.sends("BLPOP k 0")
+	w.accept("r1")
+	w.has("BLPOP k 0")
+}
+
+func TestAQuestionWhoseConnectionEndsWhileItsAnswerIsDealtWithIsNotAskedAgain(t *testing.T) {
+	w := newWorld(t)
+	w.version = "7.2.4"
+	w.unseen(2, "r1", "m", "r2")
+	w.env.Pool.Refresh()
+	w.turn()
+	for len(w.dials) > 0 {
+		w.accept(w.dials[0].addr)
+	}
+	c := w.client()
+	c.session.regroup(upstream.Key{Proto: 2, User: "bob", Password: "secret"})
+	c.sends("WAIT 1 0")
+	lane := w.accept("r1")
+	answered := c.session.await.reply
+	c.session.await.reply = func(conn *upstream.Conn, frame []byte) {
+		w.unseen(3, "m", "r1", "r2")
+		answered(conn, frame)
+	}
+	lane.answers(":2\r\n", "WAIT 0 0")
+	for len(w.dials) > 0 {
+		w.accept(w.dials[0].addr)
+	}
+	w.has("WAIT 1 0").says("+OK\r\n:1\r\n")
+	c.gets(":1\r\n")
+}

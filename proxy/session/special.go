@@ -144,6 +144,9 @@ func (s *Session) retrySpecial(c *upstream.Conn, e *upstream.Entry, a *await) bo
 
 func (s *Session) lostSpecial(c *upstream.Conn, e *upstream.Entry, request []byte, sent bool) {
 	a := s.await
+	if a == nil { // it was answered, and its connection has ended while the answer is dealt with
+		return
+	}
 	s.endAwait()
 	if s.pin == c {
 		s.pin = nil

@@ -296,14 +296,17 @@ func (g *Group) Takes(c *Conn, writes bool) bool {
 
 // Pin lends a connection of its own to the master, or returns nil as Master does. borrower hears of its end.
 func (g *Group) Pin(borrower Listener) *Conn {
-	if n := len(g.idle); n > 0 && g.pool.writable() {
+	p := g.pool
+	if !p.writable() { // which may meet a State that leaves none of the stock
+		return nil
+	}
+	if n := len(g.idle); n > 0 {
 		c := g.idle[n-1]
 		g.idle = g.idle[:n-1]
 		c.Listener = borrower
 		return c
 	}
-	p := g.pool
-	if !p.writable() || !p.master.available(p.loop.Now()) {
+	if !p.master.available(p.loop.Now()) {
 		return nil
 	}
 	c := p.open(g, p.master, true)
