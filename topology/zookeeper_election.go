@@ -264,15 +264,23 @@ func (s *session) strike(ctx context.Context, version int64, id string) error {
 }
 
 // asLeader executes operations about path together with a check that our candidate still exists. It returns
-// ErrNotLeader if it does not; then the session is over.
+// ErrNotLeader if it does not; then the session is over, unless the candidacy was given up.
 func (s *session) asLeader(ctx context.Context, candidate, path string, ops ...any) error {
 	deposed, err := call(ctx, s, path, func(c *zk.Conn) (bool, error) {
 		answers, err := c.Multi(append([]any{&zk.CheckVersionRequest{Path: candidate, Version: -1}}, ops...)...)
 		return len(answers) > 0 && errors.Is(answers[0].Error, zk.ErrNoNode), err
 	})
 	if deposed {
-		s.fail(errZnodeGone)
-		return ErrNotLeader
+		return s.deposed(candidate)
 	}
 	return err
+}
+
+// deposed takes in that a candidate of ours is gone. If this member has not given it up, somebody else has deleted it, and the session is
+// over.
+func (s *session) deposed(candidate string) error {
+	if own := s.candidate.Load(); own != nil && *own == candidate {
+		s.fail(errZnodeGone)
+	}
+	return ErrNotLeader
 }

@@ -291,8 +291,7 @@ func (s *session) replace(ctx context.Context, version int64, data []byte, proof
 	case err == nil:
 		return z.learn(data, r.stat)
 	case r.deposed:
-		s.fail(errZnodeGone)
-		return ErrNotLeader
+		return s.deposed(*candidate)
 	case r.refuted:
 		s.takeover.Store(nil)
 		return ErrNotLeader

@@ -1,6 +1,7 @@
 package topology
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
@@ -164,5 +165,34 @@ func TestAProcessThatWasKilledIsSucceededWhenItsPromisesHaveEnded(t *testing.T) 
 	}
 	if last := open(t, memberConfig(t, servers, "a")); last.succeeds.Load() {
 		t.Error("a process that left in order is waited for")
+	}
+}
+
+// standAnew has a session give its candidacy up and stand again, while it leads.
+func standAnew(t *testing.T, s *session) {
+	t.Helper()
+	own, err := s.stand(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := s.candidate.Swap(&own)
+	if err := s.conn.Delete(*before, -1); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestACandidacyThatWasGivenUpDoesNotCostTheSessionWhenItIsMissed(t *testing.T) {
+	t.Parallel()
+	a := open(t, memberConfig(t, sharedZooKeeper(t), "a"))
+	leaderOf(t, a)
+	s := a.session.Load()
+	own := *s.candidate.Load()
+	standAnew(t, s)
+	// It was under way when the candidacy was given up.
+	if err := s.asLeader(t.Context(), own, own); !errors.Is(err, ErrNotLeader) {
+		t.Errorf("what a candidate of before does ends with %v", err)
+	}
+	if err := s.ctx.Err(); err != nil || a.session.Load() != s {
+		t.Errorf("the session is over: %v", context.Cause(s.ctx))
 	}
 }
