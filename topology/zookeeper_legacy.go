@@ -104,7 +104,8 @@ type legacy struct {
 	s       *session
 	root    string
 	acl     []zk.ACL
-	stood   int64  // the transaction that created our candidate
+	own     string // our candidate
+	stood   int64  // the transaction that created it
 	told    string // the last trouble that was logged
 	written []byte // what lies in nodes, as far as we know; nil: not known
 	at      time.Time
@@ -178,12 +179,12 @@ func (l *legacy) standing(ctx context.Context) (string, error) {
 	if candidate == nil {
 		return "", nil
 	}
-	if l.stood == 0 {
+	if l.own != *candidate {
 		_, stat, err := l.s.get(ctx, *candidate)
 		if err != nil {
 			return "", err
 		}
-		l.stood = stat.Czxid
+		l.own, l.stood = *candidate, stat.Czxid
 	}
 	return *candidate, nil
 }

@@ -312,3 +312,30 @@ func TestThePathOfRedisFailoversZnodesIsChecked(t *testing.T) {
 		}
 	}
 }
+
+// A member that lets another one lead and leads again in the same session stands anew, and what was written in between is no wish of today.
+func TestAManualFailoverOfBeforeTheNewestCandidacyIsNotCarriedOut(t *testing.T) {
+	servers := sharedZooKeeper(t)
+	g := newGem(t, servers)
+	log := new(sentences)
+	cfg := memberConfig(t, servers, "a")
+	cfg.Log = log.log()
+	a := open(t, cfg)
+	leaderOf(t, a)
+	update(t, a, example())
+	s := a.session.Load()
+	l := &legacy{s: s, root: g.root, acl: a.acl} // which serves when it is told to
+	serve := func() {
+		if err := l.serve(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	serve()
+	g.manualFailover("127.0.0.1:7002")
+	standAnew(t, s)
+	serve()
+	g.taken()
+	if told, got := log.count("before this member stood for leader"), a.Requests(); told != 1 || len(got) != 0 {
+		t.Errorf("told %d times, requests %+v", told, got)
+	}
+}
