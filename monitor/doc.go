@@ -18,4 +18,10 @@
 // A failover goes through the phases of topology.State: a fence that all members acknowledge, then a reading of the
 // offsets, the recorded choice, the promotion, and a stable State of the new epoch. The monitor never touches a
 // client's connection; holding the clients meanwhile is the proxy's part, which follows the State.
+//
+// A switchover is a failover that somebody asked for: it is rehearsed first, its fence drains, and the living master hands
+// its part over. With Config.Follow the roles are changed by others; decide then only has the State say what the nodes say.
+//
+// Each time of leading is a term. It commands nodes over connections of its own, whose opening ends those of all leaders before,
+// and what it knew of the other members is forgotten with it.
 package monitor
