@@ -62,6 +62,53 @@ func TestClientsAreUnblockedByOthersAsByAServer(t *testing.T) {
 	compare(t, said[0], said[1])
 }
 
+func TestABlockingCommandIsAnsweredWithoutAMasterAsByAServerWithoutData(t *testing.T) {
+	f := newFront(t, testcluster.New(t, 0), nil)
+	must(t, f.master(), "XGROUP", "CREATE", "s", "g", "$", "MKSTREAM")
+	var said [2][]string
+	for i, addr := range []string{f.master().Addr, f.addr} {
+		for _, proto := range []string{"2", "3"} {
+			var clients []*client
+			var requests []string
+			for _, blocking := range []string{
+				"BLPOP q T", "BRPOP q r T", "BLMOVE q r LEFT right T", "BRPOPLPUSH q r T", "BLMPOP T 2 q r LEFT", "BLMPOP T 1 q RIGHT COUNT 2", "BZPOPMIN z T", "BZPOPMAX z T",
+				"BZMPOP T 1 z MIN", "BZMPOP T 2 z y max COUNT 3", "XREAD BLOCK MS STREAMS s $", "XREAD COUNT 1 BLOCK MS STREAMS s t 1-1 5", "XREADGROUP GROUP g c BLOCK MS STREAMS s >",
+			} {
+				times := []string{"0.05", "5e-2", "+.05", "-1", "-0.5", "abc", "1,5", "", "1e", "5_0"}
+				if strings.Contains(blocking, "MS") {
+					times = []string{"50", "1", "-1", "abc", "1.5", "+5", "05", "-0", "", "9223372036854775808"}
+				}
+				for _, term := range times {
+					args := strings.Fields(blocking)
+					for k := range args {
+						if args[k] == "T" || args[k] == "MS" {
+							args[k] = term
+						}
+					}
+					c := dial(t, "tcp", addr)
+					c.do("HELLO", proto)
+					clients = append(clients, c)
+					requests = append(requests, string(request(args...)))
+				}
+			}
+			if i == 1 {
+				f.away(2)
+			}
+			for k, c := range clients {
+				c.send([]byte(requests[k]))
+			}
+			for k, c := range clients {
+				said[i] = append(said[i], "RESP"+proto+" "+requests[k], c.reply())
+				c.conn.Close()
+			}
+			if i == 1 {
+				f.back(2, f.master())
+			}
+		}
+	}
+	compare(t, said[0], said[1])
+}
+
 func TestACommandThatIsStillOnItsWayIsUnblocked(t *testing.T) {
 	f := newFront(t, testcluster.New(t, 0), func(c *proxy.Config) { c.Loops = 2 })
 	other := f.dial()

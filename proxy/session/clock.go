@@ -1,7 +1,6 @@
 package session
 
 import (
-	"bytes"
 	"slices"
 	"strconv"
 	"time"
@@ -17,6 +16,8 @@ import (
 type clock struct {
 	running bool
 	until   time.Time       // zero: for ever
+	refusal string          // of the time, by any server; "": it is one
+	garbled bool            // no server would let it block
 	timer   eventloop.Timer // ends a hold in time
 }
 
@@ -26,8 +27,12 @@ func (k *clock) start(s *Session, cmd *command.Command, args [][]byte) (again bo
 		return true
 	}
 	k.running, k.until = true, time.Time{}
+	if k.garbled = !wellFormed(cmd, args); k.garbled {
+		return false
+	}
 	if place, unit := timeoutPlace(cmd, args); place > 0 {
-		if d := parseTimeout(args[place], unit); d > 0 {
+		var d time.Duration
+		if d, k.refusal = parseTimeout(args[place], unit); d > 0 {
 			k.until = s.env.Loop.Now().Add(d)
 		}
 	}
@@ -59,43 +64,4 @@ func (k *clock) remaining(now time.Time, cmd *command.Command, args [][]byte, re
 	args = slices.Clone(args)
 	args[place] = []byte(text)
 	return resp.AppendRequest(nil, args...)
-}
-
-// timeoutPlace returns which argument of a command says how long it may block, and in what unit; 0 if none does.
-func timeoutPlace(cmd *command.Command, args [][]byte) (place int, unit time.Duration) {
-	switch cmd.Name {
-	case "BLPOP", "BRPOP", "BRPOPLPUSH", "BLMOVE", "BZPOPMIN", "BZPOPMAX":
-		return len(args) - 1, time.Second
-	case "BLMPOP", "BZMPOP":
-		return 1, time.Second
-	case "WAIT":
-		return 2, time.Millisecond
-	case "WAITAOF":
-		return 3, time.Millisecond
-	case "XREAD", "XREADGROUP":
-		if block, _ := command.StreamOptions(args); block > 0 {
-			return block, time.Millisecond
-		}
-	}
-	return 0, 0
-}
-
-// parseTimeout returns a time that a server would accept; 0 is for ever, or what it would not.
-func parseTimeout(text []byte, unit time.Duration) time.Duration {
-	if len(bytes.Trim(text, "0123456789.")) > 0 {
-		return 0
-	}
-	n, err := strconv.ParseFloat(string(text), 64)
-	if err != nil || n > 1e9 {
-		return 0
-	}
-	return time.Duration(n * float64(unit))
-}
-
-// noElement is what a server answers when a blocking command has got nothing in time.
-func noElement(cmd *command.Command, proto int) []byte {
-	if cmd.Name == "BLMOVE" || cmd.Name == "BRPOPLPUSH" {
-		return resp.AppendNull(nil, proto)
-	}
-	return resp.AppendNullArray(nil, proto)
 }

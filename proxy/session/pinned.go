@@ -26,7 +26,7 @@ func (s *Session) block(cmd *command.Command, args [][]byte, request []byte) boo
 	}
 	c := s.choosePin()
 	if c == nil {
-		return s.blockLater(cmd)
+		return s.blockLater()
 	}
 	if again {
 		request = s.clock.remaining(s.env.Loop.Now(), cmd, args, request)
@@ -49,18 +49,25 @@ func (s *Session) block(cmd *command.Command, args [][]byte, request []byte) boo
 }
 
 // blockLater deals with a blocking command that waits for a master. Its time runs meanwhile, and when it is over, the
-// answer is what it would be if nothing had come: nothing has.
-func (s *Session) blockLater(cmd *command.Command) bool {
+// answer is what it would be if nothing had come: nothing has. A time that is none is refused at once, as by a server. What
+// would not block for another reason is answered by one, when there is a master, as any other request.
+func (s *Session) blockLater() bool {
 	k := &s.clock
 	switch now := s.env.Loop.Now(); {
+	case k.refusal != "":
+		s.unhold()
+		s.answered()
+		s.emit(errorReply(k.refusal))
 	case k.over(now):
 		s.unhold()
 		s.answered() // the next one may wait for as long again
-		s.emit(noElement(cmd, s.key.Proto))
+		s.emit(noElement(s.key.Proto))
 	case s.gaveUp:
 		s.decline()
+	case k.garbled:
+		return false
 	default:
-		s.heldBlocking, s.nothing = true, noElement(cmd, s.key.Proto)
+		s.heldBlocking, s.nothing = true, noElement(s.key.Proto)
 		if k.timer == nil && !k.until.IsZero() {
 			k.timer = s.env.Loop.After(k.until.Sub(now), s.awaken)
 		}
