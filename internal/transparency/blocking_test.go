@@ -12,6 +12,7 @@ import (
 
 	"github.com/understudy/understudy/internal/testcluster"
 	"github.com/understudy/understudy/proxy"
+	"github.com/understudy/understudy/topology"
 )
 
 // own returns the id that CLIENT ID tells a client.
@@ -277,6 +278,41 @@ func TestAFailoverBlocksClientsAnewForTheTimeThatIsLeft(t *testing.T) {
 	if got := pop.reply(); got != "*2\r\n$5\r\nqueue\r\n$3\r\njob\r\n" {
 		t.Errorf("BLPOP: %q", got)
 	}
+}
+
+func TestClientsThatBlockAreServedAfterASwitchoverInTheOrderInWhichTheyBlocked(t *testing.T) {
+	f := newFront(t, testcluster.New(t, 1), nil)
+	old, heir := f.cluster.Nodes[0], f.cluster.Nodes[1]
+	var clients []*client
+	for i := range 30 {
+		c := f.dial()
+		c.send(request("BLPOP", "queue", "100"))
+		waitBlocked(t, old, i+1)
+		clients = append(clients, c)
+	}
+	for epoch := uint64(2); epoch < 6; epoch++ {
+		f.publish(&topology.State{Epoch: epoch, Phase: topology.Fencing, Failover: &topology.Failover{Cause: "a test"}}, old, heir)
+		waitBlocked(t, old, 0)
+		c := f.dial() // blocks behind the others, and has not before
+		c.send(request("BLPOP", "queue", "100"))
+		f.held(c)
+		clients = append(clients, c)
+		must(t, heir, "REPLICAOF", "NO", "ONE")
+		must(t, old, "REPLICAOF", "127.0.0.1", heir.Port)
+		f.back(epoch, heir, old)
+		old, heir = heir, old
+		waitBlocked(t, old, len(clients))
+	}
+	pusher := f.dial()
+	var got, want []string
+	for i := range clients {
+		pusher.expect(":1", "RPUSH", "queue", fmt.Sprint(100+i))
+		want = append(want, fmt.Sprintf("*2\r\n$5\r\nqueue\r\n$3\r\n%d\r\n", 100+i))
+	}
+	for _, c := range clients {
+		got = append(got, c.reply())
+	}
+	compare(t, want, got)
 }
 
 // Since Redis 7.2 WAIT waits for the last write of its own connection. This is the write that goes ahead of it there.

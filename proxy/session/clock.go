@@ -15,6 +15,7 @@ import (
 // waited for a master in between, or has been sent to another one.
 type clock struct {
 	running bool
+	number  uint64          // of its arrival, among all that wait or block
 	until   time.Time       // zero: for ever
 	refusal string          // of the time, by any server; "": it is one
 	garbled bool            // no server would let it block
@@ -26,7 +27,7 @@ func (k *clock) start(s *Session, cmd *command.Command, args [][]byte) (again bo
 	if k.running {
 		return true
 	}
-	k.running, k.until = true, time.Time{}
+	k.running, k.until, k.number = true, time.Time{}, s.env.Pool.Arrive()
 	if k.garbled = !wellFormed(cmd, args); k.garbled {
 		return false
 	}

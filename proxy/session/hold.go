@@ -12,7 +12,11 @@ func (s *Session) hold() {
 	if s.gaveUp || s.held {
 		return
 	}
-	s.env.Pool.Hold(&s.place, s)
+	if s.clock.running { // it blocks for longer than it is held
+		s.env.Pool.HoldAs(&s.place, s, s.clock.number)
+	} else {
+		s.env.Pool.Hold(&s.place, s)
+	}
 	s.waitInLine()
 }
 

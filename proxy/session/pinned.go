@@ -31,6 +31,9 @@ func (s *Session) block(cmd *command.Command, args [][]byte, request []byte) boo
 	if again {
 		request = s.clock.remaining(s.env.Loop.Now(), cmd, args, request)
 	}
+	if again || s.env.Pool.Turns() {
+		c.InTurn()
+	}
 	kind := upstream.Write
 	if cmd.Flags.Has(command.FlagReadOnly) {
 		kind = upstream.Repeatable

@@ -45,6 +45,7 @@ type Conn struct {
 	gathered    []freshness.Mark // what the next EXEC on a pin changes
 	id          string           // CLIENT ID of a pin; "" while unknown
 	interrupted bool
+	inLine      bool // what was appended waits for its turn: see InTurn
 
 	net      eventloop.Conn // nil until connected
 	cancel   context.CancelFunc
@@ -252,7 +253,7 @@ func (c *Conn) retire() {
 
 // Flush implements eventloop.Handler.
 func (c *Conn) Flush() {
-	if !c.ready {
+	if !c.ready || c.inLine {
 		return
 	}
 	for c.log.Unsent() > 0 {
@@ -330,6 +331,9 @@ func (c *Conn) end(err error, failed bool) {
 	c.partial = nil
 	if c.Listener != nil {
 		c.Listener.PinLost(c)
+	}
+	if !c.ready {
+		c.arrive()
 	}
 	pool.settled()
 }

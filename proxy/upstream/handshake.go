@@ -122,6 +122,7 @@ func (c *Conn) introduced(frame []byte) {
 			return
 		}
 		c.net.Flush()
+		c.arrive()
 		c.settle()
 	}
 }

@@ -63,6 +63,10 @@ type Pool struct {
 	conns     map[*Conn]struct{}
 	aparts    int                   // of them that are apart
 	held      line                  // wait for a master
+	arrived   uint64                // numbers given to those who wait, or block
+	turns     []*Conn               // see InTurn
+	unready   int                   // of them that are not ready
+	calming   bool                  // the answer to a PING is waited for until they send
 	claimants map[Claimant]struct{} // wait for writes to be durable
 	awaits    atomic.Bool           // somebody waits for a replica to become fresher
 	// onProgress is called then.
@@ -133,9 +137,19 @@ func (p *Pool) State() *topology.State { return p.state }
 
 // Hold makes w wait until the State changes, the master may be tried again, or a grant that was missing has come.
 // It waits at at, and counts as Held.
-func (p *Pool) Hold(at *Place, w Waiter) {
+func (p *Pool) Hold(at *Place, w Waiter) { p.HoldAs(at, w, p.Arrive()) }
+
+// HoldAs is Hold for one that has its number already: it is told before all who arrived later, whenever they began to wait.
+func (p *Pool) HoldAs(at *Place, w Waiter, number uint64) {
 	p.held.add(at, w)
+	at.number = number
 	p.expectGrant()
+}
+
+// Arrive returns the number of one that begins to wait or to block now; the first is 1.
+func (p *Pool) Arrive() uint64 {
+	p.arrived++
+	return p.arrived
 }
 
 // Attend is Hold for what is no client: it does not count.

@@ -1,5 +1,10 @@
 package upstream
 
+import (
+	"cmp"
+	"slices"
+)
+
 // Waiter is a session that waits for a master.
 type Waiter interface {
 	// Resume tries again; it may Hold anew.
@@ -12,6 +17,7 @@ type Place struct {
 	who        Waiter
 	line       *line
 	next, last *Place // behind it, before it
+	number     uint64 // of its arrival
 	lapsed     bool
 }
 
@@ -30,7 +36,7 @@ func (at *Place) Lapse() {
 	}
 }
 
-// line is those that wait, in the order in which they came.
+// line is those that wait, in the order in which they came to it. They are told in the order of their numbers.
 type line struct {
 	first, last *Place
 	n           int // without those that have given up
@@ -79,8 +85,32 @@ func (l *line) take() Waiter {
 	return w
 }
 
+// sort puts those that wait in the order of their numbers.
+func (l *line) sort() {
+	places, sorted := make([]*Place, 0, l.n), true
+	for at := l.first; at != nil; at = at.next {
+		sorted = sorted && (at.last == nil || at.last.number <= at.number)
+		places = append(places, at)
+	}
+	if sorted {
+		return
+	}
+	slices.SortStableFunc(places, func(a, b *Place) int { return cmp.Compare(a.number, b.number) })
+	l.first, l.last = nil, nil
+	for _, at := range places {
+		at.last, at.next = l.last, nil
+		if l.last != nil {
+			l.last.next = at
+		} else {
+			l.first = at
+		}
+		l.last = at
+	}
+}
+
 // resume lets those that are in line now try again, in order. Who comes back meanwhile waits for the next time.
 func (l *line) resume() {
+	l.sort()
 	var called line
 	for at := l.first; at != nil; at = at.next {
 		at.line = &called

@@ -46,6 +46,22 @@ func TestThoseWhoWaitAreToldInOrderAndThoseWhoLeaveMeanwhileAreNot(t *testing.T)
 	}
 }
 
+func TestThoseWhoWaitAreToldInTheOrderOfTheirNumbers(t *testing.T) {
+	var l line
+	var names []string
+	places := map[string]*Place{}
+	for i, name := range []string{"c", "a", "d", "b", "gone"} {
+		places[name] = &Place{}
+		l.add(places[name], called{&names, name, nil})
+		places[name].number = []uint64{3, 1, 4, 2, 2}[i]
+	}
+	l.sort()
+	places["gone"].Leave()
+	if l.resume(); !slices.Equal(names, []string{"a", "b", "c", "d"}) || l.n != 0 {
+		t.Errorf("told %v, and %d wait", names, l.n)
+	}
+}
+
 func TestWhoHasGivenUpDoesNotCountAndIsToldNevertheless(t *testing.T) {
 	var l line
 	var names []string
