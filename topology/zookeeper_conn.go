@@ -16,8 +16,8 @@ const (
 	// greetingLimit is more than a server's first answer can have; other protocols read as lengths beyond it.
 	greetingLimit = 1 << 10
 
-	// rewatchLimit is how long the library may take to ask for its watches again, which it does at once if it has any.
-	rewatchLimit = 250 * time.Millisecond
+	// headStart is how long the library has to see that it has no watches yet, which takes it no time to speak of.
+	headStart = 20 * time.Millisecond
 
 	// Of ZooKeeper's protocol (org.apache.zookeeper.ZooDefs.OpCode, ClientCnxn).
 	opSetAuth    = 100
@@ -32,7 +32,7 @@ type conn struct {
 	dialer  *dialer
 	addr    string
 	dropped atomic.Bool
-	resumes bool // a session that began on another connection
+	watches bool // the library has watches of an earlier connection
 
 	rewatched chan struct{} // closed when the library has asked for the watches of earlier connections, or never will
 	asked     sync.Once     // closes rewatched
@@ -83,16 +83,20 @@ func (c *conn) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// awaitWatches holds back what a server sends on a connection that resumes a session until the library has asked again
-// for its watches, for rewatchLimit at most: it may have none. The library notes the newest transaction it has heard of
-// with every answer, and asks for what the watches missed since that one, without a lock between the two: an answer
-// that came first would make it miss events (github.com/go-zookeeper/zk/pull/35).
+// awaitWatches holds back what a server sends until the library has asked again for the watches that it has. The library
+// notes the newest transaction that it has heard of with every answer, and asks for what its watches missed since that
+// one, without a lock between the two: an answer that came first would make it miss events, and is a data race
+// (github.com/go-zookeeper/zk/pull/35).
 func (c *conn) awaitWatches() {
-	if c.settled || !c.resumes {
+	if c.settled {
 		return
 	}
 	c.settled = true
-	limit := time.NewTimer(rewatchLimit)
+	if c.watches {
+		<-c.rewatched
+		return
+	}
+	limit := time.NewTimer(headStart)
 	defer limit.Stop()
 	select {
 	case <-c.rewatched:
@@ -129,7 +133,6 @@ func (c *conn) greet() error {
 		return c.Conn.SetDeadline(longAgo)
 	}
 	if session != 0 { // 0: the session has expired
-		c.dialer.resumable()
 		c.dialer.greeted(session, timeout)
 	}
 	return nil
@@ -204,5 +207,6 @@ func (c *conn) Close() error {
 		c.dialer.current = nil
 	}
 	c.dialer.mu.Unlock()
+	c.asked.Do(func() { close(c.rewatched) })
 	return c.Conn.Close()
 }

@@ -36,7 +36,7 @@ type dialer struct {
 	connected time.Time
 	attempted time.Time // when the last attempt began
 	current   *conn
-	resuming  bool  // the session has begun, so the next connection resumes it
+	watching  bool  // the library has a watch, for good
 	lastErr   error // why the last attempt failed
 }
 
@@ -121,7 +121,7 @@ func (d *dialer) Dial(network, addr string, _ time.Duration) (net.Conn, error) {
 	if d.over() {
 		return nil, errors.Join(errSessionOver, tcp.Close())
 	}
-	d.current, c.resumes = c, d.resuming
+	d.current, c.watches = c, d.watching
 	return c, nil
 }
 
@@ -191,9 +191,9 @@ func (d *dialer) drop() {
 	}
 }
 
-// resumable is called when the session has begun.
-func (d *dialer) resumable() {
+// watches is called when the library has a watch that stays, so that it asks for it on every further connection.
+func (d *dialer) watches() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.resuming = true
+	d.watching = true
 }

@@ -36,6 +36,9 @@ func (s *session) enter(ctx context.Context) error {
 	if z.looks {
 		return s.insist(ctx, func() error { return s.survey(ctx) })
 	}
+	if err := s.insist(ctx, func() error { return s.anchor(ctx) }); err != nil {
+		return err
+	}
 	if err := s.insist(ctx, func() error { return s.find(ctx) }); err != nil {
 		return err
 	}
@@ -65,6 +68,20 @@ func (s *session) enter(ctx context.Context) error {
 		s.goes(s.serveLegacy)
 	}
 	return nil
+}
+
+// anchor sets a watch that never fires, on a znode that every ensemble has and nobody can change, so that this session
+// has one at every moment: conn.awaitWatches counts on that.
+func (s *session) anchor(ctx context.Context) error {
+	const path = "/zookeeper"
+	_, err := call(ctx, s, path, func(c *zk.Conn) (none, error) {
+		_, _, _, err := c.ExistsW(path)
+		return none{}, err
+	})
+	if err == nil {
+		s.dialer.watches()
+	}
+	return err
 }
 
 // none is the value of requests that give none.
