@@ -100,7 +100,9 @@ func (s *Session) hasty() bool {
 func (s *Session) hello(args [][]byte, request []byte) bool {
 	g, refusal := parseGreeting(args)
 	hasty := s.hasty()
-	if n := len(g.auths); n > 1 && !hasty {
+	// Before the first connection nobody knows which way the servers have. Then each AUTH is tried, and greeted decides.
+	mayBeHasty := hasty || s.env.Pool.ServerVersion() == 0
+	if n := len(g.auths); n > 1 && !mayBeHasty {
 		g.auths = g.auths[n-1:]
 	}
 	if s.ownUsers() && (refusal == "" || hasty) {
@@ -109,7 +111,7 @@ func (s *Session) hello(args [][]byte, request []byte) bool {
 		}
 	}
 	key, name := s.key, s.info.Name
-	if refusal != "" && !(hasty && len(g.auths) > 0) {
+	if refusal != "" && !(mayBeHasty && len(g.auths) > 0) {
 		g.partly(hasty, 0, &key, &s.info.Name)
 		s.emit(errorReply(refusal))
 		return true
@@ -137,10 +139,17 @@ func (s *Session) hello(args [][]byte, request []byte) bool {
 // greeted answers HELLO, when the master has said what it thinks of each AUTH. key and name are what an accepted one makes of
 // those of the session, and refusal what is wrong nevertheless.
 func (s *Session) greeted(g *greeting, key upstream.Key, name, refusal string, replies [][]byte) {
-	last := replies[len(replies)-1]
+	last, hasty := replies[len(replies)-1], s.hasty()
+	if !hasty {
+		replies = replies[len(replies)-1:]
+		if refusal != "" {
+			s.emit(errorReply(refusal))
+			return
+		}
+	}
 	if wrong := slices.IndexFunc(replies, func(frame []byte) bool { return frame[0] == '-' }); wrong >= 0 {
 		key, name, last = s.key, s.info.Name, replies[wrong]
-		g.partly(s.hasty(), wrong, &key, &name)
+		g.partly(hasty, wrong, &key, &name)
 		refusal = ""
 	}
 	if key != s.key {
