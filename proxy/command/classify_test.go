@@ -354,112 +354,11 @@ func TestACommandThatTheServerCallsAWriteIsNeverRead(t *testing.T) {
 	}
 }
 
-func TestARequestThatNamesNothingIsAnUnknownWrite(t *testing.T) {
-	for _, args := range [][][]byte{nil, {}, {nil}, {[]byte("")}, {[]byte("CONFIG|GET")}, {[]byte("GET\x00")}, {[]byte("\xc7\xc5\xd4")}, {[]byte("G\x05T")}} {
-		c, class := Builtin().Classify(args)
-		if c.Known() || class != Write || c.Keyed() || !c.Script() || !c.Unbounded(args) {
-			t.Errorf("%q is %+v of class %v", args, c, class)
-		}
-	}
-}
-
-func TestNamesAreFoundWhateverTheirCaseAndLength(t *testing.T) {
-	for c := range Builtin().All() {
-		for _, name := range []string{c.Name, strings.ToLower(c.Name), strings.ToLower(c.Name[:1]) + c.Name[1:]} {
-			if got := Builtin().Lookup(words(strings.ReplaceAll(name, "|", " "))); got != c {
-				t.Errorf("%s is found as %q", name, got.Name)
-			}
-		}
-		// Every byte counts, in long names too.
-		for i := range c.Name {
-			for _, change := range []byte{0x20, 0x80, 0x01} {
-				name := []byte(c.Name)
-				if name[i] == '|' || change == 0x20 && 'A' <= name[i] && name[i] <= 'Z' {
-					continue
-				}
-				name[i] ^= change
-				parts := strings.SplitN(string(name), "|", 2)
-				args := [][]byte{[]byte(parts[0])}
-				if len(parts) == 2 {
-					args = append(args, []byte(parts[1]))
-				}
-				if got := Builtin().Lookup(args); got == c {
-					t.Errorf("%q is found as %s", name, c.Name)
-				}
-			}
-		}
-	}
-}
-
 func TestConfigSetIsRefusedWhereItSetsThePassword(t *testing.T) {
 	for request, want := range map[string]Class{"CONFIG SET requirepass x": Refused, "config set maxmemory 1 RequirePass": Refused,
 		"CONFIG SET requirepass\x00 x": Refused, "CONFIG SET maxmemory 1": Write, "CONFIG SET dbfilename requirepass": Write} {
 		if _, got := Builtin().Classify(words(request)); got != want {
 			t.Errorf("%s is %v, want %v", request, got, want)
 		}
-	}
-}
-
-func TestEveryRuleIsForACommandThatTheTableHas(t *testing.T) {
-	// These exist on newer servers or in modules only.
-	elsewhere := map[string]bool{"COMMANDLOG|GET": true, "COMMANDLOG|LEN": true, "COMMANDLOG|HELP": true, "SCRIPT|SHOW": true, "CLUSTER|MYSHARDID": true,
-		"CLUSTER|SLOT-STATS": true, "FT.AGGREGATE": true, "FT.CURSOR": true, "FT.CURSOR|READ": true, "FT.CURSOR|DEL": true, "BF.SCANDUMP": true, "CF.SCANDUMP": true}
-	have := make(map[string]bool)
-	for c := range Builtin().All() {
-		have[c.Name] = true
-		if (c.Class == Refused || c.Name == "CONFIG|SET") != strings.HasPrefix(c.Refusal(), "ERR ") {
-			t.Errorf("%s is %v and its refusal is %q", c.Name, c.Class, c.Refusal())
-		}
-		if strings.ContainsAny(c.Refusal(), "{}\r\n") {
-			t.Errorf("%s is refused by %q", c.Name, c.Refusal())
-		}
-	}
-	seen := make(map[string]bool)
-	for _, h := range handRules {
-		for _, name := range h.names {
-			if seen[name] {
-				t.Errorf("%s has two rules", name)
-			}
-			seen[name] = true
-			if !have[name] && !elsewhere[name] {
-				t.Errorf("there is a rule for %s, which is not in the table", name)
-			}
-		}
-	}
-}
-
-func TestKeyedCommandsAreThoseThatABlockMayHold(t *testing.T) {
-	for request, want := range map[string]bool{
-		"GET k": true, "SET k v": true, "MEMORY USAGE k": true, "XGROUP CREATE k g 0": true, "EVAL s 1 k": true, "BLPOP k 0": true, "TOUCH k": true, "SORT k": true, "RESTORE-ASKING k 0 x": true,
-		"PING": false, "FLUSHALL": false, "WATCH k": false, "HSCAN k 0": false, "PUBLISH c m": false, "SPUBLISH c m": false, "SSUBSCRIBE c": false,
-		"CONFIG GET x": false, "NOSUCH k": false, "SELECT 1": false, "XGROUP": false,
-	} {
-		if got := Builtin().Lookup(words(request)).Keyed(); got != want {
-			t.Errorf("Keyed of %s is %v", request, got)
-		}
-	}
-}
-
-func TestErrorsOfScriptsAndUnknownCommandsProveNothing(t *testing.T) {
-	for request, want := range map[string]bool{
-		"EVAL s 0": true, "EVALSHA s 0": true, "EVAL_RO s 0": true, "EVALSHA_RO s 0": true, "FCALL f 0": true, "FCALL_RO f 0": true, "NOSUCH": true,
-		"SET k v": false, "SCRIPT LOAD s": false, "FUNCTION LOAD s": false, "EXEC": false,
-	} {
-		if got := Builtin().Lookup(words(request)).Script(); got != want {
-			t.Errorf("Script of %s is %v", request, got)
-		}
-	}
-}
-
-func TestArityIsCheckedAsAServerDoes(t *testing.T) {
-	get, clientID, ping := Builtin().Lookup(words("GET")), Builtin().Lookup(words("CLIENT ID")), Builtin().Lookup(words("PING"))
-	if get.Accepts(1) || !get.Accepts(2) || get.Accepts(3) || clientID.Accepts(1) || !clientID.Accepts(2) || !ping.Accepts(1) || !ping.Accepts(5) {
-		t.Error("wrong lengths are accepted or right ones are not")
-	}
-	if !unknown.Accepts(1) || !unknown.Accepts(100) {
-		t.Error("an unknown command accepts only some lengths")
-	}
-	if got := clientID.ArityError(); got != "ERR wrong number of arguments for 'client|id' command" {
-		t.Errorf("the error is %q", got)
 	}
 }
