@@ -287,3 +287,55 @@ func TestFlushAsksForOneCallInTheSameTurnAndOneMoreIfAskedMeanwhile(t *testing.T
 		})
 	})
 }
+
+func TestPauseReadInsideDataHoldsBackTheNextBytes(t *testing.T) {
+	each(t, wires(), func(t *testing.T, f *fixture) {
+		var c Conn
+		got := make(chan string, 10)
+		c, peer := f.pair(func(c Conn) Handler {
+			return &script{data: func(p []byte) {
+				c.PauseRead()
+				got <- string(p)
+			}}
+		})
+		for _, s := range []string{"a", "b", "c"} {
+			write(t, peer, []byte(s))
+			if g := await(t, got); g != s {
+				t.Fatalf("received %q", g)
+			}
+			write(t, peer, []byte(s+s))
+			f.turns(20)
+			if len(got) > 0 {
+				t.Fatal("received something while reading was paused")
+			}
+			f.on(c.ResumeRead)
+			if g := await(t, got); g != s+s {
+				t.Fatalf("received %q", g)
+			}
+			f.on(c.ResumeRead)
+		}
+	})
+}
+
+func TestAConnectionWrittenFullBeforeItHasAHandlerGoesOnAfterwards(t *testing.T) {
+	each(t, wires(), func(t *testing.T, f *fixture) {
+		sent := noise(overflow)
+		wrote := make(chan int, 1)
+		flushed := make(chan struct{}, 1000)
+		f.serve(func(c Conn) Handler {
+			n, err := c.Write(sent)
+			if err != nil || n == len(sent) {
+				t.Errorf("Write = %d, %v", n, err)
+			}
+			wrote <- n
+			return &script{flush: func() { flushed <- struct{}{} }}
+		})
+		peer := f.peer()
+		handshake(t, peer)
+		got := make([]byte, await(t, wrote))
+		if _, err := io.ReadFull(peer, got); err != nil || !bytes.Equal(got, sent[:len(got)]) {
+			t.Errorf("other bytes arrived (%v)", err)
+		}
+		await(t, flushed)
+	})
+}
