@@ -2,6 +2,7 @@ package session
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"net"
 	"strings"
@@ -149,4 +150,32 @@ func (c *fakeConn) dies() {
 		c.handler.Closed(io.EOF)
 	}
 	c.world.turn()
+}
+
+// answer answers one request as a node would.
+func (c *fakeConn) answer() {
+	c.world.t.Helper()
+	var parser resp.RequestParser
+	n, err := parser.Parse([]byte(c.received))
+	if n == 0 || err != nil {
+		c.world.t.Fatalf("%s got %q: %v", c.addr, c.received, err)
+	}
+	c.received = c.received[n:]
+	name := strings.ToUpper(string(parser.Args[0]))
+	switch {
+	case name == "MULTI":
+		c.multi = true
+		c.says("+OK\r\n")
+	case name == "EXEC":
+		c.multi = false
+		c.says("*1\r\n:1\r\n")
+	case c.multi:
+		c.says("+QUEUED\r\n")
+	case name == "SET", name == "SELECT", name == "WATCH", name == "UNWATCH":
+		c.says("+OK\r\n")
+	case name == "PING":
+		c.says("+PONG\r\n")
+	default:
+		c.says(fmt.Sprintf("+%s\r\n", name))
+	}
 }

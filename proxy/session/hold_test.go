@@ -143,3 +143,59 @@ func TestAWaitThatEndsWithoutAReplyOfANodeIsNoPartOfTheNext(t *testing.T) {
 	w.wait(time.Second)
 	c.gets("-MASTERDOWN no master was available for 10s; the command was not sent\r\n")
 }
+
+func TestInputIsNotReadWhileItCannotBeTaken(t *testing.T) {
+	w := newWorld(t)
+	c := w.client()
+	w.grant.Epoch = 0
+	for range 20 {
+		if c.paused {
+			break
+		}
+		c.sends("SET a " + strings.Repeat("v", 50_000))
+	}
+	if !c.paused {
+		t.Fatal("a client whose requests are held goes on being read from")
+	}
+	w.grant.Epoch = 1
+	w.wait(time.Second)
+	w.state(1, "stable", "m", "r1", "r2")
+	w.serve()
+	if c.paused {
+		t.Error("it is still not read from")
+	}
+}
+
+func TestARequestThatWaitsForAGrantGoesOnWhenItComesWithoutANewState(t *testing.T) {
+	w := newWorld(t)
+	c := w.client()
+	m := w.link("m")
+	w.grant = topology.Grant{}
+	c.sends("SET a 1")
+	w.wait(100 * time.Millisecond)
+	m.getsRequests()
+	w.grant = topology.Grant{Epoch: 1}
+	w.wait(10 * time.Millisecond)
+	m.getsRequests("SET a 1")
+	m.says("+OK\r\n")
+	c.gets("+OK\r\n")
+}
+
+func TestNothingIsSentSoLateInALeaseThatItsReplyMayComeAfterIt(t *testing.T) {
+	w := newWorld(t)
+	w.lease = time.Second
+	w.grant = topology.Grant{Epoch: 1, Until: w.now.Add(w.lease)}
+	c := w.client()
+	m := w.link("m")
+	w.wait(850 * time.Millisecond)
+	c.sends("SET a 1")
+	m.getsRequests("SET a 1")
+	w.wait(100 * time.Millisecond)
+	m.says("+OK\r\n")
+	c.gets("+OK\r\n") // the lease lasts
+	c.sends("SET a 2")
+	m.getsRequests()
+	w.grant.Until = w.now.Add(w.lease)
+	w.wait(10 * time.Millisecond)
+	m.getsRequests("SET a 2")
+}
