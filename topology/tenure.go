@@ -37,7 +37,10 @@ func NewTenure(agreement Agreement, clock Clock) Tenure {
 }
 
 // Behind reports whether there is a newer State than that which the loop routes under.
-func (t *Tenure) Behind() bool { return t.agreement.Snapshot().Version != t.Version }
+func (t *Tenure) Behind() bool {
+	s := t.agreement.Snapshot()
+	return s.State != nil && s.Version != t.Version
+}
 
 // Granted reports whether this member holds the grant of State's epoch, now and for that much longer. There is none
 // while State is not stable: the grant that comes next is for another master.

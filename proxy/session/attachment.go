@@ -70,7 +70,7 @@ func (s *Session) passOn(cmd *command.Command, class command.Class, args [][]byt
 // handleAttached deals with one request of a session that lives on a pin.
 func (s *Session) handleAttached(cmd *command.Command, class command.Class, args [][]byte, request []byte) bool {
 	a := s.attach
-	beside, foreign := beside(cmd, class), foreign(a.pin, cmd, class, args)
+	beside, foreign := s.beside(cmd, class), foreign(a.pin, cmd, class, args)
 	if (beside || foreign || class != command.Subscribe && !a.lasting()) && len(a.expected) > 0 && !a.opaque {
 		s.draining = true
 		return false
@@ -90,9 +90,6 @@ func (s *Session) handleAttached(cmd *command.Command, class command.Class, args
 		if s.loadFirst(cmd, args) {
 			return false
 		}
-	}
-	if s.closed { // a State that was met on the way has no place for the pin
-		return false
 	}
 	s.remembered(cmd, args)
 	if !s.env.Pool.Granted() {
@@ -114,7 +111,7 @@ func (a *attachment) lasting() bool {
 }
 
 // beside reports whether a request of an attached session is not passed on.
-func beside(cmd *command.Command, class command.Class) bool {
+func (s *Session) beside(cmd *command.Command, class command.Class) bool {
 	switch class {
 	case command.Session:
 		return cmd.Name != "PING" && cmd.Name != "ECHO" && cmd.Name != "SELECT" && cmd.Name != "CLIENT|NO-TOUCH"

@@ -108,7 +108,7 @@ func (c *fakeConn) answers(text string, requests ...string) {
 func (c *fakeConn) handshake() {
 	c.world.t.Helper()
 	var p resp.RequestParser
-	for c.received != "" {
+	for c.received != "" && !c.closed {
 		n, err := p.Parse([]byte(c.received))
 		if n == 0 || err != nil {
 			c.world.t.Fatalf("the handshake is %q: %v", c.received, err)

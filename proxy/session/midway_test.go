@@ -1,8 +1,11 @@
 package session
 
 import (
+	"crypto/sha1"
 	"fmt"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/understudy/understudy/proxy/upstream"
 	"github.com/understudy/understudy/topology"
@@ -18,6 +21,119 @@ func (w *world) unseen(epoch uint64, master string, replicas ...string) {
 	w.env = nil
 	w.state(epoch, topology.Stable, master, replicas...)
 	w.env, w.grant = env, topology.Grant{Epoch: epoch}
+	w.Post(env.Pool.Refresh) // as the process does when the coordinator tells it
+}
+
+// midway are requests in the middle of which a State may come, and what the client gets.
+var midway = []struct {
+	name     string
+	before   func(w *world, c *fakeConn)
+	requests []string
+	replies  []string // nil: the client is closed
+}{
+	{"a read", nil, []string{"GET a"}, []string{"+GET\r\n"}},
+	{"a read of replicas that are slow", func(w *world, _ *fakeConn) {
+		for range 20 {
+			w.client().sends("GET a")
+		}
+		w.wait(tooSlow)
+	}, []string{"GET a"}, []string{"+GET\r\n"}},
+	{"a write", nil, []string{"INCR a"}, []string{"+INCR\r\n"}},
+	{"a pipeline", nil, []string{"GET a", "INCR a", "GET a"}, []string{"+GET\r\n", "+INCR\r\n", "+GET\r\n"}},
+	{"a block", nil, []string{"MULTI", "INCR a", "EXEC"}, []string{"+OK\r\n", "+QUEUED\r\n", "*1\r\n:1\r\n"}},
+	{"a blocking command on a pin of the stock", func(w *world, c *fakeConn) { c.has("WATCH a", "UNWATCH") }, []string{"BLPOP a 0"}, []string{"+BLPOP\r\n"}},
+	{"a script", func(w *world, c *fakeConn) { w.env.Scripts.Remember([]byte("return 1")) }, []string{evalsha}, []string{"+EVALSHA\r\n"}},
+	{"a script in a transaction", func(w *world, c *fakeConn) {
+		w.client().has("SUBSCRIBE a") // which goes to the next master first
+		c.has("MULTI")
+		w.env.Scripts.Remember([]byte("return 1"))
+	}, []string{evalsha, "EXEC"}, []string{"+QUEUED\r\n", "*1\r\n:1\r\n"}},
+	{"a script of a client with MONITOR", func(w *world, c *fakeConn) {
+		w.client().has("SUBSCRIBE a")
+		c.has("MONITOR")
+		w.env.Scripts.Remember([]byte("return 1"))
+	}, []string{evalsha}, nil},
+	{"a subscription of a client with MONITOR", func(w *world, c *fakeConn) {
+		c.session.regroup(upstream.Key{Proto: 3})
+		c.has("MONITOR")
+	}, []string{"SUBSCRIBE a"}, nil},
+	{"tracking", func(w *world, c *fakeConn) { c.has("HELLO 3") }, []string{"CLIENT TRACKING ON", "GET a"}, []string{"+CLIENT\r\n", "+GET\r\n"}},
+}
+
+// evalsha runs a script that does nothing much.
+var evalsha = fmt.Sprintf("EVALSHA %x 0", sha1.Sum([]byte("return 1")))
+
+// tooSlow is how long a replica must not leave a read unanswered.
+const tooSlow = 60 * time.Millisecond
+
+// Each request is made again and again, and each time the State comes at another one of the moments at which anything looks for
+// it: with a grant, or a moment before it.
+func TestAStateMayComeAtAnyMomentOfARequest(t *testing.T) {
+	for _, m := range midway {
+		for _, granted := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s, granted=%t", m.name, granted), func(t *testing.T) {
+				for at, looks := 1, 1; at <= looks; at++ {
+					w := newWorld(t)
+					c := w.client()
+					if m.before != nil {
+						m.before(w, c)
+					}
+					c.received, looks = "", 0
+					w.onLook = func() {
+						if looks++; looks == at {
+							if w.unseen(2, "r1", "m", "r2"); !granted {
+								w.grant = topology.Grant{}
+							}
+						}
+					}
+					c.sends(m.requests...)
+					w.serve()
+					if !granted && looks >= at {
+						w.grant = topology.Grant{Epoch: 2}
+						w.wait(10 * time.Millisecond)
+						w.serve()
+					}
+					w.onLook = nil
+					c.gotAll(m.replies, at, looks)
+				}
+			})
+		}
+	}
+}
+
+// gotAll checks that a client got a reply to each request, or the news that it cannot be known what has become of it; or is closed.
+func (c *fakeConn) gotAll(replies []string, at, looks int) {
+	c.world.t.Helper()
+	if replies == nil {
+		if looks >= at && !c.closed {
+			c.world.t.Errorf("at look %d of %d: the client is not closed", at, looks)
+		}
+		return
+	}
+	rest := strings.Replace(c.received, ">2\r\n$10\r\ninvalidate\r\n_\r\n", "", 1) // of a connection with tracking that was lost
+	for _, reply := range replies {
+		after, ok := strings.CutPrefix(rest, reply)
+		if !ok && (len(replies) > 1 || !strings.HasPrefix(reply, "+GET")) {
+			after, ok = strings.CutPrefix(rest, unknownResult)
+		}
+		if rest = after; !ok {
+			break
+		}
+	}
+	if c.closed || rest != "" || c.received == "" {
+		c.world.t.Errorf("at look %d of %d: %q instead of %q, closed=%t", at, looks, c.received, replies, c.closed)
+	}
+}
+
+// has sends requests that are answered, whatever by.
+func (c *fakeConn) has(requests ...string) {
+	c.world.t.Helper()
+	c.sends(requests...)
+	c.world.serve()
+	if c.received == "" {
+		c.world.t.Fatalf("%v is not answered", requests)
+	}
+	c.received = ""
 }
 
 func TestATransactionThatLosesItsPinWhileItsScriptIsLookedForGoesOnWithoutIt(t *testing.T) {
@@ -99,7 +215,7 @@ func TestAPinOfTheMasterOfBeforeIsNotLentForTheNext(t *testing.T) {
 	w.has("BLPOP k 0")
 }
 
-func TestAQuestionWhoseConnectionEndsWhileItsAnswerIsDealtWithIsNotAskedAgain(t *testing.T) {
+func TestAQuestionIsAskedAnewIfAnotherMasterComesBeforeWhatIsToFollowIt(t *testing.T) {
 	w := newWorld(t)
 	w.version = "7.2.4"
 	w.unseen(2, "r1", "m", "r2")
@@ -118,6 +234,10 @@ func TestAQuestionWhoseConnectionEndsWhileItsAnswerIsDealtWithIsNotAskedAgain(t 
 		answered(conn, frame)
 	}
 	lane.answers(":2\r\n", "WAIT 0 0")
+	for len(w.dials) > 0 {
+		w.accept(w.dials[0].addr)
+	}
+	w.has("WAIT 0 0").answers(":2\r\n", "WAIT 0 0")
 	for len(w.dials) > 0 {
 		w.accept(w.dials[0].addr)
 	}

@@ -144,7 +144,7 @@ func (s *Session) retrySpecial(c *upstream.Conn, e *upstream.Entry, a *await) bo
 
 func (s *Session) lostSpecial(c *upstream.Conn, e *upstream.Entry, request []byte, sent bool) {
 	a := s.await
-	if a == nil { // it was answered, and its connection has ended while the answer is dealt with
+	if a == nil { // it was answered, and its connection was ended while the answer is dealt with
 		return
 	}
 	s.endAwait()

@@ -50,11 +50,7 @@ func (s *Session) subscribe(cmd *command.Command, args [][]byte) bool {
 	if !s.listening() {
 		l.hub = s.env.Hubs.Hub(s.key)
 	}
-	connected := l.hub.Connect()
-	if s.closed { // the State that was met on the way has no place for what it was attached to
-		return true
-	}
-	if !connected {
+	if !l.hub.Connect() {
 		s.hold()
 		return s.declined()
 	}

@@ -141,10 +141,8 @@ func (s *Session) chooseTracked() *upstream.Conn {
 		return nil
 	}
 	t.clean()
-	switch writable := s.group.Writable(); {
-	case s.track != t: // a State that was met on the way has ended it before it was on; it is looked at again
-		return nil
-	case !writable:
+	switch {
+	case !s.group.Writable():
 		s.hold()
 		return nil
 	case t.connect():

@@ -138,9 +138,6 @@ func (s *Session) handleInTransaction(cmd *command.Command, class command.Class,
 	if s.loadFirst(cmd, args) {
 		return false
 	}
-	if s.closed || tx.broken { // a State that was met on the way has no place for the pin; it is looked at again
-		return false
-	}
 	s.remembered(cmd, args)
 	if !s.env.Pool.Granted() {
 		s.hold()

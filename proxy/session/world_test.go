@@ -24,6 +24,7 @@ import (
 // coordinator and time. It is the eventloop.Loop of all of them.
 type world struct {
 	onGrant  func() // called once, when the grant is asked for next
+	onLook   func() // called whenever somebody is about to look at the State
 	t        *testing.T
 	now      time.Time
 	stopped  time.Duration // how long the process stood still in the present turn
@@ -179,7 +180,13 @@ func (w *world) inherits(addr string, replicas ...string) *fakeConn {
 	return w.accept(addr)
 }
 
-func (w *world) Snapshot() topology.Snapshot { return w.snapshot }
+func (w *world) Snapshot() topology.Snapshot {
+	if w.onLook != nil {
+		w.onLook()
+	}
+	return w.snapshot
+}
+
 func (w *world) Grant() topology.Grant {
 	if f := w.onGrant; f != nil {
 		w.onGrant = nil
@@ -265,6 +272,9 @@ func (w *world) accept(addr string) *fakeConn {
 func (w *world) acceptOne(addr string) *fakeConn {
 	w.t.Helper()
 	c := w.connect(addr)
+	if c.closed {
+		return c
+	}
 	if !strings.Contains(c.received, "INFO\r\n$6\r\nserver\r\n") {
 		w.t.Fatalf("the handshake ends with %q", c.received)
 	}

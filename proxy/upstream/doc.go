@@ -11,6 +11,10 @@
 // name, and it checks that the server is still the run that the State names. A master that was restarted empty
 // within milliseconds is therefore never taken for the one that died.
 //
+// A State is taken in, and a fence acknowledged, in a task of the loop's own or before a node's bytes are looked at, because
+// that ends connections: see [Pool.Refresh]. So what a session was given it has until it returns to the loop, unless it
+// gives it back itself.
+//
 //	session -> Group.Write/Read -> Conn.Send -> log -> socket -> node
 //	session <- Owner.Reply      <- Entry     <- scanner <- socket <-
 package upstream

@@ -29,9 +29,9 @@ func (p *Pool) Disclaim(c Claimant) {
 	p.pace()
 }
 
-// honour tells the claimants what is durable now.
+// honour tells the claimants what is durable now. It is a task of the loop's own.
 func (p *Pool) honour() {
-	p.refresh()
+	p.Refresh()
 	if len(p.claimants) == 0 {
 		return
 	}

@@ -33,12 +33,11 @@ func (g *Group) Everywhere(request []byte, enough func(reply []byte) bool, done 
 // not taken are an answer as well. done gets a denial if there is one, otherwise any other answer, once; nil if no node has answered.
 func (g *Group) Anyone(request []byte, denial func(reply []byte) bool, done func(reply []byte)) {
 	p := g.pool
-	p.refresh()
 	q := &question{enough: denial, done: done}
 	ask := func(n topology.Node) {
 		q.ask(g, &node{addr: n.Addr, latency: startLatency, serves: true}, request, dialTimeout).frank = true
 	}
-	if s := p.state; s != nil {
+	if s := p.coord.Snapshot().State; s != nil {
 		ask(s.Master)
 		for _, r := range s.Replicas {
 			ask(r.Node)

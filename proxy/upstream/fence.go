@@ -47,18 +47,33 @@ func (p *Pool) cut() {
 	}
 }
 
-// settled acknowledges the fence once no write is in flight to the master that is being deposed. Reads are given up:
-// they are asked again, and one whose client takes its time would keep everybody waiting.
+// settled has the fence acknowledged if nothing keeps it: in a task of its own, because a session may be at work on one of the
+// connections that this ends.
 func (p *Pool) settled() {
-	if !p.tenure.Fencing {
+	if !p.tenure.Fencing || p.settling || p.busy() {
 		return
 	}
+	p.settling = true
+	p.loop.Post(func() {
+		p.settling = false
+		p.acknowledge()
+	})
+}
+
+// busy reports whether a write is in flight to the master that is being deposed, or its reply is withheld.
+func (p *Pool) busy() bool {
 	for c := range p.conns {
 		if c.node.master && !c.subscriber && (c.writes > 0 || c.Passthrough) {
-			return
+			return true
 		}
 	}
-	if p.claimed() {
+	return p.claimed()
+}
+
+// acknowledge acknowledges the fence unless something still keeps it. Reads are given up: they are asked again, and one whose
+// client takes its time would keep everybody waiting.
+func (p *Pool) acknowledge() {
+	if !p.tenure.Fencing || p.busy() {
 		return
 	}
 	p.tenure.Fencing = false

@@ -7,15 +7,17 @@ import (
 	"github.com/understudy/understudy/topology"
 )
 
-// refresh applies the coordinator's State if it is newer than the one applied.
-func (p *Pool) refresh() {
-	if s := p.coord.Snapshot(); s.State != nil && s.Version != p.tenure.Version {
-		p.apply(s)
+// Refresh takes in the coordinator's State if it is newer than the one that the loop routes under. That ends connections, so it
+// is done only where nobody holds one: in a task of the loop's own, which the coordinator has posted for every State, and before
+// what has arrived on a connection to a node is looked at. In the middle of a session's work it is not done. Whoever asks for a
+// connection there while there is a newer State gets none, and waits for that task as for a master. States that were taken in
+// there took away pins that a session had at hand, and lanes that it was about to be given: that has ended the process, and once
+// left a read waiting for good.
+func (p *Pool) Refresh() {
+	if p.tenure.Behind() {
+		p.apply(p.coord.Snapshot())
 	}
 }
-
-// Refresh applies a new State; the loop calls it when the coordinator reports one.
-func (p *Pool) Refresh() { p.refresh() }
 
 func (p *Pool) apply(s topology.Snapshot) {
 	old := p.state
@@ -37,7 +39,7 @@ func (p *Pool) apply(s topology.Snapshot) {
 			p.log.Debug("routing under a new state", "epoch", s.State.Epoch, "master", s.State.Master.Addr)
 		}
 	}
-	p.loop.Post(func() { // not now: apply may run in the middle of a session's work
+	p.loop.Post(func() { // not now: replies that have arrived go first
 		p.warm()
 		if p.vanguard != nil && p.state.Phase == topology.Stable {
 			p.vanguard.Advance()

@@ -132,8 +132,7 @@ const tooSlow = 50 * time.Millisecond
 // last, if there is such, and another, by weight.
 func (g *Group) Replica(w *freshness.Want) (*Conn, freshness.Reason) {
 	p := g.pool
-	p.refresh()
-	if len(p.replicas) == 0 || p.authRequired && g.key.anonymous() {
+	if len(p.replicas) == 0 || p.tenure.Behind() || p.authRequired && g.key.anonymous() {
 		return nil, freshness.NoReplica // the master tells them so, even if a replica would let them in
 	}
 	now := p.loop.Now()
@@ -297,7 +296,7 @@ func (g *Group) Takes(c *Conn, writes bool) bool {
 // Pin lends a connection of its own to the master, or returns nil as Master does. borrower hears of its end.
 func (g *Group) Pin(borrower Listener) *Conn {
 	p := g.pool
-	if !p.writable() { // which may meet a State that leaves none of the stock
+	if !p.writable() {
 		return nil
 	}
 	if n := len(g.idle); n > 0 {

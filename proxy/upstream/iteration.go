@@ -19,8 +19,7 @@ func (c *Conn) Run() uint32 { return c.node.run }
 // Otherwise a nil lane means that the node may be reached later.
 func (g *Group) Iteration(run uint32) (lane *Conn, gone bool) {
 	p := g.pool
-	p.refresh()
-	if p.state == nil {
+	if p.state == nil || p.tenure.Behind() {
 		return nil, false
 	}
 	if p.master.run == run || p.authRequired && g.key.anonymous() { // the master tells strangers to authenticate

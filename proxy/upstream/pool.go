@@ -85,6 +85,7 @@ type Pool struct {
 	doubted  int64 // the version of a State that the master itself has contradicted
 	fence    uint64
 	draining eventloop.Timer
+	settling bool // the fence is about to be acknowledged
 	// interrupting says that blocked pins are being unblocked; it is asked again after a moment.
 	interrupting bool
 
@@ -278,9 +279,12 @@ func (p *Pool) AuthRequired() bool { return p.authRequired }
 // writable reports whether requests may be sent to the master now.
 func (p *Pool) writable() bool { return p.reachable() && p.passed == p.state.Epoch && p.Granted() }
 
-// reachable reports whether there is a master, of which nothing bad is known.
-func (p *Pool) reachable() bool {
-	p.refresh()
+// reachable reports whether there is a master, of which nothing bad is known. There is none while there is a newer State: see
+// Refresh.
+func (p *Pool) reachable() bool { return !p.tenure.Behind() && p.steady() }
+
+// steady is reachable under the State that the loop has, though there may be a newer one.
+func (p *Pool) steady() bool {
 	return p.state != nil && p.state.Phase == topology.Stable && p.state.Outage == nil && p.tenure.Version != p.doubted
 }
 

@@ -12,7 +12,7 @@ const streamAt = 1 << 20
 // Data implements eventloop.Handler.
 func (c *Conn) Data(p []byte) {
 	pool := c.group.pool
-	pool.refresh() // a State that fences this node counts before the replies that came after it
+	pool.Refresh() // a State that fences this node counts before the replies that came after it
 	if c.ended {
 		return
 	}

@@ -149,7 +149,7 @@ func (s *Sampler) enroll() {
 
 // tick asks whom there is to ask, or rests.
 func (s *Sampler) tick() {
-	s.pool.refresh()
+	s.pool.Refresh()
 	if s.master == nil || len(s.replicas) == 0 {
 		return // nobody's freshness is needed; enroll begins anew
 	}

@@ -45,7 +45,7 @@ func (p *Pool) calm() {
 		return
 	}
 	p.turns = slices.DeleteFunc(p.turns, func(c *Conn) bool { return c.ended })
-	if len(p.turns) <= 1 || !p.reachable() {
+	if len(p.turns) <= 1 || !p.steady() {
 		p.release(len(p.turns))
 		return
 	}
