@@ -19,10 +19,7 @@ func fence(w *world) {
 func TestAReplyOfAMasterThatMayBeDeposedIsNotBelieved(t *testing.T) {
 	w := newWorld(t)
 	w.env.Config.Policy = Strong
-	c := w.client()
-	c.sends("INCR a", "GET a")
-	m := w.link("m")
-	m.getsRequests("INCR a", "GET a")
+	c, m := sent(w, "INCR a", "GET a")
 	w.grant = topology.Grant{} // the lease has ended: another member may have promoted somebody
 	m.says(":1\r\n$1\r\n1\r\n")
 	w.grant = topology.Grant{Epoch: 1} // nobody was promoted after all
@@ -36,18 +33,11 @@ func TestAReplyOfAMasterThatMayBeDeposedIsNotBelieved(t *testing.T) {
 func TestReadsOfAMasterThatMayBeDeposedAreAskedAgain(t *testing.T) {
 	w := newWorld(t)
 	w.env.Config.Policy = Strong
-	c := w.client()
-	c.sends("GET a", "GET a")
-	m := w.link("m")
-	m.getsRequests("GET a", "GET a")
+	c, m := sent(w, "GET a", "GET a")
 	w.grant = topology.Grant{}
 	m.says("$3\r\nold\r\n$3\r\nold\r\n")
 	c.gets("")
-	w.grant = topology.Grant{Epoch: 2}
-	w.state(2, topology.Stable, "r", "m")
-	for len(w.dials) > 0 {
-		w.accept(w.dials[0].addr)
-	}
+	w.inherits("r", "m")
 	r := w.link("r")
 	r.getsRequests("GET a", "GET a")
 	r.says("$3\r\nnew\r\n$3\r\nnew\r\n")
@@ -56,10 +46,7 @@ func TestReadsOfAMasterThatMayBeDeposedAreAskedAgain(t *testing.T) {
 
 func TestAReplyIsBelievedAlsoIfTheFenceComesWhileItIsRead(t *testing.T) {
 	w := newWorld(t)
-	c := w.client()
-	c.sends("INCR a")
-	m := w.link("m")
-	m.getsRequests("INCR a")
+	c, m := sent(w, "INCR a")
 	w.onGrant = func() { fence(w) } // after the loop has looked at the State
 	m.says(":1\r\n")
 	c.gets(":1\r\n")
@@ -74,17 +61,14 @@ func TestAReplyThatWasReadAfterTheLeaseIsNotBelievedHoweverLongAgoTheTurnBegan(t
 		acks  int
 		raise func(w *world)
 	}{
-		{"behind a fence", 0, func(w *world) { fence(w); w.env.Pool.Refresh(); w.turn() }},
+		{"behind a fence", 0, func(w *world) { fence(w); w.look() }},
 		{"with a fence that comes meanwhile", 0, func(w *world) { w.onGrant = func() { fence(w) } }},
-		{"of a durable write, behind a fence", 1, func(w *world) { fence(w); w.env.Pool.Refresh(); w.turn() }},
+		{"of a durable write, behind a fence", 1, func(w *world) { fence(w); w.look() }},
 	} {
 		for _, stopped := range []time.Duration{500 * time.Millisecond, 1500 * time.Millisecond} {
 			w := newDurableWorld(t, c.acks)
 			w.grant.Until = w.now.Add(time.Second)
-			client := w.client()
-			client.sends("INCR a")
-			m := w.link("m")
-			m.getsRequests("INCR a")
+			client, m := sent(w, "INCR a")
 			c.raise(w)
 			w.stopped = stopped // the process is stopped in the turn in which it reads the reply
 			m.says(":1\r\n")
@@ -104,13 +88,9 @@ func TestAReplyThatWasReadAfterTheLeaseIsNotBelievedHoweverLongAgoTheTurnBegan(t
 
 func TestRepliesOfAMasterThatIsBeingReplacedInOrderAreBelieved(t *testing.T) {
 	w := newWorld(t)
-	c := w.client()
-	c.sends("INCR a")
-	m := w.link("m")
-	m.getsRequests("INCR a")
+	c, m := sent(w, "INCR a")
 	fence(w)
-	w.env.Pool.Refresh()
-	w.turn()
+	w.look()
 	if len(w.fenced) > 0 {
 		t.Fatal("the fence was acknowledged with a write in flight")
 	}

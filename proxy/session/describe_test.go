@@ -36,25 +36,28 @@ func TestAClientIsDescribedAsTheServersVersionDoes(t *testing.T) {
 	}
 }
 
+// acceptUntouching accepts a connection whose commands are to leave keys untouched.
+func acceptUntouching(w *world, addr string) *fakeConn {
+	w.t.Helper()
+	c := w.connect(addr)
+	if !strings.Contains(c.received, encoded("CLIENT NO-TOUCH on")) {
+		w.t.Fatalf("the handshake is %q", c.received)
+	}
+	c.handshake()
+	return c
+}
+
 func TestNoTouchGoesOnOnLanesOfItsOwnAndAfterAFailover(t *testing.T) {
 	w := newWorld(t)
 	w.version = "7.2.0"
 	c := w.client()
 	c.sends("CLIENT NO-TOUCH ON")
-	master := w.connect("m")
-	if !strings.Contains(master.received, encoded("CLIENT NO-TOUCH on")) {
-		t.Fatalf("the handshake is %q", master.received)
-	}
-	master.handshake()
+	master := acceptUntouching(w, "m")
 	master.answers("+OK\r\n", "CLIENT NO-TOUCH ON")
 	c.gets("+OK\r\n")
 	c.sends("GET a")
 	for len(w.dials) > 0 { // replicas answer as well, on lanes of the same kind
-		replica := w.connect(w.dials[0].addr)
-		if !strings.Contains(replica.received, encoded("CLIENT NO-TOUCH on")) {
-			t.Fatalf("the handshake is %q", replica.received)
-		}
-		replica.handshake()
+		acceptUntouching(w, w.dials[0].addr)
 	}
 	w.asked().answers("$1\r\nx\r\n", "GET a")
 	c.gets("$1\r\nx\r\n")
@@ -62,11 +65,7 @@ func TestNoTouchGoesOnOnLanesOfItsOwnAndAfterAFailover(t *testing.T) {
 	master.dies()
 	w.wait(time.Second)
 	c.sends("SET a y")
-	master = w.connect("m")
-	if !strings.Contains(master.received, encoded("CLIENT NO-TOUCH on")) {
-		t.Fatalf("the handshake is %q", master.received)
-	}
-	master.handshake()
+	master = acceptUntouching(w, "m")
 	master.answers("+OK\r\n", "SET a y")
 	c.gets("+OK\r\n")
 

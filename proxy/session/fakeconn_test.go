@@ -73,6 +73,16 @@ func (c *fakeConn) sends(requests ...string) {
 	c.says(encoded(requests...))
 }
 
+// sent is a client that has sent requests, and the connection to the master on which they have arrived.
+func sent(w *world, requests ...string) (c, m *fakeConn) {
+	w.t.Helper()
+	c = w.client()
+	c.sends(requests...)
+	m = w.link("m")
+	m.getsRequests(requests...)
+	return c, m
+}
+
 // encoded are requests as a client writes them.
 func encoded(requests ...string) string {
 	var b []byte
@@ -140,6 +150,47 @@ func (c *fakeConn) takes(n int) {
 		c.handler.Flush()
 	}
 	c.world.turn()
+}
+
+// takesAll makes room for 4 MiB again and again, until so many bytes have arrived, while all nodes answer as handleAll.
+func (c *fakeConn) takesAll(size int, answers map[string]string) {
+	w := c.world
+	w.t.Helper()
+	for i := 0; len(c.received) < size; i++ {
+		if c.closed || i > 100 {
+			w.t.Fatalf("closed: %v, after %d bytes", c.closed, len(c.received))
+		}
+		c.takes(4 << 20)
+		w.acceptAll()
+		for _, link := range w.links {
+			link.handleAll(answers)
+		}
+	}
+}
+
+// handleAll answers what has arrived on a connection, in parts, until it is paused or a request comes to which there is
+// no answer.
+func (c *fakeConn) handleAll(answers map[string]string) {
+	c.world.t.Helper()
+	for {
+		for c.unsaid != "" && !c.closed && !c.paused {
+			part := c.unsaid[:min(len(c.unsaid), 1<<20)]
+			c.unsaid = c.unsaid[len(part):]
+			c.says(part)
+		}
+		if c.closed || c.paused {
+			return
+		}
+		for request, answer := range answers {
+			if rest, ok := strings.CutPrefix(c.received, encoded(request)); ok {
+				c.received, c.unsaid = rest, answer
+				break
+			}
+		}
+		if c.unsaid == "" {
+			return
+		}
+	}
 }
 
 // dies ends the connection from the other side.

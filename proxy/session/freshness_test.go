@@ -15,10 +15,7 @@ import (
 func wrote(w *world, request, reply string) *fakeConn {
 	w.t.Helper()
 	w.lagging = true
-	c := w.client()
-	c.sends(request)
-	m := w.link("m")
-	m.getsRequests(request)
+	c, m := sent(w, request)
 	m.says(reply)
 	c.gets(reply)
 	return c
@@ -98,10 +95,7 @@ func TestWhateverAWriteChangesIsReadAtTheMasterUntilAReplicaHasIt(t *testing.T) 
 func TestAWriteWhoseClientHasGoneCounts(t *testing.T) {
 	w := newWorld(t)
 	w.lagging = true
-	c := w.client()
-	c.sends("SET a 1")
-	m := w.link("m")
-	m.getsRequests("SET a 1")
+	c, m := sent(w, "SET a 1")
 	c.dies()
 	m.says("+OK\r\n")
 	if at := readsAt(w.client(), "GET a"); at != "m" {
@@ -112,10 +106,7 @@ func TestAWriteWhoseClientHasGoneCounts(t *testing.T) {
 func TestAWriteOfUnknownOutcomeCounts(t *testing.T) {
 	w := newWorld(t)
 	w.lagging = true
-	c := w.client()
-	c.sends("SET a 1")
-	m := w.link("m")
-	m.getsRequests("SET a 1")
+	c, m := sent(w, "SET a 1")
 	m.dies()
 	c.gets(unknownResult)
 	w.client().sends("GET a")
@@ -125,10 +116,7 @@ func TestAWriteOfUnknownOutcomeCounts(t *testing.T) {
 func TestTheKeysOfATransactionCount(t *testing.T) {
 	w := newWorld(t)
 	w.lagging = true
-	c := w.client()
-	c.sends("MULTI", "SET a 1", "SET b 2", "EXEC")
-	m := w.link("m")
-	m.getsRequests("MULTI", "SET a 1", "SET b 2", "EXEC")
+	_, m := sent(w, "MULTI", "SET a 1", "SET b 2", "EXEC")
 	m.says("+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n+OK\r\n+OK\r\n")
 	for key, master := range map[string]bool{"a": true, "b": true, "c": false} {
 		if at := readsAt(w.client(), "GET "+key); (at == "m") != master {
@@ -216,9 +204,7 @@ func TestAnotherMasterMakesReplicasProveThemselvesAnew(t *testing.T) {
 	}
 	w.grant.Epoch = 2
 	w.state(2, "stable", "r1", "m", "r2")
-	for len(w.dials) > 0 {
-		w.accept(w.dials[0].addr)
-	}
+	w.acceptAll()
 	c := w.client()
 	c.sends("GET a")
 	w.link("r1").getsRequests("GET a")
@@ -323,13 +309,19 @@ func TestABoundedReadGoesToAReplicaOfKnownAge(t *testing.T) {
 	}
 }
 
-func TestReadsGoToReplicasOfTheOwnZoneAsLongAsOneMayAnswer(t *testing.T) {
-	w := newWorldWith(t, 0, func(c *upstream.Config) { c.Near = map[string]bool{"r2": true} })
+// wantReadsAt fails if some client reads at another node.
+func wantReadsAt(w *world, node string) {
+	w.t.Helper()
 	for range 20 {
-		if at := readsAt(w.client(), "GET a"); at != "r2" {
-			t.Fatalf("a read goes to %s", at)
+		if at := readsAt(w.client(), "GET a"); at != node {
+			w.t.Fatalf("a read goes to %s", at)
 		}
 	}
+}
+
+func TestReadsGoToReplicasOfTheOwnZoneAsLongAsOneMayAnswer(t *testing.T) {
+	w := newWorldWith(t, 0, func(c *upstream.Config) { c.Near = map[string]bool{"r2": true} })
+	wantReadsAt(w, "r2")
 	w.state(1, "stable", "m", "r1")
 	if at := readsAt(w.client(), "GET a"); at != "r1" {
 		t.Errorf("without a replica in the zone a read goes to %s", at)
@@ -338,11 +330,7 @@ func TestReadsGoToReplicasOfTheOwnZoneAsLongAsOneMayAnswer(t *testing.T) {
 
 func TestAReplicaWithoutWeightAnswersNothing(t *testing.T) {
 	w := newWorldWith(t, 0, func(c *upstream.Config) { c.Weights = map[string]int{"r1": 0} })
-	for range 20 {
-		if at := readsAt(w.client(), "GET a"); at != "r2" {
-			t.Fatalf("a read goes to %s", at)
-		}
-	}
+	wantReadsAt(w, "r2")
 	w.state(1, "stable", "m", "r1")
 	if at := readsAt(w.client(), "GET a"); at != "m" {
 		t.Errorf("with no other replica a read goes to %s", at)

@@ -95,10 +95,7 @@ func TestEveryOneOfTheWritesThatAreAnsweredTogetherIsStamped(t *testing.T) {
 func TestAllWritesThatAreAnsweredTogetherAreOfUnknownOutcomeWhenTheGrantIsLost(t *testing.T) {
 	w := newWorld(t)
 	w.grant.Until = w.now.Add(time.Second)
-	c := w.client()
-	c.sends("INCR a", "INCR b", "INCR c")
-	m := w.link("m")
-	m.getsRequests("INCR a", "INCR b", "INCR c")
+	c, m := sent(w, "INCR a", "INCR b", "INCR c")
 	w.grant = topology.Grant{}
 	m.says(":1\r\n:1\r\n:1\r\n")
 	c.gets(strings.Repeat(unknownResult, 3))

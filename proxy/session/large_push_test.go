@@ -55,11 +55,7 @@ func TestAMessageThatIsAnnouncedTooLargeEndsTheConnectionAtOnce(t *testing.T) {
 func TestAMessageLargerThanItsListenersMayBeGivenEndsTheSubscriptionWhichIsMadeAnew(t *testing.T) {
 	w := newWorld(t)
 	c := w.client()
-	c.sends("SUBSCRIBE a")
-	hub := w.accept("m")
-	hub.getsRequests("SUBSCRIBE a")
-	hub.says(subscribedA)
-	c.gets(subscribedA)
+	hub := listensFirst(w, c)
 	large := message("a", strings.Repeat("x", 4<<20))
 	for at := 0; at < len(large); at += 64 << 10 {
 		hub.says(large[at:min(at+64<<10, len(large))])

@@ -17,7 +17,7 @@ func bulk(size int) string { return fmt.Sprintf("$%d\r\n%s\r\n", size, strings.R
 // many are n times the same request.
 func many(n int, request string) []string { return slices.Repeat([]string{request}, n) }
 
-// taughtSmall is a client that has had n small replies.
+// taughtSmall is a client that has had n small replies, so that its session expects no others.
 func taughtSmall(w *world, n int) *fakeConn {
 	w.t.Helper()
 	c := w.client()
@@ -25,18 +25,6 @@ func taughtSmall(w *world, n int) *fakeConn {
 		readsAt(c, "GET s")
 	}
 	return c
-}
-
-// has returns the open connection on which a request has arrived and is not looked at.
-func (w *world) has(request string) *fakeConn {
-	w.t.Helper()
-	for _, c := range w.links {
-		if !c.closed && strings.Contains(c.received, encoded(request)) {
-			return c
-		}
-	}
-	w.t.Fatalf("nobody was asked %q", request)
-	return nil
 }
 
 func TestAWriteDoesNotWaitBehindReadsOfOthers(t *testing.T) {
@@ -69,9 +57,7 @@ func TestAWriteBehindManyReadsOfItsOwnSessionDoesNotKeepTheirRepliesFromBeingPau
 					t.Fatalf("closed: %v, after %d bytes", slow.closed, len(slow.received))
 				}
 				quick.sends("INCR b")
-				for len(w.dials) > 0 {
-					w.accept(w.dials[0].addr)
-				}
+				w.acceptAll()
 				w.has("INCR b").handleAll(map[string]string{"GET a": value, "INCR b": ":1\r\n", "SET own 2": "+OK\r\n"})
 				quick.gets(":1\r\n")
 				for _, link := range w.links {
@@ -86,31 +72,6 @@ func TestAWriteBehindManyReadsOfItsOwnSessionDoesNotKeepTheirRepliesFromBeingPau
 				t.Error("the replies are not those that were asked for")
 			}
 		})
-	}
-}
-
-// handleAll answers what has arrived on a connection, in parts, until it is paused or a request comes to which there is
-// no answer.
-func (c *fakeConn) handleAll(answers map[string]string) {
-	c.world.t.Helper()
-	for {
-		for c.unsaid != "" && !c.closed && !c.paused {
-			part := c.unsaid[:min(len(c.unsaid), 1<<20)]
-			c.unsaid = c.unsaid[len(part):]
-			c.says(part)
-		}
-		if c.closed || c.paused {
-			return
-		}
-		for request, answer := range answers {
-			if rest, ok := strings.CutPrefix(c.received, encoded(request)); ok {
-				c.received, c.unsaid = rest, answer
-				break
-			}
-		}
-		if c.unsaid == "" {
-			return
-		}
 	}
 }
 
@@ -169,9 +130,7 @@ func TestConnectionsForSessionsWithLargeRepliesAreBounded(t *testing.T) {
 	for _, c := range clients { // all at once
 		c.sends("GET a")
 	}
-	for len(w.dials) > 0 {
-		w.accept(w.dials[0].addr)
-	}
+	w.acceptAll()
 	if n := len(w.links) - before; n != bound {
 		t.Errorf("%d connections were opened", n)
 	}
@@ -296,18 +255,7 @@ func TestALargeReplyThatCannotBePausedIsBrokenOffAndGoesOnLater(t *testing.T) {
 	m.handleAll(map[string]string{"GET a": value})
 	m.says(":1\r\n")
 	quick.gets(":1\r\n")
-	for i := 0; len(slow.received) < len("+OK\r\n"+value); i++ {
-		if slow.closed || i > 100 {
-			t.Fatalf("closed: %v, after %d bytes", slow.closed, len(slow.received))
-		}
-		slow.takes(4 << 20)
-		for len(w.dials) > 0 {
-			w.accept(w.dials[0].addr)
-		}
-		for _, link := range w.links {
-			link.handleAll(map[string]string{"GET a": value})
-		}
-	}
+	slow.takesAll(len("+OK\r\n"+value), map[string]string{"GET a": value})
 	slow.gets("+OK\r\n" + value)
 }
 

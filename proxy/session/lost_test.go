@@ -102,10 +102,7 @@ func TestAnErrorOfCodeThatOnlyReadsIsItsOwnAffair(t *testing.T) {
 
 func TestAReadOnlyErrorIsNoAnswer(t *testing.T) {
 	w := newWorld(t)
-	c := w.client()
-	c.sends("INCR a", "GET a", "INCR b")
-	m := w.link("m")
-	m.getsRequests("INCR a", "GET a", "INCR b")
+	c, m := sent(w, "INCR a", "GET a", "INCR b")
 	m.says("-READONLY You can't write against a read only replica.\r\n$1\r\n9\r\n-READONLY You can't write against a read only replica.\r\n")
 	c.gets("")
 	if len(w.suspects) == 0 {
@@ -143,10 +140,7 @@ func TestAMasterThatGoesOnBeingReadOnlyIsDeclinedAtTheHoldTimeout(t *testing.T) 
 func TestNoReplicasIsAnAnswerUnlessThePromotionWasJustNow(t *testing.T) {
 	const text = "-NOREPLICAS Not enough good replicas to write.\r\n"
 	w := newWorld(t)
-	c := w.client()
-	c.sends("INCR a")
-	m := w.link("m")
-	m.getsRequests("INCR a")
+	c, m := sent(w, "INCR a")
 	m.says(text)
 	c.gets("")
 	w.wait(promotionGrace)
@@ -174,9 +168,7 @@ func TestAReplyThatBreaksOffGoesOnFromAnotherNode(t *testing.T) {
 		r.says(reply[:size/3]) // and that one dies before it comes to anything new
 		r.dies()
 		w.wait(time.Second)
-		for len(w.dials) > 0 {
-			w.accept(w.dials[0].addr)
-		}
+		w.acceptAll()
 		r = nil
 		for _, link := range w.links {
 			if !link.closed && link.received != "" {
@@ -218,10 +210,7 @@ func TestARequestThatWasDeclinedIsNotDoneBehindALaterWrite(t *testing.T) {
 	const declined = "-READONLY You can't write against a read only replica.\r\n"
 	w := newWorld(t)
 	w.lagging = true
-	c := w.client()
-	c.sends("SET a 1", "GET a", "SET a 2", "GET a")
-	m := w.link("m")
-	m.getsRequests("SET a 1", "GET a", "SET a 2", "GET a")
+	c, m := sent(w, "SET a 1", "GET a", "SET a 2", "GET a")
 	m.says(declined + "$1\r\n0\r\n+OK\r\n$1\r\n2\r\n") // it became master in between
 	w.wait(time.Second)
 	if m = w.link("m"); strings.Contains(m.received, "SET") {
@@ -297,10 +286,7 @@ func TestABlockRefusedByADemotedMasterIsSentAgain(t *testing.T) {
 		"+OK\r\n+QUEUED\r\n-EXECABORT Transaction discarded because of: READONLY You can't write against a read only replica.\r\n",
 	} {
 		w := newWorld(t)
-		c := w.client()
-		c.sends("MULTI", "INCR a", "EXEC")
-		m := w.link("m")
-		m.getsRequests("MULTI", "INCR a", "EXEC")
+		c, m := sent(w, "MULTI", "INCR a", "EXEC")
 		m.says(refusal)
 		c.gets("")
 		w.wait(time.Second) // and the master is tried again
@@ -313,10 +299,7 @@ func TestABlockRefusedByADemotedMasterIsSentAgain(t *testing.T) {
 
 func TestTheResultOfABlockThatAScriptMadeToLookLikeARefusalIsDelivered(t *testing.T) {
 	w := newWorld(t)
-	c := w.client()
-	c.sends("MULTI", "EVAL return(1) 0", "EXEC")
-	m := w.link("m")
-	m.getsRequests("MULTI", "EVAL return(1) 0", "EXEC")
+	c, m := sent(w, "MULTI", "EVAL return(1) 0", "EXEC")
 	const replies = "+OK\r\n+QUEUED\r\n*1\r\n-READONLY says the script\r\n"
 	m.says(replies)
 	c.gets(replies)

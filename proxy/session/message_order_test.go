@@ -7,23 +7,37 @@ import (
 	"github.com/understudy/understudy/proxy/upstream"
 )
 
-// listensIn3 is a client in RESP3 that listens to a channel, and the connection on which its messages come.
-func listensIn3(w *world, channel string) (c, hub *fakeConn) {
+// listensIn3 is a client in RESP3 that listens to channel a, and the connection on which its messages come.
+func listensIn3(w *world) (c, hub *fakeConn) {
 	w.t.Helper()
 	c = w.client()
 	c.session.regroup(upstream.Key{Proto: 3})
-	c.sends("SUBSCRIBE " + channel)
-	hub = w.accept("m")
-	hub.getsRequests("SUBSCRIBE " + channel)
-	hub.says(subscribedA)
-	c.gets(">" + subscribedA[1:])
-	return c, hub
+	return c, listensFirst(w, c)
+}
+
+// listensAndReads is listensIn3 for a client that has asked a replica for a large value, and the reply to come.
+func listensAndReads(w *world) (c, hub, replica *fakeConn, value string) {
+	w.t.Helper()
+	c, hub = listensIn3(w)
+	c.sends("GET big")
+	replica = w.accept(w.dials[0].addr)
+	replica.getsRequests("GET big")
+	return c, hub, replica, bulk(3 << 20)
+}
+
+func TestMessagesDoNotFallIntoTheMiddleOfALargeReply(t *testing.T) {
+	w := newWorld(t)
+	c, hub, replica, value := listensAndReads(w)
+	replica.says(value[:2<<20])
+	hub.says(message("a", "meanwhile"))
+	replica.says(value[2<<20:])
+	c.gets(value + ">" + message("a", "meanwhile")[1:])
 }
 
 func TestMessagesDoNotFallIntoTheMiddleOfALargeReplyThatIsBrokenOff(t *testing.T) {
 	w := newWorld(t)
 	w.env.Config.OutputLimit = 16 << 20
-	slow, hub := listensIn3(w, "a")
+	slow, hub := listensIn3(w)
 	quick := w.client()
 	quick.session.regroup(upstream.Key{Proto: 3})
 	slow.room = 0
@@ -43,18 +57,7 @@ func TestMessagesDoNotFallIntoTheMiddleOfALargeReplyThatIsBrokenOff(t *testing.T
 	}
 	m.says(":1\r\n")
 	want := "+OK\r\n" + value + ">" + message("a", "meanwhile")[1:]
-	for i := 0; len(slow.received) < len(want); i++ {
-		if slow.closed || i > 100 {
-			t.Fatalf("closed: %v, after %d bytes", slow.closed, len(slow.received))
-		}
-		slow.takes(4 << 20)
-		for len(w.dials) > 0 {
-			w.accept(w.dials[0].addr)
-		}
-		for _, link := range w.links {
-			link.handleAll(map[string]string{"GET a": value})
-		}
-	}
+	slow.takesAll(len(want), map[string]string{"GET a": value})
 	if slow.received != want {
 		t.Errorf("the message begins at byte %d of %d", strings.IndexByte(slow.received, '>'), len(slow.received))
 	}
@@ -62,11 +65,7 @@ func TestMessagesDoNotFallIntoTheMiddleOfALargeReplyThatIsBrokenOff(t *testing.T
 
 func TestMessagesDoNotFallIntoTheMiddleOfALargeReplyWhoseNodeDies(t *testing.T) {
 	w := newWorld(t)
-	c, hub := listensIn3(w, "a")
-	c.sends("GET big")
-	first := w.accept(w.dials[0].addr)
-	first.getsRequests("GET big")
-	value := bulk(3 << 20)
+	c, hub, first, value := listensAndReads(w)
 	c.room = 1 << 20
 	first.says(value[:2<<20])
 	first.dies()
@@ -82,11 +81,7 @@ func TestMessagesDoNotFallIntoTheMiddleOfALargeReplyWhoseNodeDies(t *testing.T) 
 
 func TestMessagesKeepTheirOrderAroundTheEndOfALargeReply(t *testing.T) {
 	w := newWorld(t)
-	c, hub := listensIn3(w, "a")
-	c.sends("GET big")
-	replica := w.accept(w.dials[0].addr)
-	replica.getsRequests("GET big")
-	value := bulk(3 << 20)
+	c, hub, replica, value := listensAndReads(w)
 	replica.says(value[:2<<20])
 	hub.says(message("a", "one"))
 	replica.handler.Data([]byte(value[2<<20:])) // in one turn of the loop
@@ -97,7 +92,7 @@ func TestMessagesKeepTheirOrderAroundTheEndOfALargeReply(t *testing.T) {
 
 func TestAMessageThatHadToWaitForAReplyComesBeforeWhatFollowsTheReply(t *testing.T) {
 	w := newWorld(t)
-	c, hub := listensIn3(w, "a")
+	c, hub := listensIn3(w)
 	c.sends("GET big", "RESET")
 	replica := w.accept(w.dials[0].addr)
 	replica.getsRequests("GET big")

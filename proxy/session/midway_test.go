@@ -138,10 +138,7 @@ func (c *fakeConn) has(requests ...string) {
 
 func TestATransactionThatLosesItsPinWhileItsScriptIsLookedForGoesOnWithoutIt(t *testing.T) {
 	w := newWorld(t)
-	listener := w.client()
-	listener.sends("SUBSCRIBE a")
-	hub := w.accept("m")
-	hub.answers(subscribedA, "SUBSCRIBE a")
+	listensFirst(w, w.client())
 	c := w.client()
 	begin(w, c, "MULTI")
 	sha := w.env.Scripts.Remember([]byte("return 1"))
@@ -153,27 +150,21 @@ func TestATransactionThatLosesItsPinWhileItsScriptIsLookedForGoesOnWithoutIt(t *
 func TestTrackingThatLosesItsConnectionBeforeItIsOnIsBegunAnew(t *testing.T) {
 	w := newWorld(t)
 	c := w.client()
-	c.sends("HELLO 3")
-	w.accept("m").answers("%0\r\n", "HELLO 3")
-	c.received = ""
+	c.session.regroup(upstream.Key{Proto: 3})
 	c.sends("CLIENT TRACKING ON")
 	w.accept("m").answers("-READONLY You can't write against a read only replica.\r\n", "CLIENT TRACKING ON")
 	c.gets("")
 	w.unseen(2, "r1", "m", "r2")
 	c.session.Resume()
 	w.turn()
-	for len(w.dials) > 0 {
-		w.accept(w.dials[0].addr)
-	}
+	w.acceptAll()
 	w.has("CLIENT TRACKING ON").answers("+OK\r\n", "CLIENT TRACKING ON")
 	c.gets("+OK\r\n")
 }
 
 func TestAClientWithMONITORThatIsClosedWhileItsScriptIsLookedForSendsNothing(t *testing.T) {
 	w := newWorld(t)
-	listener := w.client()
-	listener.sends("SUBSCRIBE a")
-	w.accept("m").answers(subscribedA, "SUBSCRIBE a")
+	listensFirst(w, w.client())
 	c := w.client()
 	c.sends("MONITOR")
 	w.accept("m").answers("+OK\r\n", "MONITOR")
@@ -219,11 +210,8 @@ func TestAQuestionIsAskedAnewIfAnotherMasterComesBeforeWhatIsToFollowIt(t *testi
 	w := newWorld(t)
 	w.version = "7.2.4"
 	w.unseen(2, "r1", "m", "r2")
-	w.env.Pool.Refresh()
-	w.turn()
-	for len(w.dials) > 0 {
-		w.accept(w.dials[0].addr)
-	}
+	w.look()
+	w.acceptAll()
 	c := w.client()
 	c.session.regroup(upstream.Key{Proto: 2, User: "bob", Password: "secret"})
 	c.sends("WAIT 1 0")
@@ -234,13 +222,9 @@ func TestAQuestionIsAskedAnewIfAnotherMasterComesBeforeWhatIsToFollowIt(t *testi
 		answered(conn, frame)
 	}
 	lane.answers(":2\r\n", "WAIT 0 0")
-	for len(w.dials) > 0 {
-		w.accept(w.dials[0].addr)
-	}
+	w.acceptAll()
 	w.has("WAIT 0 0").answers(":2\r\n", "WAIT 0 0")
-	for len(w.dials) > 0 {
-		w.accept(w.dials[0].addr)
-	}
+	w.acceptAll()
 	w.has("WAIT 1 0").says("+OK\r\n:1\r\n")
 	c.gets(":1\r\n")
 }

@@ -117,17 +117,21 @@ func TestAnIterationWaitsForANodeThatCannotServeItNow(t *testing.T) {
 	}
 }
 
+// health says of all replicas how they are.
+func (w *world) health(is topology.Health) {
+	w.t.Helper()
+	w.amend(func(s *topology.State) {
+		for i := range s.Replicas {
+			s.Replicas[i].Health = is
+		}
+	})
+}
+
 func TestAnIterationGoesOnAtANodeThatLags(t *testing.T) {
 	w := newWorld(t)
 	c := w.client()
 	r := w.begun(c)
-	s := w.snapshot.State.Clone()
-	for i := range s.Replicas {
-		s.Replicas[i].Health = topology.Lagging
-	}
-	w.snapshot = topology.Snapshot{State: s, Version: w.snapshot.Version + 1}
-	w.env.Pool.Refresh()
-	w.turn()
+	w.health(topology.Lagging)
 	c.sends(fmt.Sprintf("SCAN %d", packed(5, r.addr)))
 	w.accept(r.addr).getsRequests("SCAN 5")
 }
@@ -136,13 +140,7 @@ func TestAnIterationDoesNotGoOnAtANodeThatMayBeAnotherRun(t *testing.T) {
 	w := newWorld(t)
 	c := w.client()
 	r := w.begun(c)
-	s := w.snapshot.State.Clone()
-	for i := range s.Replicas {
-		s.Replicas[i].Health = topology.Syncing
-	}
-	w.snapshot = topology.Snapshot{State: s, Version: w.snapshot.Version + 1}
-	w.env.Pool.Refresh()
-	w.turn()
+	w.health(topology.Syncing)
 	c.sends(fmt.Sprintf("SCAN %d", packed(5, r.addr)))
 	again := w.connect(r.addr)
 	again.received = ""

@@ -24,6 +24,17 @@ func taught(t *testing.T) (w *world, c, m *fakeConn, evalsha string) {
 	return w, c, m, "EVALSHA " + hexOf("return_7") + " 0"
 }
 
+// called is taught, and the client has called the script by its digest, so that the master has it.
+func called(t *testing.T) (w *world, c, m *fakeConn, evalsha string) {
+	t.Helper()
+	w, c, m, evalsha = taught(t)
+	c.sends(evalsha)
+	m.answers(bulkSHA, "SCRIPT LOAD return_7")
+	m.answers(":7\r\n", evalsha)
+	c.gets(":7\r\n")
+	return w, c, m, evalsha
+}
+
 func TestAScriptIsLoadedAheadOfItsDigestOnce(t *testing.T) {
 	_, c, m, evalsha := taught(t)
 	c.sends("SET a 1", evalsha, "GET a")
@@ -41,12 +52,7 @@ func TestAScriptIsLoadedAheadOfItsDigestOnce(t *testing.T) {
 }
 
 func TestAScriptIsLoadedOnTheNextMaster(t *testing.T) {
-	w, c, m, evalsha := taught(t)
-	c.sends(evalsha)
-	m.getsRequests("SCRIPT LOAD return_7")
-	m.says(bulkSHA)
-	m.says(":7\r\n")
-	c.gets(":7\r\n")
+	w, c, _, evalsha := called(t)
 	next := w.inherits("r1", "r2")
 	c.sends(evalsha)
 	next.getsRequests("SCRIPT LOAD return_7")
@@ -128,13 +134,7 @@ func TestReadOnlyScriptsGoToReplicasOnceAllHaveThem(t *testing.T) {
 }
 
 func TestSCRIPTFLUSHReachesAllNodesAndTheMemory(t *testing.T) {
-	w, c, m, evalsha := taught(t)
-	c.sends(evalsha)
-	m.getsRequests("SCRIPT LOAD return_7")
-	m.says(bulkSHA)
-	m.says(":7\r\n")
-	c.gets(":7\r\n")
-	m.received = ""
+	w, c, m, evalsha := called(t)
 	c.sends("SCRIPT FLUSH ASYNC")
 	m.getsRequests("SCRIPT FLUSH ASYNC")
 	m.says("+OK\r\n")

@@ -1,7 +1,6 @@
 package session
 
 import (
-	"fmt"
 	"strings"
 	"testing"
 
@@ -10,16 +9,9 @@ import (
 
 func TestAClientThatDoesNotReadHoldsBackItselfOnly(t *testing.T) {
 	w := newWorld(t)
-	slow, quick := w.client(), w.client()
-	for range 2000 { // teaches the session that replies are small
-		slow.sends("GET s")
-		r := w.asked()
-		r.getsRequests("GET s")
-		r.says("$1\r\nx\r\n")
-		slow.gets("$1\r\nx\r\n")
-	}
+	slow, quick := taughtSmall(w, 2000), w.client()
 	slow.room = 0
-	value := "$100000\r\n" + strings.Repeat("v", 100_000) + "\r\n"
+	value := bulk(100_000)
 	for range 100 {
 		slow.sends("GET a")
 	}
@@ -61,16 +53,9 @@ func TestAClientThatDoesNotReadIsNotCutOffBecauseAnotherWaitsBehindItsReplies(t 
 			w := newWorld(t)
 			w.env.Config.OutputLimit = 16 << 20
 			w.state(1, topology.Stable, "m", "r1")
-			slow, quick := w.client(), w.client()
-			for range 2000 { // teaches the session that replies are small
-				slow.sends("GET s")
-				r := w.asked()
-				r.getsRequests("GET s")
-				r.says("$1\r\nx\r\n")
-				slow.gets("$1\r\nx\r\n")
-			}
+			slow, quick := taughtSmall(w, 2000), w.client()
 			slow.room = 0
-			value := fmt.Sprintf("$%d\r\n%s\r\n", size, strings.Repeat("v", size))
+			value := bulk(size)
 			n := 2*w.env.Config.OutputLimit/size + 1
 			want := strings.Repeat(value, n)
 			slow.sends(strings.Split(strings.Repeat(",GET a", n), ",")[1:]...)
@@ -97,9 +82,7 @@ func TestAClientThatDoesNotReadIsNotCutOffBecauseAnotherWaitsBehindItsReplies(t 
 				}
 			}
 			answer()
-			for len(w.dials) > 0 {
-				w.accept(w.dials[0].addr)
-			}
+			w.acceptAll()
 			answer()
 			quick.gets("$1\r\nb\r\n")
 			if size := slow.session.out.Len(); size > hardOutput+len(value) {
@@ -111,9 +94,7 @@ func TestAClientThatDoesNotReadIsNotCutOffBecauseAnotherWaitsBehindItsReplies(t 
 				}
 				slow.takes(len(value))
 				quick.sends("GET b")
-				for len(w.dials) > 0 {
-					w.accept(w.dials[0].addr)
-				}
+				w.acceptAll()
 				answer()
 				quick.gets("$1\r\nb\r\n")
 			}

@@ -9,22 +9,30 @@ import (
 	"github.com/understudy/understudy/topology"
 )
 
-const pong = "*2\r\n$4\r\npong\r\n$0\r\n\r\n"
-
 // listenerAndPublisher are a client that listens to a, the connection on which the server knows that, and another client.
 func listenerAndPublisher(w *world) (listener, hub, publisher *fakeConn) {
 	w.t.Helper()
 	listener = w.client()
-	listener.sends("SUBSCRIBE a")
-	hub = w.accept("m")
-	hub.answers(subscribedA, "SUBSCRIBE a")
-	listener.gets(subscribedA)
-	return listener, hub, w.client()
+	return listener, listensFirst(w, listener), w.client()
 }
 
 // published reports whether some server was asked to.
 func (w *world) published() bool {
 	return slices.ContainsFunc(w.links, func(c *fakeConn) bool { return strings.Contains(c.received, encoded("PUBLISH a x")) })
+}
+
+// wantPublishedAfterSubscribing fails unless what is published waits until the new master has confirmed the subscription.
+func wantPublishedAfterSubscribing(next *fakeConn) {
+	w := next.world
+	w.t.Helper()
+	next.getsRequests("SUBSCRIBE a")
+	if w.published() {
+		w.t.Fatal("it was published before there was a subscription")
+	}
+	next.says(subscribedA)
+	if !w.published() {
+		w.t.Fatal("it is not published")
+	}
 }
 
 func TestInASwitchoverTheFormerMasterIsHeardOutAndWhatIsPublishedWaitsForTheSubscription(t *testing.T) {
@@ -45,14 +53,7 @@ func TestInASwitchoverTheFormerMasterIsHeardOutAndWhatIsPublishedWaitsForTheSubs
 	if !former.closed {
 		t.Error("the former master is listened to no less")
 	}
-	next.getsRequests("SUBSCRIBE a")
-	if w.published() {
-		t.Fatal("it was published before there was a subscription")
-	}
-	next.says(subscribedA)
-	if !w.published() {
-		t.Fatal("it is not published")
-	}
+	wantPublishedAfterSubscribing(next)
 	next.says(message("a", "x"))
 	c.gets(message("a", "x"))
 }
@@ -63,17 +64,7 @@ func TestWhatIsPublishedWaitsForTheSubscriptionAlsoWhenTheMasterHasDied(t *testi
 	former.dies()
 	w.state(2, topology.Fencing, "m", "r1")
 	publisher.sends("PUBLISH a x")
-	w.grant = topology.Grant{Epoch: 2}
-	w.state(2, topology.Stable, "r1")
-	next := w.accept("r1")
-	next.getsRequests("SUBSCRIBE a")
-	if w.published() {
-		t.Fatal("it was published before there was a subscription")
-	}
-	next.says(subscribedA)
-	if !w.published() {
-		t.Error("it is not published")
-	}
+	wantPublishedAfterSubscribing(w.inherits("r1"))
 }
 
 func TestASubscriptionThatIsNotConfirmedKeepsNobodyWaitingForLong(t *testing.T) {
@@ -84,9 +75,7 @@ func TestASubscriptionThatIsNotConfirmedKeepsNobodyWaitingForLong(t *testing.T) 
 			c, former, publisher := listenerAndPublisher(w)
 			w.state(2, topology.Fencing, "m", "r1")
 			publisher.sends("PUBLISH a x")
-			w.grant = topology.Grant{Epoch: 2}
-			w.state(2, topology.Stable, "r1", "m")
-			next := w.accept("r1")
+			next := w.inherits("r1", "m")
 			if silent == "the new master" {
 				former.says(pong)
 			}

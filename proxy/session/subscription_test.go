@@ -7,6 +7,9 @@ import (
 	"time"
 )
 
+// pong is how a server answers PING on a connection that listens, in RESP2.
+const pong = "*2\r\n$4\r\npong\r\n$0\r\n\r\n"
+
 const subscribedA, subscribedB = "*3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n", "*3\r\n$9\r\nsubscribe\r\n$1\r\nb\r\n:2\r\n"
 
 // message is what a subscriber in RESP2 gets.
@@ -14,7 +17,22 @@ func message(channel, text string) string {
 	return fmt.Sprintf("*3\r\n$7\r\nmessage\r\n$%d\r\n%s\r\n$%d\r\n%s\r\n", len(channel), channel, len(text), text)
 }
 
-// listens subscribes a client to a channel of which the server has not been asked, or has.
+// listensFirst subscribes a client to channel a, to which nobody listens yet, and returns the connection on which the
+// messages come.
+func listensFirst(w *world, c *fakeConn) (hub *fakeConn) {
+	w.t.Helper()
+	c.sends("SUBSCRIBE a")
+	hub = w.accept("m")
+	hub.answers(subscribedA, "SUBSCRIBE a")
+	if c.session.key.Proto == 3 {
+		c.gets(">" + subscribedA[1:])
+	} else {
+		c.gets(subscribedA)
+	}
+	return hub
+}
+
+// listens is the same for any channel when there is that connection.
 func listens(w *world, c, hub *fakeConn, channel string) {
 	w.t.Helper()
 	c.sends("SUBSCRIBE " + channel)
@@ -64,8 +82,8 @@ func TestConfirmationsThatAreDueComeFromTheNextConnection(t *testing.T) {
 		if answered < 2 {
 			hub.getsRequests("PING")
 		}
-		hub.says("*2\r\n$4\r\npong\r\n$0\r\n\r\n")
-		c.gets("*2\r\n$4\r\npong\r\n$0\r\n\r\n")
+		hub.says(pong)
+		c.gets(pong)
 	}
 }
 
@@ -85,11 +103,7 @@ func TestAMessageIsForEverybodyWhoListensAndForNobodyElse(t *testing.T) {
 	w := newWorld(t)
 	two, three, other := w.client(), w.client(), w.client()
 	three.session.key.Proto = 3
-	two.sends("SUBSCRIBE a")
-	hub := w.accept("m")
-	hub.getsRequests("SUBSCRIBE a")
-	hub.says(subscribedA)
-	two.gets(subscribedA)
+	hub := listensFirst(w, two)
 	three.sends("SUBSCRIBE a")
 	hub.getsRequests("SUBSCRIBE a")
 	hub.says(message("a", "before")) // it is not confirmed yet, so this is not for the second one
@@ -125,39 +139,11 @@ func TestAMessageIsForEverybodyWhoListensAndForNobodyElse(t *testing.T) {
 	hub.getsRequests("UNSUBSCRIBE a")
 }
 
-func TestMessagesDoNotFallIntoTheMiddleOfALargeReply(t *testing.T) {
-	w := newWorld(t)
-	c := w.client()
-	c.session.key.Proto = 3
-	c.session.group = w.env.Pool.Group(c.session.key)
-	c.sends("SUBSCRIBE a")
-	hub := w.accept("m")
-	hub.getsRequests("SUBSCRIBE a")
-	hub.says(subscribedA)
-	c.gets(">" + subscribedA[1:])
-	c.sends("GET big")
-	var replica *fakeConn
-	for _, d := range w.dials {
-		replica = w.accept(d.addr)
-		break
-	}
-	replica.getsRequests("GET big")
-	body := strings.Repeat("b", 3<<20)
-	replica.says("$3145728\r\n" + body[:2<<20])
-	hub.says(message("a", "meanwhile"))
-	replica.says(body[2<<20:] + "\r\n")
-	c.gets("$3145728\r\n" + body + "\r\n>" + message("a", "meanwhile")[1:])
-}
-
 func TestAClientThatDoesNotReadItsMessagesIsDisconnectedAndSlowsNobody(t *testing.T) {
 	w := newWorld(t)
 	w.env.Config.Push = PushLimit{Hard: 64 << 10, Soft: 16 << 10, Time: time.Minute}
 	slow, late, quick := w.client(), w.client(), w.client()
-	slow.sends("SUBSCRIBE a")
-	hub := w.accept("m")
-	hub.getsRequests("SUBSCRIBE a")
-	hub.says(subscribedA)
-	slow.gets(subscribedA)
+	hub := listensFirst(w, slow)
 	listens(w, late, hub, "a")
 	listens(w, quick, hub, "a")
 	slow.room, late.room = 0, 0
@@ -186,11 +172,7 @@ func TestAClientThatDoesNotReadItsMessagesIsDisconnectedAndSlowsNobody(t *testin
 func TestWhoMayNotListenAnyMoreIsDisconnected(t *testing.T) {
 	w := newWorld(t)
 	a, b := w.client(), w.client()
-	a.sends("SUBSCRIBE a")
-	hub := w.accept("m")
-	hub.getsRequests("SUBSCRIBE a")
-	hub.says(subscribedA)
-	a.gets(subscribedA)
+	hub := listensFirst(w, a)
 	listens(w, b, hub, "b")
 	hub.dies() // as when the server ends the subscribers of a user who has lost a right
 	w.wait(time.Second)
@@ -232,6 +214,6 @@ func TestSubscribesInAPipelineGoOutTogetherAndAreMadeAgainOneByOne(t *testing.T)
 	const goneA, goneB = "*3\r\n$11\r\nunsubscribe\r\n$1\r\na\r\n:2\r\n", "*3\r\n$11\r\nunsubscribe\r\n$1\r\nb\r\n:1\r\n"
 	hub.answers(goneA+goneB, "UNSUBSCRIBE a", "UNSUBSCRIBE b")
 	c.gets(goneA + goneB)
-	hub.answers("*2\r\n$4\r\npong\r\n$0\r\n\r\n", "PING")
-	c.gets("*2\r\n$4\r\npong\r\n$0\r\n\r\n")
+	hub.answers(pong, "PING")
+	c.gets(pong)
 }

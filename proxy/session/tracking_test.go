@@ -4,8 +4,21 @@ import (
 	"bytes"
 	"testing"
 
+	"github.com/understudy/understudy/proxy/upstream"
 	"github.com/understudy/understudy/resp"
 )
+
+// tracked is a client with tracking, and the connection that is its own for that.
+func tracked(w *world, proto int) (c, pin *fakeConn) {
+	w.t.Helper()
+	c = w.client()
+	c.session.regroup(upstream.Key{Proto: proto})
+	c.sends("CLIENT TRACKING ON")
+	pin = w.accept("m")
+	pin.answers("+OK\r\n", "CLIENT TRACKING ON")
+	c.gets("+OK\r\n")
+	return c, pin
+}
 
 func TestTheClientToRedirectToIsFoundWhereTheServerWouldFindIt(t *testing.T) {
 	for request, want := range map[string]struct {
@@ -38,16 +51,13 @@ func TestATransactionThatIsAbortedStaysSoWhenTheConnectionWithTrackingIsLost(t *
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
-			c := w.client()
-			c.sends("CLIENT TRACKING ON")
-			pin := w.accept("m")
-			pin.answers("+OK\r\n", "CLIENT TRACKING ON")
+			c, pin := tracked(w, 2)
 			c.sends("MULTI")
 			pin.answers("+OK\r\n", "MULTI")
 			c.sends("CLIENT LIST", "EXEC", "PING")
 			pin.getsRequests("DISCARD")
 			end(pin)
-			c.gets("+OK\r\n+OK\r\n-ERR CLIENT|LIST is not supported inside a transaction through Understudy\r\n" +
+			c.gets("+OK\r\n-ERR CLIENT|LIST is not supported inside a transaction through Understudy\r\n" +
 				"-EXECABORT Transaction discarded because of previous errors.\r\n+PONG\r\n")
 			if kept := !pin.closed; kept != (name == "answered") {
 				t.Errorf("the connection is kept: %v", kept)
@@ -58,14 +68,7 @@ func TestATransactionThatIsAbortedStaysSoWhenTheConnectionWithTrackingIsLost(t *
 
 func TestWhoAuthenticatesOnAConnectionWithTrackingWhileKeysAreWatchedKeepsBoth(t *testing.T) {
 	w := newWorld(t)
-	c := w.client()
-	c.sends("HELLO 3")
-	w.accept("m").answers("%0\r\n", "HELLO 3")
-	c.received = ""
-	c.sends("CLIENT TRACKING ON")
-	pin := w.accept("m")
-	pin.answers("+OK\r\n", "CLIENT TRACKING ON")
-	c.gets("+OK\r\n")
+	c, pin := tracked(w, 3)
 	for _, request := range []string{"WATCH a", "AUTH bob secret", "MULTI"} {
 		c.sends(request)
 		pin.answers("+OK\r\n", request)

@@ -221,10 +221,7 @@ func TestWhatAnotherMasterMayNotHaveIsNotPromisedBecauseItsReplicasAreFresh(t *t
 func TestAWriteThatIsAnsweredBehindAnUnplannedFenceIsOfUnknownOutcome(t *testing.T) {
 	w := newDurableWorld(t, 1)
 	w.lagging = true
-	c := w.client()
-	c.sends("SET a 1")
-	m := w.link("m")
-	m.getsRequests("SET a 1")
+	c, m := sent(w, "SET a 1")
 	w.alive = true
 	w.state(2, topology.Fencing, "m", "r1", "r2")
 	m.says("+OK\r\n")
@@ -278,11 +275,7 @@ func TestWithoutAGrantNothingIsDurable(t *testing.T) {
 func TestAReplicaThatIsNoHolderDoesNotCount(t *testing.T) {
 	w := newDurableWorld(t, 1)
 	w.lagging = true
-	s := w.snapshot.State.Clone()
-	s.Durable.Holders = s.Durable.Holders[1:] // r1 was taken off
-	w.snapshot = topology.Snapshot{State: s, Version: w.snapshot.Version + 1}
-	w.env.Pool.Refresh()
-	w.turn()
+	w.amend(func(s *topology.State) { s.Durable.Holders = s.Durable.Holders[1:] }) // r1 was taken off
 	c := unanswered(w, "SET a 1", "+OK\r\n")
 	w.reaches(1)
 	c.gets("")

@@ -106,11 +106,8 @@ func newWorldWith(t *testing.T, acks int, change func(*upstream.Config)) *world 
 		Closed:   func(*Session, CloseReason) { w.gone++ },
 	}
 	w.env.Hubs = pubsub.NewHubs(w.env.Pool, w.Now)
-	w.env.Pool.Refresh()
-	w.turn()
-	for len(w.dials) > 0 {
-		w.accept(w.dials[0].addr)
-	}
+	w.look()
+	w.acceptAll()
 	return w
 }
 
@@ -167,9 +164,24 @@ func (w *world) state(epoch uint64, phase topology.Phase, master string, replica
 	}
 	w.snapshot = topology.Snapshot{State: s, Version: w.snapshot.Version + 1}
 	if w.env != nil {
-		w.env.Pool.Refresh()
-		w.turn()
+		w.look()
 	}
+}
+
+// amend publishes the State with a change of its replicas, in the same epoch.
+func (w *world) amend(change func(*topology.State)) {
+	w.t.Helper()
+	s := w.snapshot.State.Clone()
+	change(s)
+	w.snapshot = topology.Snapshot{State: s, Version: w.snapshot.Version + 1}
+	w.look()
+}
+
+// look has the loop take in the State that is published.
+func (w *world) look() {
+	w.t.Helper()
+	w.env.Pool.Refresh()
+	w.turn()
 }
 
 // inherits makes a replica the master, with the other replicas behind it, and returns the connection to it.
@@ -269,6 +281,14 @@ func (w *world) accept(addr string) *fakeConn {
 	return c
 }
 
+// acceptAll is accept for every node that somebody connects to.
+func (w *world) acceptAll() {
+	w.t.Helper()
+	for len(w.dials) > 0 {
+		w.accept(w.dials[0].addr)
+	}
+}
+
 func (w *world) acceptOne(addr string) *fakeConn {
 	w.t.Helper()
 	c := w.connect(addr)
@@ -328,6 +348,18 @@ func (w *world) asked() *fakeConn {
 		}
 	}
 	w.t.Fatal("no replica was asked")
+	return nil
+}
+
+// has returns the open connection on which a request has arrived and is not looked at.
+func (w *world) has(request string) *fakeConn {
+	w.t.Helper()
+	for _, c := range w.links {
+		if !c.closed && strings.Contains(c.received, encoded(request)) {
+			return c
+		}
+	}
+	w.t.Fatalf("nobody was asked %q", request)
 	return nil
 }
 
