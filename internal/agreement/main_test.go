@@ -2,18 +2,17 @@ package agreement
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 
 	"github.com/understudy/understudy/internal/testcluster"
 )
-
-// binary is the program under test.
-var binary string
 
 // shared is the ensemble of all tests that do not break it; each has a chroot of its own.
 var shared ensembleOnce
@@ -45,8 +44,11 @@ func (e *ensembleOnce) stop() error {
 	return e.ensemble.Stop()
 }
 
+// folder is where the program under test is built. It is removed at the end.
+var folder string
+
 func TestMain(m *testing.M) {
-	status, err := buildAndRun(m)
+	status, err := run(m)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		status = max(status, 1)
@@ -54,21 +56,58 @@ func TestMain(m *testing.M) {
 	os.Exit(status)
 }
 
-func buildAndRun(m *testing.M) (status int, err error) {
-	dir, err := os.MkdirTemp("", "understudy-agreement-")
-	if err != nil {
+func run(m *testing.M) (status int, err error) {
+	if folder, err = os.MkdirTemp("", "understudy-agreement-"); err != nil {
 		return 1, err
 	}
 	defer func() {
-		if removed := os.RemoveAll(dir); err == nil {
+		if removed := os.RemoveAll(folder); err == nil {
 			err = removed
 		}
 	}()
-	binary = filepath.Join(dir, "understudy")
-	build := exec.Command("go", "build", "-buildvcs=false", "-o", binary, "github.com/understudy/understudy/cmd/understudy")
-	if out, err := build.CombinedOutput(); err != nil {
-		return 1, fmt.Errorf("build the program: %w\n%s", err, out)
-	}
 	status = m.Run()
 	return status, shared.stop()
+}
+
+// program is the path of the program under test.
+func program(t testing.TB) string {
+	t.Helper()
+	path, err := built()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// built builds the program when a test first asks for it. This package does not import it, so go test would take a result
+// from its cache although the program has changed: it looks only at what tests have opened. So what the program is made of
+// is opened here, in a test, because go test does not hear of what is opened before the first one begins.
+var built = sync.OnceValues(func() (string, error) {
+	const command = "github.com/understudy/understudy/cmd/understudy"
+	const sources = "{{with .Module}}{{if .Main}}{{$.Dir}}\n{{.GoMod}}{{end}}{{end}}"
+	list, err := goTool("list", "-deps", "-f", sources, command)
+	if err != nil {
+		return "", err
+	}
+	for path := range strings.Lines(list) {
+		f, err := os.Open(strings.TrimSuffix(path, "\n")) // of a folder the times of all files count
+		if err != nil {
+			return "", err
+		}
+		if err := f.Close(); err != nil {
+			return "", err
+		}
+	}
+	path := filepath.Join(folder, "understudy")
+	_, err = goTool("build", "-buildvcs=false", "-o", path, command)
+	return path, err
+})
+
+// goTool runs the go command and returns what it prints.
+func goTool(args ...string) (string, error) {
+	out, err := exec.Command("go", args...).Output()
+	if failure := (*exec.ExitError)(nil); errors.As(err, &failure) {
+		err = fmt.Errorf("go %s: %w\n%s", args[0], err, failure.Stderr)
+	}
+	return string(out), err
 }

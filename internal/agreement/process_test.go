@@ -49,7 +49,7 @@ func launch(t testing.TB, args ...string) *process {
 func launchOn(t testing.TB, host *testcluster.Host, args ...string) *process {
 	t.Helper()
 	home := t.TempDir()
-	p := &process{cmd: exec.Command(binary, args...), done: make(chan struct{})}
+	p := &process{cmd: exec.Command(program(t), args...), done: make(chan struct{})}
 	p.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + home, "TMPDIR=" + home, "NO_COLOR=1"}
 	p.cmd.Stdout, p.cmd.Stderr = &p.output, &p.output
 	p.cmd.SysProcAttr = childAttributes()
