@@ -96,7 +96,8 @@ func TestZnodesMadeWithAPasswordAreForItsUserOnly(t *testing.T) {
 
 func TestAPasswordOutlivesReconnectionAndExpiry(t *testing.T) {
 	t.Parallel()
-	through, ways := wire(t, sharedZooKeeper(t))
+	servers := sharedZooKeeper(t)
+	through, ways := wire(t, servers)
 	cfg := memberConfig(t, through, "a")
 	cfg.Auth = "understudy:secret"
 	a := open(t, cfg)
@@ -115,7 +116,11 @@ func TestAPasswordOutlivesReconnectionAndExpiry(t *testing.T) {
 	}
 	ways.cut()
 	testcluster.WaitFor(t, "the end of the lease", func() bool { return !permitted(a) })
-	time.Sleep(testSession) // as long as it takes ZooKeeper to expire it: there is nobody to ask
+	c, root := operator(t, servers)
+	testcluster.WaitFor(t, "ZooKeeper to expire the session", func() bool {
+		there, _, err := c.Exists(root + "/shop/members/a") // which nobody needs a password for
+		return err == nil && !there
+	})
 	ways.heal()
 	awaitGrant(t, a, 1)
 	if a.Status().Session == session {
