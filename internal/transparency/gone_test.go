@@ -273,8 +273,11 @@ func TestTenThousandClientsThatLeaveInTheMiddleLeaveNothingBehind(t *testing.T) 
 func openFiles(t *testing.T) int {
 	t.Helper()
 	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil && runtime.GOOS != "linux" {
+		t.Skip("only Linux tells what descriptors a process has: run it there")
+	}
 	if err != nil {
-		t.Skip("this system does not tell what descriptors a process has: ", err)
+		t.Fatal(err)
 	}
 	return len(entries)
 }

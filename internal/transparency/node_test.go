@@ -41,7 +41,7 @@ func installNodeClients(t *testing.T) string {
 	t.Helper()
 	for _, program := range []string{"node", "npm"} {
 		if _, err := exec.LookPath(program); err != nil {
-			t.Skipf("%v are not driven, because %s is not installed: %v", nodeClients, program, err)
+			t.Skipf("%v are not driven, because %s is not installed (apt-get install nodejs npm): %v", nodeClients, program, err)
 		}
 	}
 	version, err := exec.CommandContext(t.Context(), "node", "--version").Output()
@@ -53,7 +53,8 @@ func installNodeClients(t *testing.T) string {
 		t.Fatalf("node says its version is %q: %v", version, err)
 	}
 	if major < leastNode {
-		t.Skipf("%v are not driven, because they need Node.js %d, and this is %s", nodeClients, leastNode, version)
+		t.Skipf("%v are not driven, because they need Node.js %d or later, and this is %s (install a newer one: https://nodejs.org)",
+			nodeClients, leastNode, bytes.TrimSpace(version))
 	}
 	folder := t.TempDir()
 	if err := os.CopyFS(folder, os.DirFS("testdata/node")); err != nil { // beside node_modules, where require looks
@@ -65,7 +66,7 @@ func installNodeClients(t *testing.T) string {
 	install := exec.CommandContext(ctx, "npm", args...)
 	install.Dir = folder
 	if out, err := install.CombinedOutput(); err != nil {
-		t.Skipf("%v are not driven, because npm could not install them: %v\n%s", nodeClients, err, out)
+		t.Skipf("%v are not driven, because npm could not install them (it needs a registry that it reaches): %v\n%s", nodeClients, err, out)
 	}
 	return folder
 }

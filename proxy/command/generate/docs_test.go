@@ -30,7 +30,7 @@ func TestTheListingIsThatOfAServerOfItsVersion(t *testing.T) {
 	installed, _, _ := strings.Cut(want, "\n")
 	listed, _, _ := strings.Cut(string(have), "\n")
 	if installed != listed {
-		t.Skipf("another version is installed: %q instead of %q", installed, listed)
+		t.Skipf("commands.txt is the listing of a redis-server of another version (put one of its version first in PATH to compare): %q is installed, instead of %q", installed, listed)
 	}
 	if string(have) != want {
 		t.Error("commands.txt is out of date: run go generate ./proxy/command")
