@@ -68,6 +68,19 @@ func start(t *testing.T, cfg Config, path string) *member {
 	return &member{Monitor: m, Local: coord, stop: stop}
 }
 
+// running runs a monitor that is all of a member, until the end of the test or until stop is called.
+func running(t *testing.T, m *Monitor) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- m.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		must(t, <-ended)
+	})
+	return cancel
+}
+
 type testLog struct{ t *testing.T }
 
 func (l testLog) Write(b []byte) (int, error) {

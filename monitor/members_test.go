@@ -171,20 +171,14 @@ func (s *seat) attend(t *testing.T, nodes ...string) *Monitor {
 	cfg.ID = s.id
 	m, err := New(cfg, s, quiet())
 	must(t, err)
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- m.Run(ctx) }()
+	stop := running(t, m)
 	go func() {
 		select {
 		case <-s.absent:
-			cancel()
-		case <-ctx.Done():
+			stop()
+		case <-t.Context().Done():
 		}
 	}()
-	t.Cleanup(func() {
-		cancel()
-		must(t, <-ended)
-	})
 	return m
 }
 
@@ -238,13 +232,7 @@ func TestOneMemberWhoCannotSeeTheMasterDeposesNobody(t *testing.T) {
 		}
 		m, err := New(cfg, s, quiet())
 		must(t, err)
-		ctx, cancel := context.WithCancel(context.Background())
-		ended := make(chan error, 1)
-		go func() { ended <- m.Run(ctx) }()
-		t.Cleanup(func() {
-			cancel()
-			must(t, <-ended)
-		})
+		running(t, m)
 	}
 	downs := func() (down, views int) {
 		members, err := seats[0].Members(context.Background())

@@ -206,21 +206,15 @@ func TestALeaderDoesNotGoByWhatOthersHeldWhenItLedBefore(t *testing.T) {
 	other.attends(false)
 	m, err := New(leaderConfig("a", master, nil), ousted{a, other}, quiet())
 	must(t, err)
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- m.Run(ctx) }()
-	t.Cleanup(func() {
-		cancel()
-		must(t, <-ended)
-	})
+	running(t, m)
 	p.await(t, "the replica to be online", func(s *topology.State) bool { return online(s, master, c.Addrs()[1]) })
 
 	for _, s := range []*seat{b, d} {
-		must(t, s.Publish(ctx, []topology.NodeView{{Addr: master, Down: true, Reason: "connection refused", Since: time.Now()}}))
+		must(t, s.Publish(t.Context(), []topology.NodeView{{Addr: master, Down: true, Reason: "connection refused", Since: time.Now()}}))
 	}
 	testcluster.WaitFor(t, "another member to lead", func() bool { return !a.Leading() })
 	for _, s := range []*seat{b, d} {
-		must(t, s.Publish(ctx, []topology.NodeView{{Addr: master, Since: time.Now()}}))
+		must(t, s.Publish(t.Context(), []topology.NodeView{{Addr: master, Since: time.Now()}}))
 	}
 	a.ponders(t)
 	other.attends(false)
