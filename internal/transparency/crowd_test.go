@@ -4,10 +4,12 @@ import (
 	"fmt"
 	"runtime"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/understudy/understudy/internal/testcluster"
+	"github.com/understudy/understudy/topology"
 )
 
 // TestACrowdOfBlockedClients has two thousand clients block, be served, block again at once, and vanish. What it costs is
@@ -110,4 +112,65 @@ func TestMoreBlockedClientsThanTheServerTakesWaitAndOthersGoOn(t *testing.T) {
 		}
 	}
 	crowd[0].expect("*-1", "BLPOP", "q", "0.001") // and now there is room
+}
+
+// TestACrowdThatBlocksIsAtTheNextMasterInOrder has two thousand clients block on one key: four times as many as connections have
+// room in the server's tcp-backlog. How long the next master takes to have them is logged.
+func TestACrowdThatBlocksIsAtTheNextMasterInOrder(t *testing.T) {
+	const crowd = 2000
+	for name, end := range map[string]func(t *testing.T, f *front, clients []*client){
+		"after a switchover": func(t *testing.T, f *front, _ []*client) {
+			old, heir := f.cluster.Nodes[0], f.cluster.Nodes[1]
+			f.publish(&topology.State{Epoch: 2, Phase: topology.Fencing, Failover: &topology.Failover{Cause: "a test"}}, old, heir)
+			testcluster.WaitFor(t, "the fence to be acknowledged", func() bool {
+				members, err := f.coord.Members(t.Context())
+				return err == nil && len(members) == 1 && members[0].Fenced == 2
+			})
+			must(t, heir, "REPLICAOF", "NO", "ONE")
+			must(t, old, "REPLICAOF", "127.0.0.1", heir.Port)
+		},
+		"after the master was killed": func(t *testing.T, f *front, clients []*client) {
+			if err := f.master().Kill(); err != nil {
+				t.Fatal(err)
+			}
+			f.away(2)
+			for _, c := range clients { // may have taken an element, and tries again
+				if got := c.reply(); !strings.HasPrefix(got, "-UNKNOWNRESULT ") {
+					t.Fatalf("%q", got)
+				}
+				c.send(request("BLPOP", "queue", "0"))
+			}
+			f.held(clients[crowd-1])
+			must(t, f.cluster.Nodes[1], "REPLICAOF", "NO", "ONE")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFront(t, testcluster.New(t, 1), nil)
+			clients := make([]*client, crowd)
+			for i := range clients {
+				clients[i] = f.dial()
+				clients[i].expect("+PONG", "PING")
+			}
+			for i, c := range clients {
+				if c.send(request("BLPOP", "queue", "0")); i%100 == 99 {
+					waitBlocked(t, f.master(), i+1)
+				}
+			}
+			end(t, f, clients)
+			began, heir := time.Now(), f.cluster.Nodes[1]
+			f.back(2, heir)
+			waitBlocked(t, heir, crowd)
+			t.Logf("%d clients block at the next master %v after it was named", crowd, time.Since(began).Round(time.Millisecond))
+			var all []byte
+			for i := range clients {
+				all = append(all, request("RPUSH", "queue", fmt.Sprint(1000+i))...)
+			}
+			f.dial().send(all)
+			for i, c := range clients {
+				if got, want := c.reply(), fmt.Sprintf("*2\r\n$5\r\nqueue\r\n$4\r\n%d\r\n", 1000+i); got != want {
+					t.Fatalf("client %d: %q instead of %q", i, got, want)
+				}
+			}
+		})
+	}
 }

@@ -24,7 +24,7 @@ func (g *Group) Apart(lane *Conn) *Conn {
 	if !lane.node.available(p.loop.Now()) || g.Full() && !p.endIdleApart() {
 		return nil
 	}
-	c := p.open(g, lane.node, true)
+	c := p.openInLine(g, lane.node)
 	c.apart = true
 	p.aparts++
 	return c

@@ -1,7 +1,6 @@
 package upstream
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -47,8 +46,9 @@ type Conn struct {
 	interrupted bool
 	inLine      bool // what was appended waits for its turn: see InTurn
 
-	net      eventloop.Conn // nil until connected
-	cancel   context.CancelFunc
+	net      eventloop.Conn     // nil until connected
+	cancel   context.CancelFunc // nil until there is an attempt to connect
+	opening  bool               // the node has yet to answer: it counts as one that is being opened
 	shake    handshake
 	patience eventloop.Timer // ends a handshake that is not answered
 	patient  time.Duration   // how long that takes; 0: handshakeTimeout
@@ -196,25 +196,6 @@ func (c *Conn) Resume() {
 // Close ends the connection; requests that are not answered are reported Lost.
 func (c *Conn) Close() { c.end(errRetired, false) }
 
-// dialled continues after the attempt to connect.
-func (c *Conn) dialled(nc eventloop.Conn, err error) eventloop.Handler {
-	c.cancel()
-	if c.ended {
-		return nil
-	}
-	if err != nil {
-		c.end(fmt.Errorf("connecting: %w", err), false)
-		return nil
-	}
-	c.net = nc
-	if err := c.introduce(); err != nil { // it was reset as soon as it was made, by whatever stands in front of the node
-		c.end(err, true)
-		return nil
-	}
-	c.patience = c.group.pool.loop.After(cmp.Or(c.patient, handshakeTimeout), func() { c.end(errSilent, true) })
-	return c
-}
-
 // Interrupted reports whether the pool has asked the server to end what blocks on this pin: an -UNBLOCKED is the answer
 // to that, and nothing was applied.
 func (c *Conn) Interrupted() bool { return c.interrupted }
@@ -294,11 +275,13 @@ func (c *Conn) end(err error, failed bool) {
 	if c.patience != nil {
 		c.patience.Stop()
 	}
-	if c.net != nil {
+	switch {
+	case c.net != nil:
 		c.net.Reset() // what the kernel has not sent must not arrive later
-	} else {
+	case c.cancel != nil:
 		c.cancel()
 	}
+	c.opened()
 	c.group.forget(c)
 	delete(pool.conns, c)
 	if c.apart {

@@ -2,7 +2,6 @@ package upstream
 
 import (
 	"bytes"
-	"context"
 	"slices"
 	"time"
 
@@ -42,9 +41,6 @@ const (
 	surplusTime = 2 * time.Second
 	// idleTime is how long a connection that nobody uses stays open.
 	idleTime = time.Minute
-	// dialTimeout bounds an attempt to connect, handshakeTimeout the answers to what is said first.
-	dialTimeout      = 2 * time.Second
-	handshakeTimeout = time.Second
 	// refusedFor is how long a replica that has refused a key is left alone with it.
 	refusedFor = 5 * time.Second
 )
@@ -308,7 +304,7 @@ func (g *Group) Pin(borrower Listener) *Conn {
 	if !p.master.available(p.loop.Now()) {
 		return nil
 	}
-	c := p.open(g, p.master, true)
+	c := p.openInLine(g, p.master)
 	c.Listener = borrower
 	return c
 }
@@ -357,15 +353,4 @@ func (g *Group) forget(c *Conn) {
 			break
 		}
 	}
-}
-
-// open starts a connection.
-func (p *Pool) open(g *Group, n *node, pin bool) *Conn {
-	ctx, cancel := context.WithTimeout(context.Background(), dialTimeout)
-	c := &Conn{group: g, node: n, pin: pin, cancel: cancel}
-	c.log.Pool = p.bytes
-	c.lastUse = p.loop.Now()
-	p.conns[c] = struct{}{}
-	p.loop.Dial(ctx, p.cfg.Dial, "tcp", n.addr, c.dialled)
-	return c
 }

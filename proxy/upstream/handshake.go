@@ -110,6 +110,7 @@ func (c *Conn) introduced(frame []byte) {
 		c.shake.steps = nil
 		c.patience.Stop()
 		c.ready = true
+		c.opened()
 		c.node.connected()
 		if c.probe {
 			c.end(errRetired, false)

@@ -26,6 +26,9 @@ type node struct {
 	// observed is when latency was last measured.
 	observed time.Time
 	retryAt  time.Time // no new connection before this moment
+	opening  int       // connections that it has yet to answer on
+	line     []*Conn   // pins that are to be opened next, in this order
+	moves    bool      // the line is about to move
 	misses   int       // failures since the last connection that came up; those at one time are one
 	version  int       // of the server: 702 is 7.2; 0 while unknown
 	// doubtedUntil is set when a replica has answered that it cannot serve (-LOADING, -MASTERDOWN).
