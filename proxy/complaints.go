@@ -68,7 +68,10 @@ func (p *Proxy) configures(s *session.Session) {
 // closed takes note of the end of a client's connection.
 func (p *Proxy) closed(s *session.Session, reason session.CloseReason, now time.Time) {
 	p.clients.Add(-1)
-	if reason == session.ByOutputLimit {
+	switch reason {
+	case session.ByInputLimit:
+		p.complaints.about(now, "a client was disconnected: it sent a request that is larger than input-limit allows", s.Describe().Addr, "input_limit", p.cfg.InputLimit)
+	case session.ByOutputLimit:
 		p.complaints.about(now, "a client was disconnected: it left more replies unread than output-limit allows", s.Describe().Addr, "output_limit", p.cfg.OutputLimit)
 	}
 }

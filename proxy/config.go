@@ -56,6 +56,7 @@ type Config struct {
 	IdleTimeout    time.Duration     // after which a client without requests is closed; 0: never
 	KeepAlive      time.Duration     // TCP keepalive of clients' connections; 0: off
 	CloseAmbiguous bool              // close the client instead of answering -UNKNOWNRESULT
+	InputLimit     int               // bytes of a client's request that are kept until it is whole, at least 1 MB
 	OutputLimit    int               // bytes that a client may leave unread, at least 1 MB
 	Push           session.PushLimit // the same of a client that has subscribed to something
 	Users          session.Users     // of the proxy's own; nil: clients are users of the servers
@@ -86,6 +87,7 @@ func Defaults() Config {
 		MaxCatchUp:     10 * time.Millisecond,
 		SampleInterval: 2 * time.Millisecond,
 		KeepAlive:      300 * time.Second,
+		InputLimit:     1 << 30,
 		OutputLimit:    256 << 20,
 		Push:           session.PushLimit{Hard: 32 << 20, Soft: 8 << 20, Time: time.Minute},
 
@@ -135,6 +137,7 @@ func (c *Config) Validate() error {
 	number("touch-rate", c.TouchRate, 0, 1_000_000)
 	number("write-acks", c.WriteAcks, 0, 100)
 	duration("write-acks-timeout", c.WriteAcksTimeout, time.Millisecond, time.Hour)
+	number("input-limit", c.InputLimit, 1<<20, 1<<40)
 	number("output-limit", c.OutputLimit, 1<<20, 1<<40)
 	number("pubsub-limit", c.Push.Hard, 0, 1<<40)
 	number("pubsub-soft-limit", c.Push.Soft, 0, 1<<40)

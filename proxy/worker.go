@@ -63,6 +63,7 @@ func newWorker(p *Proxy, index int) (*worker, error) {
 			MaxCatchUp:     p.cfg.MaxCatchUp,
 			IdleTimeout:    p.cfg.IdleTimeout,
 			CloseAmbiguous: p.cfg.CloseAmbiguous,
+			InputLimit:     p.cfg.InputLimit,
 			OutputLimit:    p.cfg.OutputLimit,
 			Push:           p.cfg.Push,
 			Users:          p.cfg.Users,

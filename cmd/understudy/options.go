@@ -54,6 +54,7 @@ type options struct {
 	Maxclients      int            `group:"clients" default:"${maxclients}" help:"Clients at a time; more are refused as Redis does."`
 	Timeout         time.Duration  `group:"clients" default:"${timeout}" help:"After how long without a request a client is disconnected; 0s is never."`
 	TCPKeepalive    time.Duration  `group:"clients" name:"tcp-keepalive" default:"${tcp_keepalive}" help:"Interval of TCP keepalive on clients' connections; 0s switches it off."`
+	InputLimit      size           `group:"clients" default:"${input_limit}" help:"How large a request may be, as in 1gb: whose does not end before is disconnected, as by client-query-buffer-limit of Redis."`
 	OutputLimit     size           `group:"clients" default:"${output_limit}" help:"Replies that a client may leave unread before it is disconnected, as in 256mb."`
 	PubsubLimit     size           `group:"clients" default:"${pubsub_limit}" help:"Messages that a client with subscriptions may leave unread before it is disconnected; 0b is no limit but output-limit."`
 	PubsubSoftLimit size           `group:"clients" default:"${pubsub_soft_limit}" help:"What such a client may leave unread for pubsub-soft-time, and no longer; 0b is no limit."`
@@ -125,6 +126,7 @@ func defaults() map[string]string {
 		"maxclients":         strconv.Itoa(p.MaxClients),
 		"timeout":            p.IdleTimeout.String(),
 		"tcp_keepalive":      p.KeepAlive.String(),
+		"input_limit":        size(p.InputLimit).String(),
 		"output_limit":       size(p.OutputLimit).String(),
 		"pubsub_limit":       size(p.Push.Hard).String(),
 		"pubsub_soft_limit":  size(p.Push.Soft).String(),
@@ -194,7 +196,7 @@ func (o *options) proxy() proxy.Config {
 	}
 	c.ClientName = o.clientName()
 	c.Username, c.Password = o.Username, o.Password
-	c.Loops, c.MaxClients, c.OutputLimit = o.Loops, o.Maxclients, int(o.OutputLimit)
+	c.Loops, c.MaxClients, c.InputLimit, c.OutputLimit = o.Loops, o.Maxclients, int(o.InputLimit), int(o.OutputLimit)
 	c.Push.Hard, c.Push.Soft, c.Push.Time = int(o.PubsubLimit), int(o.PubsubSoftLimit), o.PubsubSoftTime
 	c.IdleTimeout, c.KeepAlive = o.Timeout, o.TCPKeepalive
 	c.HoldTimeout, c.DrainTimeout = o.HoldTimeout, o.DrainTimeout

@@ -62,6 +62,7 @@ listen:
 maxclients: 7
 timeout: 1m
 tcp-keepalive: 0s
+input-limit: 4mb
 output-limit: 2mb
 loops: 2
 hold-timeout: 3s
@@ -111,7 +112,7 @@ write-acks-timeout: 19s
 		TouchRate:       70,
 		CommandInterval: 30 * time.Second, // no option
 		DrainTimeout:    5 * time.Second, Consistency: session.Strong, SampleInterval: 4 * time.Millisecond, MaxCatchUp: 5 * time.Millisecond, MaxStaleness: 60 * time.Millisecond, MaxClockSkew: 70 * time.Millisecond,
-		Zone: "a", NodeZones: map[string]string{"a:1": "a"}, Weights: map[string]int{"b:2": 0}, IdleTimeout: time.Minute, CloseAmbiguous: true, AllowDebug: true, OutputLimit: 2 << 20,
+		Zone: "a", NodeZones: map[string]string{"a:1": "a"}, Weights: map[string]int{"b:2": 0}, IdleTimeout: time.Minute, CloseAmbiguous: true, AllowDebug: true, InputLimit: 4 << 20, OutputLimit: 2 << 20,
 		Push: session.PushLimit{Hard: 3 << 20, Soft: 1 << 20, Time: 18 * time.Second}, WriteAcks: 2, WriteAcksTimeout: 19 * time.Second,
 	}
 	if got := o.proxy(); !reflect.DeepEqual(got, wantProxy) {

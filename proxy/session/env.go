@@ -57,6 +57,7 @@ type Config struct {
 	HoldTimeout    time.Duration // how long a request waits for a master
 	IdleTimeout    time.Duration // of a client without requests; 0: none
 	CloseAmbiguous bool          // close the client instead of answering -UNKNOWNRESULT
+	InputLimit     int           // bytes of a request that may have come before it is whole
 	OutputLimit    int           // bytes a client may leave unread before it is disconnected
 	Push           PushLimit     // the same of a client that has subscribed to something
 	Users          Users         // of the proxy's own; nil: clients are users of the servers
@@ -193,14 +194,15 @@ const (
 	ByAmbiguity                        // the outcome of a write is unknown and the configuration wants a close
 	ByCredentials                      // the master no longer accepts the credentials that the client came with
 	ByShutdown
-	ByPushLimit // the client does not read the messages that it has subscribed to
-	ByExpulsion // the server does not let the client's user listen any more to what the client listened to
+	ByPushLimit  // the client does not read the messages that it has subscribed to
+	ByExpulsion  // the server does not let the client's user listen any more to what the client listened to
+	ByInputLimit // a request is larger than may be kept until it is whole
 	closeReasons
 )
 
 var reasonNames = [closeReasons]string{
 	"peer", "quit", "protocol_error", "idle_timeout", "output_limit", "client_kill", "lost_pin", "broken_reply", "ambiguous_write", "credentials", "shutdown",
-	"pubsub_limit", "subscription_refused",
+	"pubsub_limit", "subscription_refused", "input_limit",
 }
 
 func (r CloseReason) String() string { return reasonNames[r] }

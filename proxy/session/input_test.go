@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 )
 
 // conversation is what a client says, and what nodes answer to each request.
@@ -93,5 +94,52 @@ func TestALargeRequestThatIsOverIsNotKept(t *testing.T) {
 		if len(arg) > 1<<10 {
 			t.Errorf("an argument of %d bytes is kept, and what it came in", len(arg))
 		}
+	}
+}
+
+func TestAClientWhoseRequestDoesNotEndIsClosedAtTheLimit(t *testing.T) {
+	w := newWorld(t)
+	limit := w.env.Config.InputLimit
+	c := w.client()
+	piece := "$100000\r\n" + strings.Repeat("v", 100_000) + "\r\n"
+	c.says("*1000000\r\n")
+	for sent := len("*1000000\r\n"); ; {
+		if c.paused {
+			t.Fatal("it is not read any more, though nothing else is under way")
+		}
+		c.says(piece)
+		if sent += len(piece); c.closed || sent > limit {
+			if c.closed != (sent > limit) {
+				t.Errorf("closed=%t after %d bytes, where the limit is %d", c.closed, sent, limit)
+			}
+			break
+		}
+	}
+	if c.session.in != nil || w.env.Stats.Closes[ByInputLimit] != 1 {
+		t.Errorf("%d bytes are kept; closes by reason: %v", len(c.session.in), w.env.Stats.Closes)
+	}
+	fits := w.client()
+	fits.says("*2\r\n$3\r\nGET\r\n" + fmt.Sprintf("$%d\r\n", limit-100))
+	fits.says(strings.Repeat("v", limit-100) + "\r\n")
+	w.serve()
+	fits.gets("+GET\r\n")
+}
+
+func TestRequestsThatWaitAreNoRequestThatDoesNotEnd(t *testing.T) {
+	w := newWorld(t)
+	w.grant.Epoch = 0
+	c := w.client()
+	request, sent := encoded("SET a "+strings.Repeat("v", 100_000)), 0
+	for ; !c.paused; sent++ {
+		c.says(request)
+	}
+	w.grant.Epoch = 1
+	w.wait(10 * time.Millisecond)
+	w.serve()
+	for sent > 0 && strings.HasPrefix(c.received, "+OK\r\n") {
+		c.received, sent = c.received[5:], sent-1
+	}
+	if c.closed || sent > 0 {
+		t.Errorf("closed=%t, %d requests are not answered", c.closed, sent)
 	}
 }

@@ -159,6 +159,10 @@ func (s *Session) Data(p []byte) {
 		s.in = append(s.in, p...)
 		s.takeInput()
 	}
+	if len(s.in) > s.env.Config.InputLimit { // what can be more than softInput is one request that is not whole
+		s.close(ByInputLimit)
+		return
+	}
 	if len(s.in) > softInput && !s.readPaused && !s.closed && s.blocked() {
 		s.readPaused = true
 		s.conn.PauseRead()

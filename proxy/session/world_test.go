@@ -90,7 +90,7 @@ func newWorldWith(t *testing.T, acks int, change func(*upstream.Config)) *world 
 		Loop:      w,
 		Pool:      upstream.NewPool(cfg, w, w, pool, slog.New(slog.NewTextHandler(io.Discard, nil))),
 		Bytes:     pool,
-		Config:    &Config{HoldTimeout: 10 * time.Second, Policy: Causal, OutputLimit: 64 << 20, WriteAcks: acks, WriteAcksTimeout: time.Second},
+		Config:    &Config{HoldTimeout: 10 * time.Second, Policy: Causal, InputLimit: 4 << 20, OutputLimit: 64 << 20, WriteAcks: acks, WriteAcksTimeout: time.Second},
 		Freshness: fresh,
 		Commands:  func() *command.Table { return w.table },
 		Learn: func(name, reply []byte) (bool, error) {
