@@ -70,7 +70,7 @@ func (s *Session) passOn(cmd *command.Command, class command.Class, args [][]byt
 // handleAttached deals with one request of a session that lives on a pin.
 func (s *Session) handleAttached(cmd *command.Command, class command.Class, args [][]byte, request []byte) bool {
 	a := s.attach
-	beside, foreign := s.beside(cmd, class), foreign(a.pin, cmd, class, args)
+	beside, foreign := beside(cmd, class), foreign(a.pin, cmd, class, args)
 	if (beside || foreign || class != command.Subscribe && !a.lasting()) && len(a.expected) > 0 && !a.opaque {
 		s.draining = true
 		return false
@@ -111,7 +111,7 @@ func (a *attachment) lasting() bool {
 }
 
 // beside reports whether a request of an attached session is not passed on.
-func (s *Session) beside(cmd *command.Command, class command.Class) bool {
+func beside(cmd *command.Command, class command.Class) bool {
 	switch class {
 	case command.Session:
 		return cmd.Name != "PING" && cmd.Name != "ECHO" && cmd.Name != "SELECT" && cmd.Name != "CLIENT|NO-TOUCH"

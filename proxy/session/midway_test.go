@@ -11,10 +11,9 @@ import (
 	"github.com/understudy/understudy/topology"
 )
 
-// This file is about a State that the loop meets in the middle of a session's work, which takes away what the session was about
-// to use.
+// This file is about a State that comes in the middle of a session's work, and would take away what the session is about to use.
 
-// unseen publishes a State with another master, of which the loop hears in the middle of what it does next.
+// unseen publishes a State with another master, which the loop takes in when it has done what it is about to do.
 func (w *world) unseen(epoch uint64, master string, replicas ...string) {
 	w.t.Helper()
 	env := w.env
@@ -136,17 +135,6 @@ func (c *fakeConn) has(requests ...string) {
 	c.received = ""
 }
 
-func TestATransactionThatLosesItsPinWhileItsScriptIsLookedForGoesOnWithoutIt(t *testing.T) {
-	w := newWorld(t)
-	listensFirst(w, w.client())
-	c := w.client()
-	begin(w, c, "MULTI")
-	sha := w.env.Scripts.Remember([]byte("return 1"))
-	w.unseen(2, "r1", "m", "r2")
-	c.sends(fmt.Sprintf("EVALSHA %x 0", sha))
-	c.gets("+QUEUED\r\n")
-}
-
 func TestTrackingThatLosesItsConnectionBeforeItIsOnIsBegunAnew(t *testing.T) {
 	w := newWorld(t)
 	c := w.client()
@@ -160,19 +148,6 @@ func TestTrackingThatLosesItsConnectionBeforeItIsOnIsBegunAnew(t *testing.T) {
 	w.acceptAll()
 	w.has("CLIENT TRACKING ON").answers("+OK\r\n", "CLIENT TRACKING ON")
 	c.gets("+OK\r\n")
-}
-
-func TestAClientWithMONITORThatIsClosedWhileItsScriptIsLookedForSendsNothing(t *testing.T) {
-	w := newWorld(t)
-	listensFirst(w, w.client())
-	c := w.client()
-	c.sends("MONITOR")
-	w.accept("m").answers("+OK\r\n", "MONITOR")
-	sha := w.env.Scripts.Remember([]byte("return 1"))
-	w.unseen(2, "r1", "m", "r2")
-	if c.sends(fmt.Sprintf("EVALSHA %x 0", sha)); !c.closed {
-		t.Error("the client is not closed though what it watches is gone")
-	}
 }
 
 func TestAClientThatIsClosedWhileItBeginsToListenIsNotListenedFor(t *testing.T) {
@@ -191,19 +166,6 @@ func TestAClientThatIsClosedWhileItBeginsToListenIsNotListenedFor(t *testing.T) 
 			t.Errorf("%q is sent for nobody", hub.received)
 		}
 	}
-}
-
-func TestAPinOfTheMasterOfBeforeIsNotLentForTheNext(t *testing.T) {
-	w := newWorld(t)
-	c := w.client()
-	pin := begin(w, c, "MULTI")
-	c.sends("DISCARD")
-	pin.answers("+OK\r\n", "DISCARD")
-	c.gets("+OK\r\n")
-	w.unseen(2, "r1", "m", "r2")
-	c.sends("BLPOP k 0")
-	w.accept("r1")
-	w.has("BLPOP k 0")
 }
 
 func TestAQuestionIsAskedAnewIfAnotherMasterComesBeforeWhatIsToFollowIt(t *testing.T) {
