@@ -95,9 +95,7 @@ func TestASlowReaderOfLargeValuesGetsThemAllWithBoundedMemory(t *testing.T) {
 		sent <- err
 	}()
 	for range small {
-		if got := c.reply(); got != "$1\r\nx\r\n" {
-			t.Fatalf("%q", got)
-		}
+		c.receives("$1\r\nx")
 	}
 	most := int64(0)
 	for i := range large {
@@ -111,9 +109,7 @@ func TestASlowReaderOfLargeValuesGetsThemAllWithBoundedMemory(t *testing.T) {
 			t.Fatalf("reply %d: %.100q", i, got)
 		}
 	}
-	if got := c.reply(); got != "$3\r\nend\r\n" {
-		t.Fatalf("%q", got)
-	}
+	c.receives("$3\r\nend")
 	if err := <-sent; err != nil {
 		t.Fatal(err)
 	}
@@ -160,9 +156,7 @@ func TestOneClientTooManyIsToldSo(t *testing.T) {
 	a.expect("+PONG", "PING")
 	b.expect("+PONG", "PING")
 	c := f.dial()
-	if got := c.reply(); got != "-ERR max number of clients reached\r\n" {
-		t.Fatalf("%q", got)
-	}
+	c.receives("-ERR max number of clients reached")
 	c.closed()
 	b.expect("+OK", "QUIT")
 	b.closed()
@@ -178,13 +172,9 @@ func TestAnIdleClientIsClosedAndABusyOneIsNot(t *testing.T) {
 	subscribed.expect("*3\r\n$9\r\nsubscribe\r\n$2\r\nch\r\n:1", "SUBSCRIBE", "ch")
 	idle.closed()
 	must(t, f.master(), "RPUSH", "queue", "job")
-	if got := blocked.reply(); got != "*2\r\n$5\r\nqueue\r\n$3\r\njob\r\n" {
-		t.Errorf("%q", got)
-	}
+	blocked.receives("*2\r\n$5\r\nqueue\r\n$3\r\njob")
 	must(t, f.master(), "PUBLISH", "ch", "hi")
-	if got := subscribed.reply(); got != "*3\r\n$7\r\nmessage\r\n$2\r\nch\r\n$2\r\nhi\r\n" {
-		t.Errorf("%q", got)
-	}
+	subscribed.receives("*3\r\n$7\r\nmessage\r\n$2\r\nch\r\n$2\r\nhi")
 }
 
 func TestAHalfClosedClientGetsAllItAskedFor(t *testing.T) {
@@ -208,9 +198,7 @@ func TestAHalfClosedClientGetsAllItAskedFor(t *testing.T) {
 			t.Fatalf("reply %d: %.100q", i, got)
 		}
 	}
-	if got := c.reply(); got != "$3\r\nend\r\n" {
-		t.Fatalf("%q", got)
-	}
+	c.receives("$3\r\nend")
 	c.closed()
 }
 
@@ -225,9 +213,7 @@ func TestASlowReaderWithAWriteBehindItsReadsIsNotCutOffForTheWritesOfOthers(t *t
 			const small, large = 1500, 200 // 100 MB, more than a client may leave unread
 			c.send(bytes.Repeat(request("GET", "small"), small))
 			for range small { // they teach the proxy that replies are small
-				if got := c.reply(); got != "$1\r\nx\r\n" {
-					t.Fatalf("%q", got)
-				}
+				c.receives("$1\r\nx")
 			}
 			before := heap()
 			c.send(append(bytes.Repeat(request("GET", "large"), large), request("SET", "own", "1")...))
@@ -243,9 +229,7 @@ func TestASlowReaderWithAWriteBehindItsReadsIsNotCutOffForTheWritesOfOthers(t *t
 					t.Fatalf("reply %d: %.100q", i, got)
 				}
 			}
-			if got := c.reply(); got != "+OK\r\n" {
-				t.Fatalf("%q", got)
-			}
+			c.receives("+OK")
 			if most > 32<<20 {
 				t.Errorf("the heap has grown by up to %d MB", most>>20)
 			}

@@ -119,9 +119,7 @@ func TestACommandThatIsStillOnItsWayIsUnblocked(t *testing.T) {
 		c.send(request("BLPOP", "q", "0"))
 		f.held(c)
 		other.expect(":1", "CLIENT", "UNBLOCK", id, "ERROR")
-		if got := c.reply(); got != "-UNBLOCKED client unblocked via CLIENT UNBLOCK\r\n" {
-			t.Fatalf("%q", got)
-		}
+		c.receives("-UNBLOCKED client unblocked via CLIENT UNBLOCK")
 		c.conn.Close()
 	}
 }
@@ -168,9 +166,7 @@ func TestWaitCoversWhatTheSessionHasWritten(t *testing.T) {
 			c.send(request("WAIT", "1", "0"))
 			waitBlocked(t, f.master(), 1)
 			pause((*testcluster.Redis).Resume, f.cluster.Nodes[1])
-			if got := c.reply(); got != ":1\r\n" {
-				t.Errorf("%q", got)
-			}
+			c.receives(":1")
 			pause((*testcluster.Redis).Resume, f.cluster.Nodes[2])
 			c.expect(":2", "WAIT", "2", "0")
 			other.expect(":2", "WAIT", "2", "0") // takes the pin that is now idle
@@ -207,13 +203,9 @@ func TestAClientThatIsToBlockWhenThereIsAMasterCanLeaveAndBeSentAway(t *testing.
 		return ""
 	}
 	other.expect(":1", "CLIENT", "UNBLOCK", id(clients[3]))
-	if got := clients[3].reply(); got != "*-1\r\n" {
-		t.Errorf("%q", got)
-	}
+	clients[3].receives("*-1")
 	other.expect(":1", "CLIENT", "UNBLOCK", id(clients[4]), "ERROR")
-	if got := clients[4].reply(); got != "-UNBLOCKED client unblocked via CLIENT UNBLOCK\r\n" {
-		t.Errorf("%q", got)
-	}
+	clients[4].receives("-UNBLOCKED client unblocked via CLIENT UNBLOCK")
 	f.back(2, f.master(), f.cluster.Nodes[1:]...)
 	for i, c := range clients[3:5] {
 		if got := c.reply(); got != fmt.Sprintf(":%d\r\n", i+1) && got != fmt.Sprintf(":%d\r\n", 2-i) {
@@ -222,12 +214,8 @@ func TestAClientThatIsToBlockWhenThereIsAMasterCanLeaveAndBeSentAway(t *testing.
 	}
 	waitBlocked(t, f.master(), 2)
 	other.expect(":1", "RPUSH", "queue5", "job")
-	if got := clients[5].reply(); got != "*2\r\n$6\r\nqueue5\r\n$3\r\njob\r\n" {
-		t.Errorf("%q", got)
-	}
-	if got := clients[5].reply(); got != ":3\r\n" {
-		t.Errorf("%q", got)
-	}
+	clients[5].receives("*2\r\n$6\r\nqueue5\r\n$3\r\njob")
+	clients[5].receives(":3")
 	f.stop() // with the last one blocked
 	clients[6].closed()
 	waitBlocked(t, f.master(), 0)

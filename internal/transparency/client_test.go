@@ -91,6 +91,14 @@ func (c *client) expect(want string, args ...string) {
 	}
 }
 
+// receives compares the next reply, written without the final CRLF, to something that was sent before.
+func (c *client) receives(want string) {
+	c.t.Helper()
+	if got := c.reply(); got != want+"\r\n" {
+		c.t.Fatalf("%q instead of %q", got, want+"\r\n")
+	}
+}
+
 // rest reads until the other side closes, and returns what came.
 func (c *client) rest() (string, error) {
 	if err := c.conn.SetReadDeadline(time.Now().Add(patience)); err != nil {

@@ -58,9 +58,7 @@ func TestOfSeveralPopsOfAClientThatVanishesNoneTakesAnything(t *testing.T) {
 		waitBlocked(t, f.master(), 1)
 		for range 3 {
 			feeder.expect(":1", "RPUSH", "queue", "job")
-			if got := c.reply(); got != "*2\r\n$5\r\nqueue\r\n$3\r\njob\r\n" {
-				t.Fatalf("%q", got)
-			}
+			c.receives("*2\r\n$5\r\nqueue\r\n$3\r\njob")
 			waitBlocked(t, f.master(), 1)
 		}
 		if half {
@@ -345,17 +343,11 @@ func TestShutdownAnswersWhatIsUnderWay(t *testing.T) {
 	const script = "local t = redis.call('TIME'); local e = t[1]*1e6+t[2]+400000; repeat t = redis.call('TIME') until t[1]*1e6+t[2] > e; return redis.call('INCR', KEYS[1])"
 	// The write comes with the rest in one piece, so its reply shows that all of it has arrived.
 	busy.send(append(append(request("SET", "arrived", "1"), request("EVAL", script, "1", "n")...), request("GET", "n")...))
-	if got := busy.reply(); got != "+OK\r\n" {
-		t.Fatalf("%q", got)
-	}
+	busy.receives("+OK")
 	stopped := make(chan struct{})
 	go func() { f.stop(); close(stopped) }()
-	if got := busy.reply(); got != ":1\r\n" {
-		t.Errorf("%q", got)
-	}
-	if got := busy.reply(); got != "$1\r\n1\r\n" {
-		t.Errorf("%q", got)
-	}
+	busy.receives(":1")
+	busy.receives("$1\r\n1")
 	for _, c := range []*client{busy, idle, blocked, subscribed} {
 		c.closed()
 	}

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"slices"
+	"strconv"
 	"sync"
 	"testing"
 
@@ -92,6 +93,20 @@ func (f *front) run(node *testcluster.Redis) uint32 {
 
 // master is the node that was master in the beginning.
 func (f *front) master() *testcluster.Redis { return f.cluster.Nodes[0] }
+
+// connectionsToMaster is how many the master has received since it began.
+func (f *front) connectionsToMaster() int {
+	f.t.Helper()
+	info, err := f.master().Info("stats")
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	n, err := strconv.Atoi(info["total_connections_received"])
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return n
+}
 
 // dial connects a client to the proxy.
 func (f *front) dial() *client { return dial(f.t, "tcp", f.addr) }

@@ -148,9 +148,7 @@ func TestASubscriberInRESP3IsServedLikeAnyOther(t *testing.T) {
 		t.Fatalf("%q", got)
 	}
 	other.expect(":1", "RPUSH", "l", "x")
-	if got := c.reply(); got != "*2\r\n$1\r\nl\r\n$1\r\nx\r\n" {
-		t.Fatalf("%q", got)
-	}
+	c.receives("*2\r\n$1\r\nl\r\n$1\r\nx")
 	// Back in RESP2 it may do no more than listen.
 	if got := c.do("HELLO", "2"); got[0] != '*' {
 		t.Fatalf("%q", got)

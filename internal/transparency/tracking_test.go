@@ -17,15 +17,7 @@ const invalidateAll = ">2\r\n$10\r\ninvalidate\r\n_"
 
 // invalidated is what a client with tracking is told of a key.
 func invalidated(key string) string {
-	return fmt.Sprintf(">2\r\n$10\r\ninvalidate\r\n*1\r\n$%d\r\n%s\r\n", len(key), key)
-}
-
-// receives reads one more frame and compares it.
-func (c *client) receives(want string) {
-	c.t.Helper()
-	if got := c.reply(); got != want {
-		c.t.Fatalf("%q instead of %q", got, want)
-	}
+	return fmt.Sprintf(">2\r\n$10\r\ninvalidate\r\n*1\r\n$%d\r\n%s", len(key), key)
 }
 
 func TestAClientWithTrackingDropsItsCacheAndIsTrackedAgainWhenItsConnectionIsLost(t *testing.T) {
@@ -51,7 +43,7 @@ func TestAClientWithTrackingDropsItsCacheAndIsTrackedAgainWhenItsConnectionIsLos
 				other.do("SET", "k", fmt.Sprint("b", i))
 				c.receives(invalidated("k"))
 				cut(t, f.master())
-				c.receives(invalidateAll + "\r\n")
+				c.receives(invalidateAll)
 			}
 			info := c.do("CLIENT", "TRACKINGINFO")
 			if name != "by default" && !strings.Contains(info, strings.ToLower(name)) || strings.Contains(info, "$3\r\noff") {
@@ -75,8 +67,8 @@ func TestTrackingOfPrefixesIsTurnedOnAgainWithoutARequest(t *testing.T) {
 	other.do("SET", "user:1", "x")
 	c.receives(invalidated("user:1"))
 	cut(t, f.master())
-	c.receives(invalidateAll + "\r\n") // at once
-	c.receives(invalidateAll + "\r\n") // of what others have read for this client before it was tracked again
+	c.receives(invalidateAll) // at once
+	c.receives(invalidateAll) // of what others have read for this client before it was tracked again
 	for _, key := range []string{"user:1", "job:1"} {
 		other.do("SET", key, "y")
 		c.receives(invalidated(key))
@@ -99,7 +91,7 @@ func TestTrackingHoldsInTransactionsAndOtherDatabases(t *testing.T) {
 			}
 			c.send(all)
 			for _, want := range replies {
-				c.receives(want + "\r\n")
+				c.receives(want)
 			}
 		} else {
 			for i, r := range requests {
@@ -116,7 +108,7 @@ func TestTrackingHoldsInTransactionsAndOtherDatabases(t *testing.T) {
 	other.do("SET", "three", "x")
 	c.receives(invalidated("three"))
 	cut(t, f.master())
-	c.receives(invalidateAll + "\r\n")
+	c.receives(invalidateAll)
 	c.expect("$1\r\nx", "GET", "three") // it is in that database still
 	c.expect("+RESET", "RESET")
 	c.expect("$-1", "GET", "three")
