@@ -15,18 +15,25 @@ import (
 	"github.com/understudy/understudy/internal/testcluster"
 )
 
+// pair is two members that may write in epoch 1: a, which leads and reaches ZooKeeper by ways of its own, and b.
+func pair(t *testing.T) (a *ZooKeeper, ways wires, b *ZooKeeper) {
+	t.Helper()
+	servers := sharedZooKeeper(t)
+	through, ways := wire(t, servers)
+	a = open(t, memberConfig(t, through, "a"))
+	b = open(t, memberConfig(t, servers, "b"))
+	leaderOf(t, a, b)
+	update(t, a, stable(1))
+	awaitGrant(t, a, 1)
+	awaitGrant(t, b, 1)
+	return a, ways, b
+}
+
 func TestAMemberThatIsCutOffLosesGrantAndLeadershipBeforeOthersCanTakeOver(t *testing.T) {
 	for name, fault := range map[string]func(wires){"reset": wires.cut, "silent": wires.freeze} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			servers := sharedZooKeeper(t)
-			through, ways := wire(t, servers)
-			a := open(t, memberConfig(t, through, "a"))
-			b := open(t, memberConfig(t, servers, "b"))
-			leaderOf(t, a, b)
-			update(t, a, stable(1))
-			awaitGrant(t, a, 1)
-			awaitGrant(t, b, 1)
+			a, ways, b := pair(t)
 
 			var grantEnded, leadEnded, absent, succeeded moment
 			var lastUntil atomic.Int64
@@ -77,13 +84,7 @@ func TestAMemberThatIsCutOffLosesGrantAndLeadershipBeforeOthersCanTakeOver(t *te
 
 func TestAMemberThatWasAwayActsOnNothingThatItKnew(t *testing.T) {
 	t.Parallel()
-	servers := sharedZooKeeper(t)
-	through, ways := wire(t, servers)
-	a := open(t, memberConfig(t, through, "a"))
-	b := open(t, memberConfig(t, servers, "b"))
-	leaderOf(t, a, b)
-	update(t, a, stable(1))
-	awaitGrant(t, a, 1)
+	a, ways, b := pair(t)
 	session := a.Status().Session
 	ways.freeze()
 	testcluster.WaitFor(t, "the successor", b.Leading)

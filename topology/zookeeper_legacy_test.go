@@ -95,6 +95,19 @@ func rubyConfig(t *testing.T, g *gem, servers, id string) ZooKeeperConfig {
 	return cfg
 }
 
+// served is a client that follows the State of two members, of which a leads.
+func served(t *testing.T) (g *gem, a, b *ZooKeeper) {
+	t.Helper()
+	servers := sharedZooKeeper(t)
+	g = newGem(t, servers)
+	a = open(t, rubyConfig(t, g, servers, "a"))
+	leaderOf(t, a)
+	b = open(t, rubyConfig(t, g, servers, "b"))
+	update(t, a, example())
+	g.await("127.0.0.1:7001", "127.0.0.1:7002")
+	return g, a, b
+}
+
 // sentences collects what is logged.
 type sentences struct {
 	mu   sync.Mutex
@@ -138,13 +151,7 @@ func TestClientsOfRedisFailoverReadTheStateInTheirWords(t *testing.T) {
 }
 
 func TestClientsOfRedisFailoverFollowAFailoverAndTheNextLeader(t *testing.T) {
-	servers := sharedZooKeeper(t)
-	g := newGem(t, servers)
-	a := open(t, rubyConfig(t, g, servers, "a"))
-	leaderOf(t, a)
-	b := open(t, rubyConfig(t, g, servers, "b"))
-	update(t, a, example())
-	g.await("127.0.0.1:7001", "127.0.0.1:7002")
+	g, a, b := served(t)
 	update(t, a, fencing(example()))
 	g.await("", "127.0.0.1:7002")
 	after := stable(4)
@@ -187,13 +194,7 @@ func TestTheZnodeOfRedisFailoversClientsComesBackAndIsKeptFresh(t *testing.T) {
 }
 
 func TestAManualFailoverOfRedisFailoversClientsIsOneRequest(t *testing.T) {
-	servers := sharedZooKeeper(t)
-	g := newGem(t, servers)
-	a := open(t, rubyConfig(t, g, servers, "a"))
-	leaderOf(t, a)
-	b := open(t, rubyConfig(t, g, servers, "b"))
-	update(t, a, example())
-	g.await("127.0.0.1:7001", "127.0.0.1:7002")
+	g, a, b := served(t)
 
 	g.manualFailover("ANY_SLAVE")
 	g.taken()
