@@ -12,7 +12,7 @@ import (
 // decide returns what the leader should do now, in order. It is a function of the situation alone; it is asked again
 // whenever something happened, and everything it asks for may be asked for twice without harm.
 func decide(s situation) []action {
-	s.verdicts = combine(s.members, s.rules.strategy, s.rules.requiredMonitors)
+	s.verdicts = combine(s.members, s.self, s.rules.strategy, s.rules.requiredMonitors)
 	if s.rules.follow {
 		return s.follow()
 	}

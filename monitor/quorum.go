@@ -67,7 +67,7 @@ func (l *loop) dispute(s *situation) time.Time {
 	if s.state == nil {
 		return time.Time{}
 	}
-	v := combine(s.members, s.rules.strategy, s.rules.requiredMonitors)[s.state.Master.Addr]
+	v := combine(s.members, s.self, s.rules.strategy, s.rules.requiredMonitors)[s.state.Master.Addr]
 	if v.votes == 0 || v.down || l.disputedNode != s.state.Master.Addr {
 		l.disputed, l.disputedNode = time.Time{}, s.state.Master.Addr
 	}

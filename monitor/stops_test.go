@@ -123,7 +123,7 @@ func TestNobodyIsReplacedByWhatWasHeldBeforeAStop(t *testing.T) {
 	}
 	held := func() bool {
 		s := l.situation(now)
-		return combine(s.members, Majority, 1)[master].down
+		return combine(s.members, s.self, Majority, 1)[master].down
 	}
 	views := []topology.NodeView{{Addr: master, Down: true, Reason: "connection refused"}}
 	l.haveListed([]topology.Member{{ID: m.id}, {ID: "other", View: views}, {ID: "another"}}, now)

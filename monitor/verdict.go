@@ -11,13 +11,17 @@ type verdict struct {
 	down   bool
 	votes  int       // members that hold it down
 	of     int       // members that have a view of it
-	since  time.Time // of those that hold it down, the earliest
+	since  time.Time // by self's own clock if it holds it down, or else of those that do the earliest
 	reason string    // of that one
+	own    bool      // self holds it down
 }
 
 // combine makes one verdict per node from the views of all members. A member without a view of a node has no vote on
-// it, and fewer than required views prove nothing.
-func combine(members []topology.Member, strategy Strategy, required int) map[string]verdict {
+// it, and fewer than required views prove nothing. Since when a node is down is compared with what self has observed, so it goes
+// by the clock of self where that is possible: another member's may be wrong by hours. What a replica received while the
+// master lived would then make a witness of it, and one that had long been cut off would pass for one that was cut off by
+// the master's end.
+func combine(members []topology.Member, self string, strategy Strategy, required int) map[string]verdict {
 	verdicts := make(map[string]verdict)
 	for _, m := range members {
 		for _, n := range m.View {
@@ -25,8 +29,9 @@ func combine(members []topology.Member, strategy Strategy, required int) map[str
 			v.of++
 			if n.Down {
 				v.votes++
-				if v.votes == 1 || n.Since.Before(v.since) {
-					v.since, v.reason = n.Since, n.Reason
+				own := m.ID == self
+				if own || !v.own && (v.votes == 1 || n.Since.Before(v.since)) {
+					v.since, v.reason, v.own = n.Since, n.Reason, own
 				}
 			}
 			verdicts[n.Addr] = v
