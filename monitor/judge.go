@@ -32,6 +32,7 @@ func (l *loop) judge(now time.Time) {
 				level = slog.LevelWarn
 			}
 			r.lose(now)
+			r.err = nil // what it said before says nothing of what it will say when it is back
 			l.log.Log(l.ctx, level, "node is down", "node", addr, "reason", r.vitality.reason, "after", now.Sub(r.vitality.since))
 		} else if r.node.down && !r.vitality.down {
 			l.log.Info("node answers again", "node", addr)
