@@ -26,8 +26,8 @@ type company struct {
 	members   []string // the channels of other members, sorted
 }
 
-// lookAround looks for company every now and then and reports what it finds. A node that does not let us ask is taken
-// to be ours alone.
+// lookAround looks for company every now and then and reports what it finds. A node that has never let us ask is
+// taken to be ours alone; of one that no longer does, what it showed before stands: nobody has seen the others go.
 func (w *watcher) lookAround(ctx context.Context) {
 	if w.cfg.Follow || time.Now().Before(w.looked) {
 		return
