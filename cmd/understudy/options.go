@@ -54,7 +54,7 @@ type options struct {
 	Maxclients      int            `group:"clients" default:"${maxclients}" help:"Clients at a time; more are refused as Redis does."`
 	Timeout         time.Duration  `group:"clients" default:"${timeout}" help:"After how long without a request a client is disconnected; 0s is never."`
 	TCPKeepalive    time.Duration  `group:"clients" name:"tcp-keepalive" default:"${tcp_keepalive}" help:"Interval of TCP keepalive on clients' connections; 0s switches it off."`
-	InputLimit      size           `group:"clients" default:"${input_limit}" help:"How large a request may be, as in 1gb: whose does not end before is disconnected, as by client-query-buffer-limit of Redis."`
+	InputLimit      size           `group:"clients" default:"${input_limit}" help:"How large a request may be, as in 1gb: a client that sends more than that without coming to the end of one is disconnected, as by client-query-buffer-limit of Redis."`
 	OutputLimit     size           `group:"clients" default:"${output_limit}" help:"Replies that a client may leave unread before it is disconnected, as in 256mb."`
 	PubsubLimit     size           `group:"clients" default:"${pubsub_limit}" help:"Messages that a client with subscriptions may leave unread before it is disconnected; 0b is no limit but output-limit."`
 	PubsubSoftLimit size           `group:"clients" default:"${pubsub_soft_limit}" help:"What such a client may leave unread for pubsub-soft-time, and no longer; 0b is no limit."`
