@@ -55,16 +55,19 @@ func (c *demoCommand) Run(ctx context.Context, s *streams) (err error) {
 	d, err := demo.Start(ctx, c.Zookeeper)
 	if err != nil {
 		if ctx.Err() != nil {
+			fmt.Fprintln(s.out, cleared)
 			return nil
 		}
 		return err
 	}
 	defer func() {
 		err = errors.Join(err, d.Close())
-		fmt.Fprintln(s.out, "all servers are stopped and their files removed")
+		fmt.Fprintln(s.out, cleared)
 	}()
 	return show(ctx, d, s)
 }
+
+const cleared = "all servers are stopped and their files removed"
 
 // show plays with an Understudy in front of the nodes of d.
 func (c *demoCommand) show(ctx context.Context, d *demo.Demo, s *streams) (err error) {

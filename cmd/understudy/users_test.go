@@ -20,8 +20,11 @@ func TestAFileOfUsersIsReadOrSaysWhatIsWrong(t *testing.T) {
 		{"", "names no user"},
 		{"shop:\n  password: secret\n", "the password of shop must be its SHA-256"},
 		{fmt.Sprintf("shop:\n  password: %x\n  as: redis-shop\n", sum), "as-password of shop is empty"},
-		{fmt.Sprintf("shop:\n  password: %x\n  role: admin\n", sum), "a user is a name with password, as and as-password"},
-		{"- shop\n", "a user is a name with"},
+		{fmt.Sprintf("shop:\n  password: %x\n  role: admin\n", sum), `shop has "role", which there is not; a user is a name with password, as and as-password`},
+		{"- shop\n", "line 1 is not what belongs there; a user is a name with"},
+		{"shop:\n  - password\n", "line 2 is not what belongs there; a user is a name with"},
+		{"shop:\n  password: [a]\n", "line 2 is not what belongs there; a user is a name with"},
+		{"shop: {\n", "did not find"},
 	} {
 		if err := os.WriteFile(path, []byte(c.text), 0o600); err != nil {
 			t.Fatal(err)
@@ -29,7 +32,8 @@ func TestAFileOfUsersIsReadOrSaysWhatIsWrong(t *testing.T) {
 		users, err := readUsers(path)
 		switch {
 		case c.wrong != "":
-			if err == nil || !strings.Contains(err.Error(), c.wrong) || !strings.Contains(err.Error(), path) {
+			if err == nil || !strings.Contains(err.Error(), c.wrong) || !strings.Contains(err.Error(), path) ||
+				strings.Contains(err.Error(), "string") {
 				t.Errorf("%q gives %v", c.text, err)
 			}
 		case err != nil || len(users) != 2 || users["shop"] != (session.User{Password: sum, As: "redis-shop", AsPassword: "deep"}) ||
