@@ -3,6 +3,7 @@ package topology
 import (
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/understudy/understudy/internal/testcluster"
@@ -39,4 +40,39 @@ func TestWhatTheLeaderRaisesIsToldByAllMembersUntilTheNextOneTakesItBack(t *test
 		t.Fatal(err)
 	}
 	told(other, "the end of it", other.cfg.ID)
+}
+
+func TestTheLeaderRaisesAgainWhatSomebodyDeletesOrReplaces(t *testing.T) {
+	t.Parallel()
+	servers := sharedZooKeeper(t)
+	a := open(t, memberConfig(t, servers, "a"))
+	b := open(t, memberConfig(t, servers, "b"))
+	leader, _ := leaderOf(t, a, b)
+	c, root := operator(t, servers)
+	path := root + "/shop/alarms"
+	raises := func(what, text string) {
+		t.Helper()
+		testcluster.WaitFor(t, what, func() bool {
+			data, _, err := c.Get(path)
+			return err == nil && strings.Contains(string(data), text)
+		})
+	}
+	if err := leader.Raise(t.Context(), []string{"one"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Delete(path, -1); err != nil {
+		t.Fatal(err)
+	}
+	raises("the alarm that was deleted", "one")
+	if _, err := c.Set(path, []byte("{}"), -1); err != nil {
+		t.Fatal(err)
+	}
+	raises("the alarm that was replaced", "one")
+	if err := c.Delete(path, -1); err != nil {
+		t.Fatal(err)
+	}
+	if err := leader.Raise(t.Context(), []string{"two"}); err != nil {
+		t.Fatal(err)
+	}
+	raises("another one, where there is no znode", "two")
 }

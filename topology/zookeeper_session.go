@@ -48,8 +48,9 @@ type session struct {
 
 	expired   atomic.Bool // ZooKeeper said so
 	firstBeat sync.Once
-	candidate atomic.Pointer[string] // the path of this session's election znode
-	elected   atomic.Bool            // it was the lowest, and as long as it exists it stays so
+	candidate atomic.Pointer[string]   // the path of this session's election znode
+	elected   atomic.Bool              // it was the lowest, and as long as it exists it stays so
+	stands    atomic.Pointer[[]string] // the alarms that it has raised last; nil: none yet
 	takeover  atomic.Pointer[takeover]
 	beatNow   chan struct{} // a heartbeat should be sent
 	beaten    chan struct{} // closed by the first successful heartbeat
