@@ -83,7 +83,7 @@ func (l *loop) noticeGap(now time.Time) {
 	l.log.Warn("this process was stopped for a while; observations of that time are discarded", "gap", gap)
 	for _, r := range l.records {
 		r.vitality.discard(now)
-		r.node.heard = time.Time{}
+		r.node.heard, r.err = time.Time{}, nil
 		r.watcher.doubt()
 		r.watcher.ask()
 	}

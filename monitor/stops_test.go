@@ -153,27 +153,34 @@ func TestNobodyIsReplacedByWhatWasHeldBeforeAStop(t *testing.T) {
 }
 
 // A process that begins to look anew at a node that is back waits for what it tells. That it once had no place for us is no answer.
-func TestTheErrorThatANodeAnsweredWithBeforeItWentDownIsForgotten(t *testing.T) {
-	y := newSystem(1, simSound)
-	y.runUntil(250 * time.Millisecond) // in which nothing happens yet
-	m := y.members[0]
-	l, now := m.mind.loop, m.clock()
-	replica := l.snapshot.State.Replicas[0].Addr
-	r := l.records[replica]
-	l.take(report{from: r.watcher, observation: observation{sign: signLife, began: now, at: now}, err: errors.New("ERR max number of clients reached")})
-	s := l.situation(now)
-	if !s.nodes[replica].errs {
-		t.Fatal("the node does not answer with an error to begin with")
-	}
-	for range 3 {
-		l.take(report{from: r.watcher, observation: observation{sign: signRefusal, began: now, at: now, reason: "connection refused"}})
-	}
-	l.judge(now)
-	now = now.Add(time.Second)
-	l.take(report{from: r.watcher, observation: observation{sign: signLife, began: now, at: now}})
-	l.judge(now)
-	if s = l.situation(now); s.nodes[replica].down || s.nodes[replica].errs || !s.unheard() {
-		t.Errorf("it is not waited for what %s tells: %+v", replica, s.nodes[replica])
+func TestTheErrorThatANodeAnsweredWithBeforeItOrThisProcessWasGoneIsForgotten(t *testing.T) {
+	for gone, away := range map[string]func(l *loop, r *record, now time.Time){
+		"the node": func(l *loop, r *record, now time.Time) {
+			for range 3 {
+				l.take(report{from: r.watcher, observation: observation{sign: signRefusal, began: now, at: now, reason: "connection refused"}})
+			}
+			l.judge(now)
+		},
+		"this process": func(l *loop, _ *record, now time.Time) { l.noticeGap(now.Add(time.Minute)) },
+	} {
+		y := newSystem(1, simSound)
+		y.runUntil(250 * time.Millisecond) // in which nothing happens yet
+		m := y.members[0]
+		l, now := m.mind.loop, m.clock()
+		replica := l.snapshot.State.Replicas[0].Addr
+		r := l.records[replica]
+		l.take(report{from: r.watcher, observation: observation{sign: signLife, began: now, at: now}, err: errors.New("ERR max number of clients reached")})
+		s := l.situation(now)
+		if !s.nodes[replica].errs {
+			t.Fatal("the node does not answer with an error to begin with")
+		}
+		away(l, r, now)
+		now = now.Add(2 * time.Minute)
+		l.take(report{from: r.watcher, observation: observation{sign: signLife, began: now, at: now}})
+		l.judge(now)
+		if s = l.situation(now); s.nodes[replica].down || s.nodes[replica].errs || !s.unheard() {
+			t.Errorf("when %s is back, it is not waited for what %s tells: %+v", gone, replica, s.nodes[replica])
+		}
 	}
 }
 
