@@ -74,6 +74,12 @@ func TestWhatOthersAreExpectedToSeeToIsAnAlarmOnlyIfTheyDoNot(t *testing.T) {
 			t.Errorf("%s: %d alarms stand, want %d", step.what, got, step.alarms)
 		}
 	}
+	l.endTerm() // what it was then is over, or has begun anew, when this member leads again
+	out.Reset()
+	l.tellAlarms([]action{s.awaited("r and m are masters")}, s.state, began.Add(4*othersTime))
+	if got := l.standing(); len(got) > 0 || !strings.Contains(out.String(), "level=INFO") {
+		t.Errorf("in the next term %q is an alarm at once: %s", got, out.String())
+	}
 }
 
 func TestTheEndOfAnAlarmIsLoggedBeforeTheOneThatTakesItsPlace(t *testing.T) {

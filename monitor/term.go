@@ -67,14 +67,15 @@ func (l *loop) lead(now time.Time) {
 	}
 }
 
-// endTerm ends the term, if there is one, and closes its connections. What is known of the others, and since when, is forgotten: by the
-// next term it may be of long ago.
+// endTerm ends the term, if there is one, and closes its connections. What is known of the others, and since when, is forgotten, as is
+// what they were expected to see to: by the next term it may be of long ago.
 func (l *loop) endTerm() {
 	if l.term != nil {
 		l.term.cancel()
 		l.term = nil
 	}
 	l.members, l.listed, l.absent, l.disputed = nil, time.Time{}, nil, time.Time{}
+	l.expected = nil
 }
 
 // lasts reports whether this member leads and has all the time. Any goroutine may call it.
