@@ -12,6 +12,7 @@ type move struct {
 	next   *upstream.Conn // to it, until it takes the place of the other; nil: there is none
 	heard  bool           // nothing is to come any more from the former master
 	moving bool           // the subscriptions are not all at the new one
+	hurry  bool           // the former master is not heard out: it has had its time, and may hang
 }
 
 // Advance implements upstream.Vanguard.
@@ -33,8 +34,10 @@ func (hs *Hubs) Advance() {
 // Hurry implements upstream.Vanguard: the former master has not answered in time, or the new one.
 func (hs *Hubs) Hurry() {
 	for _, h := range hs.hubs {
-		h.heard = true
-		h.takeOver()
+		if h.moving {
+			h.heard, h.hurry = true, true
+			h.takeOver()
+		}
 	}
 }
 
@@ -56,7 +59,7 @@ func (h *Hub) there() bool { return h.conn != nil && h.conn.Current() && !h.book
 // arrived notes the end of a move.
 func (h *Hub) arrived() {
 	if h.moving && (h.book.Empty() || h.there()) {
-		h.moving = false
+		h.moving, h.hurry = false, false
 		h.hubs.report()
 	}
 }
@@ -71,7 +74,7 @@ func (h *Hub) approach() bool {
 		return false
 	}
 	c.Up = h.takeOver
-	h.next, h.heard = c, h.conn == nil
+	h.next, h.heard = c, h.conn == nil || h.hurry
 	if !h.heard {
 		h.book.Mark(func() {
 			if h.next == c {

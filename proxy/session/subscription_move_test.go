@@ -1,6 +1,7 @@
 package session
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -91,6 +92,36 @@ func TestASubscriptionThatIsNotConfirmedKeepsNobodyWaitingForLong(t *testing.T) 
 			c.gets(message("a", "late"))
 		})
 	}
+}
+
+// Whoever hangs does not say that there is nothing more to come.
+func TestAFormerMasterThatHangsIsNotHeardOutByWhoReachesTheNewOneLate(t *testing.T) {
+	w := newWorld(t)
+	w.planned = true
+	c, former, _ := listenerAndPublisher(w)
+	w.state(2, topology.Fencing, "m", "r1")
+	w.grant = topology.Grant{Epoch: 2}
+	w.state(2, topology.Stable, "r1", "m")
+	for range 30 {
+		for len(w.dials) > 0 {
+			d := w.dials[0]
+			w.dials = w.dials[1:]
+			d.done(nil, errors.New("connection refused"))
+			w.turn()
+		}
+		w.wait(10 * time.Millisecond)
+	}
+	if former.closed {
+		t.Fatal("it has gone, and does not hang")
+	}
+	w.wait(time.Second) // until it is tried again
+	w.acceptAll()
+	for _, next := range w.links {
+		if next.addr == "r1" && !next.closed && strings.Contains(next.received, encoded("SUBSCRIBE a")) {
+			next.says(subscribedA + message("a", "x"))
+		}
+	}
+	c.gets(message("a", "x"))
 }
 
 func TestASwitchoverThatIsGivenUpLeavesSubscriptionsWhereTheyAre(t *testing.T) {
