@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/understudy/understudy/proxy/upstream"
 )
 
 // conversation is what a client says, and what nodes answer to each request.
@@ -78,6 +80,23 @@ func TestALargeRequestIsReadToItsEndWhateverIsOutstanding(t *testing.T) {
 	m.gets(request)
 	m.says("+OK\r\n")
 	c.gets("+OK\r\n")
+}
+
+// A large request is not copied on its way to a node, so what the client sends next must not be written where it lies.
+func TestALargeRequestThatTheNodeHasNotTakenIsLeftAsItIs(t *testing.T) {
+	w := newWorld(t)
+	c := w.client()
+	large, next := encoded("SET b "+strings.Repeat("v", 2*upstream.SharedFrom)), encoded("SET c "+strings.Repeat("w", 100_000))
+	c.says(large[:upstream.SharedFrom])
+	c.says(large[upstream.SharedFrom:] + next[:50_000])
+	c.says(next[50_000:])
+	m := w.connect("m")
+	m.handshakeWith(1000)
+	m.takes(len(large) + len(next))
+	m.gets(large)
+	m.says("+OK\r\n")
+	w.has("SET c "+strings.Repeat("w", 100_000)).answers("+OK\r\n", "SET c "+strings.Repeat("w", 100_000))
+	c.gets("+OK\r\n+OK\r\n")
 }
 
 func TestALargeRequestThatIsOverIsNotKept(t *testing.T) {

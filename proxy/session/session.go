@@ -1,6 +1,7 @@
 package session
 
 import (
+	"bytes"
 	"net"
 	"time"
 
@@ -169,10 +170,11 @@ func (s *Session) Data(p []byte) {
 	}
 }
 
-// reserve makes room for the rest of a request whose size is known, when there is no room for another reading. No more
-// than a client has already sent is believed, so the buffer doubles and copying stays linear.
+// reserve makes room for the rest of a request whose size is known, when there is no room for another reading. A client is
+// believed three times what it has already sent: so a third of a large request is copied on the way, and memory that nothing
+// has been written to is the system's still.
 func (s *Session) reserve() {
-	if miss := min(s.parser.Missing(), max(len(s.in), 64<<10)); cap(s.in)-len(s.in) < min(miss, roomForReading) {
+	if miss := min(s.parser.Missing(), max(3*len(s.in), 64<<10)); cap(s.in)-len(s.in) < min(miss, roomForReading) {
 		s.in = append(make([]byte, 0, len(s.in)+miss), s.in...)
 	}
 }
@@ -189,6 +191,8 @@ func (s *Session) takeInput() {
 		s.parser.Reset() // whose arguments lie in it
 	case rest == 0:
 		s.in = s.in[:0]
+	case n >= upstream.SharedFrom: // some of what was taken may lie in a lane's log now
+		s.in = bytes.Clone(s.in[n:])
 	case n > 0:
 		s.in = append(s.in[:0], s.in[n:]...)
 	}

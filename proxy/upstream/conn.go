@@ -95,9 +95,18 @@ func (c *Conn) Send(owner Owner, kind Kind, tag uint8, request []byte, replies i
 	c.Expect(Entry{Owner: owner, Size: len(request), Replies: int32(replies), Nature: Nature{Kind: kind, Tag: tag}})
 }
 
-// Append adds the bytes of one or more requests to the log; Expect must follow for each of them.
+// SharedFrom is the size in bytes from which Append, and whatever uses it, keeps requests where they are.
+const SharedFrom = 1 << 20
+
+// Append adds the bytes of one or more requests to the log; Expect must follow for each of them. If they are SharedFrom or
+// longer they are not copied, and must not be changed any more: a copy of a large value would take as much memory again, and
+// as long as it takes everybody else on the loop would wait.
 func (c *Conn) Append(requests []byte) {
-	c.log.Append(requests)
+	if len(requests) >= SharedFrom {
+		c.log.AppendShared(requests)
+	} else {
+		c.log.Append(requests)
+	}
 	if c.ready {
 		c.net.Flush()
 	}
