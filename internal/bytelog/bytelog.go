@@ -190,6 +190,15 @@ func (l *Log) Clear() {
 	*l = Log{Pool: l.Pool}
 }
 
+// Peek returns the first n bytes, n at most Len, where they lie, or nil if they do not lie together. They must not be
+// changed, and are valid until they are released.
+func (l *Log) Peek(n int) []byte {
+	if n == 0 || l.off+n > len(l.head.buf) {
+		return nil
+	}
+	return l.head.buf[l.off : l.off+n : l.off+n]
+}
+
 // Front appends the first n bytes to dst, n at most Len.
 func (l *Log) Front(dst []byte, n int) []byte { return l.Range(dst, 0, n) }
 

@@ -8,6 +8,7 @@ import (
 
 // TestALogBehavesLikeOneLongSlice runs random operations on a log and on a plain slice with two indices.
 func TestALogBehavesLikeOneLongSlice(t *testing.T) {
+	together, apart := 0, 0
 	for seed := range uint64(20) {
 		rng := rand.New(rand.NewPCG(seed, 1))
 		pool := &Pool{}
@@ -42,6 +43,14 @@ func TestALogBehavesLikeOneLongSlice(t *testing.T) {
 				if got := log.Front(nil, n); !bytes.Equal(got, all[front:front+n]) {
 					t.Fatalf("seed %d step %d: Front(%d) differs", seed, step, n)
 				}
+				switch got := log.Peek(n); {
+				case got == nil && n > 0:
+					apart++
+				case !bytes.Equal(got, all[front:front+n]):
+					t.Fatalf("seed %d step %d: Peek(%d) differs", seed, step, n)
+				case n > 0:
+					together++
+				}
 			}
 			if log.Len() != len(all)-front || log.Unsent() != len(all)-sent {
 				t.Fatalf("seed %d step %d: Len %d, want %d; Unsent %d, want %d", seed, step, log.Len(), len(all)-front, log.Unsent(), len(all)-sent)
@@ -50,6 +59,9 @@ func TestALogBehavesLikeOneLongSlice(t *testing.T) {
 				t.Fatalf("seed %d step %d: the unsent part differs", seed, step)
 			}
 		}
+	}
+	if together == 0 || apart == 0 {
+		t.Errorf("what was looked at lay together %d times and apart %d times", together, apart)
 	}
 }
 

@@ -170,12 +170,16 @@ func (s *Session) Data(p []byte) {
 	}
 }
 
-// reserve makes room for the rest of a request whose size is known, when there is no room for another reading. A client is
-// believed three times what it has already sent: so a third of a large request is copied on the way, and memory that nothing
-// has been written to is the system's still.
+// reserve makes room for the rest of a request whose size is known, when there is no room for another reading: an eighth of
+// it, an eighth of that, and so on, or all of it, so that little is copied on the way. A client is not believed more than 16
+// times what it has sent.
 func (s *Session) reserve() {
-	if miss := min(s.parser.Missing(), max(3*len(s.in), 64<<10)); cap(s.in)-len(s.in) < min(miss, roomForReading) {
-		s.in = append(make([]byte, 0, len(s.in)+miss), s.in...)
+	room, least := len(s.in)+s.parser.Missing(), max(2*len(s.in), 64<<10)
+	for room/8 >= least {
+		room /= 8
+	}
+	if cap(s.in) < min(room, len(s.in)+roomForReading) {
+		s.in = append(make([]byte, 0, room), s.in...)
 	}
 }
 

@@ -22,8 +22,12 @@ func (c *Conn) stamp(n int) {
 	}
 	f.Answered(p.marks...)
 	if first.Mark == freshness.Unknown { // then it is the only one
-		p.scratch = c.log.Front(p.scratch[:0], first.Size)
-		f.Look(p.scratch)
+		request := c.log.Peek(first.Size)
+		if request == nil {
+			p.scratch = c.log.Front(p.scratch[:0], first.Size)
+			request = p.scratch
+		}
+		f.Look(request)
 	}
 	if cap(p.scratch) > keptScratch {
 		p.scratch = nil
