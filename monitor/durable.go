@@ -171,12 +171,13 @@ func (s *situation) awaitCandidates(unfit []string) []action {
 	return []action{s.nobody("no node can become master: " + why + s.wayOut(best))}
 }
 
-// wayOut says what an operator can do where nobody is fit to become master, in the rest of a sentence.
+// wayOut says what an operator can do where nobody is fit to become master, in the rest of a sentence. It does not name the
+// best: of two alike that changes with every probe, and each time the alarm would be a new one.
 func (s *situation) wayOut(best []candidate) string {
 	if len(best) == 0 {
 		return ""
 	}
-	return ": PROXY FAILOVER with FORCE promotes the best of those that answer (" + slices.MinFunc(best, better).addr + ") all the same"
+	return ": PROXY FAILOVER with FORCE promotes the best of those that answer all the same"
 }
 
 // force records that somebody insists on the failover that is under way, although something speaks against it.

@@ -103,7 +103,7 @@ func TestTheLeaderKeepsTheElectorsUpToDate(t *testing.T) {
 	w.state = actions[0].next
 	delete(w.downFor, "m")
 	w.members = asked("a@new:1 c")
-	write("a c", "master m answers again, after 0s: what waits for it is sent; member a is asked for promises at new:1")
+	write("a c", "master m answers again, after 0s; member a is asked for promises at new:1")
 	w.state.Paused = &topology.Paused{}
 	w.members = asked("a@new:1 b c")
 	write("a b c", "member b may lead")

@@ -29,7 +29,7 @@ func (s *situation) outage(next *topology.State) string {
 	case was == nil && is != nil:
 		return fmt.Sprintf("master %s is down (%s) and nobody takes its place: what needs it waits, and is not sent", s.state.Master.Addr, is.Reason)
 	case was != nil && is == nil:
-		return fmt.Sprintf("master %s answers again, after %v: what waits for it is sent", s.state.Master.Addr, s.now.Sub(was.Since).Round(time.Millisecond))
+		return fmt.Sprintf("master %s answers again, after %v", s.state.Master.Addr, s.now.Sub(was.Since).Round(time.Millisecond))
 	}
 	return ""
 }
