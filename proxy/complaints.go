@@ -2,9 +2,11 @@ package proxy
 
 import (
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
+	"github.com/understudy/understudy/proxy/command"
 	"github.com/understudy/understudy/proxy/session"
 )
 
@@ -58,11 +60,13 @@ func (c *complaints) due(now time.Time, what string) (others int, due bool) {
 	return others, true
 }
 
-// configures hints, once, at what an operator may not think of who sets something as if there were one server.
-func (p *Proxy) configures(s *session.Session) {
-	p.configured.Do(func() {
-		p.log.Warn("CONFIG SET reaches the master alone, and after a failover the next one has what it had: set it at every node itself", "client", s.Describe().Addr)
-	})
+// alone hints, once, at what an operator may not think of who sets something as if there were one server.
+func (p *Proxy) alone(s *session.Session, cmd *command.Command) {
+	hint, what := &p.usersHint, strings.ReplaceAll(cmd.Name, "|", " ")+" reaches the master alone: replicas answer reads by the rules that they have, and so does the next master: change users at every node itself"
+	if cmd.Name == "CONFIG|SET" {
+		hint, what = &p.configHint, "CONFIG SET reaches the master alone, and after a failover the next one has what it had: set it at every node itself"
+	}
+	hint.Do(func() { p.log.Warn(what, "client", s.Describe().Addr) })
 }
 
 // closed takes note of the end of a client's connection.

@@ -39,13 +39,23 @@ func TestWhoSetsSomethingAtTheMasterAloneIsHintedAtOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	const hint = "CONFIG SET reaches the master alone"
-	if _, err := conn.Do("CONFIG", "GET", "maxmemory"); err != nil || log.times(hint) != 0 {
-		t.Errorf("%d hints, %v", log.times(hint), err)
-	}
-	for range 3 {
-		if v, err := redis.String(conn.Do("CONFIG", "SET", "slowlog-max-len", "100")); err != nil || v != "OK" || log.times(hint) != 1 {
-			t.Errorf("%q, %v, %d hints", v, err, log.times(hint))
+	for hint, requests := range map[string][2]string{
+		"CONFIG SET reaches the master alone":  {"CONFIG GET maxmemory", "CONFIG SET slowlog-max-len 100"},
+		"ACL SETUSER reaches the master alone": {"ACL LIST", "ACL SETUSER someone on nopass +@read ~*"},
+	} {
+		do := func(request string) {
+			words := strings.Fields(request)
+			if _, err := conn.Do(words[0], redis.Args{}.AddFlat(words[1:])...); err != nil {
+				t.Errorf("%s: %v", request, err)
+			}
+		}
+		if do(requests[0]); log.times(hint) != 0 {
+			t.Errorf("%s: %d hints", requests[0], log.times(hint))
+		}
+		for range 3 {
+			if do(requests[1]); log.times(hint) != 1 {
+				t.Errorf("%s: %d hints", requests[1], log.times(hint))
+			}
 		}
 	}
 }

@@ -31,8 +31,8 @@ type Proxy struct {
 	pause     session.Pause
 	freshness *freshness.Tracker
 
-	complaints complaints
-	configured sync.Once // a hint was logged
+	complaints            complaints
+	configHint, usersHint sync.Once // each is logged once
 
 	clients atomic.Int64 // connected
 	refused atomic.Int64 // told that there are too many

@@ -147,8 +147,8 @@ type Env struct {
 
 	scratch []byte // for a reply that is made anew
 	batch   batch  // that is being taken
-	// Configures, unless nil, is called when a client sends CONFIG SET, which reaches the master alone.
-	Configures func(*Session)
+	// Alone, unless nil, is called when a client changes settings or users, by what reaches the master alone.
+	Alone func(*Session, *command.Command)
 	// Closed is called when a session has ended.
 	Closed func(*Session, CloseReason)
 }

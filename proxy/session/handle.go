@@ -10,8 +10,12 @@ import (
 
 // hint tells of a command that does less than it would seem.
 func (s *Session) hint(cmd *command.Command) {
-	if s.env.Configures != nil && cmd.Name == "CONFIG|SET" {
-		s.env.Configures(s)
+	if s.env.Alone == nil {
+		return
+	}
+	switch cmd.Name {
+	case "CONFIG|SET", "ACL|SETUSER", "ACL|DELUSER", "ACL|LOAD":
+		s.env.Alone(s, cmd)
 	}
 }
 
@@ -21,6 +25,7 @@ func (s *Session) handle(cmd *command.Command, class command.Class, args [][]byt
 		return false
 	}
 	s.remembered(cmd, args)
+	s.hint(cmd)
 	class = s.byReplicas(cmd, class, args)
 	b := s.newBatch()
 	if s.atMaster {
