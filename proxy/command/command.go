@@ -28,6 +28,7 @@ type Command struct {
 	finder  keyFinder         // used instead of specs if not nil
 	sole    int               // see SoleKey
 	plain   bool              // see Plain
+	alone   bool              // see Alone
 	partial bool              // may touch keys that are not found
 	script  bool
 	takes   bool
@@ -68,6 +69,9 @@ func (c *Command) Keyed() bool {
 // Plain reports whether there is nothing to know of the command beyond its class, which is Read or Write whatever the
 // arguments are, and its keys: it runs no code of a user.
 func (c *Command) Plain() bool { return c.plain }
+
+// Alone reports whether the command changes settings or users of the server that it reaches, which no other one hears of.
+func (c *Command) Alone() bool { return c.alone }
 
 // SoleKey returns which argument is the only key of every invocation, if there is one such, as for GET and SET; otherwise
 // 0. An invocation with fewer arguments, which a server refuses, has none.

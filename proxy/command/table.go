@@ -117,7 +117,8 @@ func newCommand(e *listing.Entry) *Command {
 		c.Class, c.rule = h.class, h.rule
 		c.refusal = strings.ReplaceAll(h.refusal, "{name}", strings.ReplaceAll(c.Name, "|", " "))
 	}
-	c.plain = (c.Class == Read || c.Class == Write) && c.rule == ruleNone && !c.script
+	c.alone = slices.Contains([]string{"CONFIG|SET", "ACL|SETUSER", "ACL|DELUSER", "ACL|LOAD"}, c.Name)
+	c.plain = (c.Class == Read || c.Class == Write) && c.rule == ruleNone && !c.script && !c.alone
 	if !c.partial && c.finder == nil && len(c.specs) == 1 {
 		c.sole = soleKey(&c.specs[0])
 	}

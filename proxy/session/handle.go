@@ -10,11 +10,7 @@ import (
 
 // hint tells of a command that does less than it would seem.
 func (s *Session) hint(cmd *command.Command) {
-	if s.env.Alone == nil {
-		return
-	}
-	switch cmd.Name {
-	case "CONFIG|SET", "ACL|SETUSER", "ACL|DELUSER", "ACL|LOAD":
+	if s.env.Alone != nil && cmd.Alone() {
 		s.env.Alone(s, cmd)
 	}
 }
@@ -25,7 +21,6 @@ func (s *Session) handle(cmd *command.Command, class command.Class, args [][]byt
 		return false
 	}
 	s.remembered(cmd, args)
-	s.hint(cmd)
 	class = s.byReplicas(cmd, class, args)
 	b := s.newBatch()
 	if s.atMaster {
