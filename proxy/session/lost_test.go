@@ -100,6 +100,32 @@ func TestAnErrorOfCodeThatOnlyReadsIsItsOwnAffair(t *testing.T) {
 	c.gets("+OK\r\n-MASTERDOWN x\r\n")
 }
 
+func TestAReadThatAReplicaTakesForAWriteIsAnsweredByTheMaster(t *testing.T) {
+	const refusal = "-READONLY You can't write against a read only replica.\r\n"
+	for request, answer := range map[string]string{
+		"EVAL_RO x 0": "-ERR Can not execute a script with write flag using *_ro command.\r\n",
+		"EVAL_RO y 0": refusal, // the script's own: nobody is asked a third time
+		"GET a":       "$1\r\n1\r\n",
+	} {
+		t.Run(request, func(t *testing.T) {
+			w := newWorld(t)
+			c := w.client()
+			c.sends("GET b", request, "GET c")
+			replica := w.asked()
+			replica.getsRequests("GET b", request, "GET c")
+			replica.says("$1\r\nb\r\n" + refusal + "$1\r\nc\r\n")
+			c.gets("$1\r\nb\r\n")
+			m := w.link("m")
+			m.getsRequests(request, "GET c") // which came behind it, and is not to be overtaken
+			m.says(answer + "$1\r\nc\r\n")
+			c.gets(answer + "$1\r\nc\r\n")
+			if len(w.suspects) > 0 {
+				t.Error("a node is under suspicion for what it was asked")
+			}
+		})
+	}
+}
+
 func TestAReadOnlyErrorIsNoAnswer(t *testing.T) {
 	w := newWorld(t)
 	c, m := sent(w, "INCR a", "GET a", "INCR b")

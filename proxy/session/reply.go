@@ -57,10 +57,8 @@ func (s *Session) Reply(c *upstream.Conn, e *upstream.Entry, frame []byte) {
 		s.noScript(c)
 	}
 	switch {
-	case frame[0] == '-' && e.Tag == tagOpaque && !c.Master() && unfit(frame):
-		// If it is the node that says so, another one can serve. If it is the code, the master will say the same, and
-		// nobody else pays for it.
-		s.recover(redo{request: c.Request(nil), otherwise: bytes.Clone(frame), atMaster: true})
+	case frame[0] == '-' && !c.Master() && forMaster(e, frame):
+		s.againAt(true, c.Request(nil), bytes.Clone(frame))
 		return
 	case frame[0] == '-' && e.Tag != tagOpaque && s.retry(c, e, frame):
 		s.again(c.Request(nil), bytes.Clone(frame))
@@ -190,10 +188,20 @@ func (s *Session) Yield(c *upstream.Conn, e *upstream.Entry, request []byte) {
 	s.again(request, nil)
 }
 
-// unfit reports whether an error is one by which a node says that it cannot serve now.
-func unfit(frame []byte) bool {
-	code := string(resp.ErrorCode(frame))
-	return code == "LOADING" || code == "MASTERDOWN"
+// forMaster reports whether an error with which a replica answered a read is one that the master is asked about, without
+// any doubt of the replica.
+//
+// A replica says -READONLY before it looks closer: to EVAL_RO and FCALL_RO of code that is not declared to write nothing, where
+// a master says what is wrong with the request. And what code says may be its own. If it is the node that cannot serve
+// now, another one can; if it is the code, the master will say the same, and nobody else pays for it.
+func forMaster(e *upstream.Entry, frame []byte) bool {
+	switch string(resp.ErrorCode(frame)) {
+	case "READONLY":
+		return e.Kind == upstream.Repeatable && (e.Tag == tagPlain || e.Tag == tagOpaque)
+	case "LOADING", "MASTERDOWN":
+		return e.Tag == tagOpaque
+	}
+	return false
 }
 
 // retry reports whether an error reply only says that this node cannot do it now, nothing was applied, and another
@@ -239,10 +247,13 @@ func (s *Session) doubt(c *upstream.Conn) {
 
 // again has a request sent once more when nothing is outstanding. otherwise is the reply that it got, if it is known:
 // see redo.
-func (s *Session) again(request, otherwise []byte) {
+func (s *Session) again(request, otherwise []byte) { s.againAt(false, request, otherwise) }
+
+// againAt is again; with atMaster, no replica is asked.
+func (s *Session) againAt(atMaster bool, request, otherwise []byte) {
 	behind := s.behind
 	s.behind, s.repeated = nil, nil
-	s.recover(redo{request: request, otherwise: otherwise, behind: behind})
+	s.recover(redo{request: request, otherwise: otherwise, behind: behind, atMaster: atMaster})
 }
 
 // recover adds to what will be done again once nothing is outstanding.
