@@ -155,3 +155,15 @@ func (r *readership) calls(t *testing.T) string {
 	}
 	return all
 }
+
+func TestAnErrorOfAScriptThatReplicasDoNotHaveIsTheClients(t *testing.T) {
+	f := newFront(t, testcluster.New(t, 1), nil)
+	sha, err := redis.String(must(t, f.master(), "SCRIPT", "LOAD", "return redis.error_reply('READONLY says the script')"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := f.dial()
+	c.expect("-READONLY says the script", "EVALSHA_RO", sha, "0")
+	c.expect("+OK", "WATCH", "a")
+	c.expect("-READONLY says the script", "EVALSHA_RO", sha, "0")
+}

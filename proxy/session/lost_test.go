@@ -100,6 +100,29 @@ func TestAnErrorOfCodeThatOnlyReadsIsItsOwnAffair(t *testing.T) {
 	c.gets("+OK\r\n-MASTERDOWN x\r\n")
 }
 
+func TestAnErrorOfAScriptThatOnlyTheMasterHasIsItsOwnAffairToo(t *testing.T) {
+	request := "EVALSHA_RO ffffffffffffffffffffffffffffffffffffffff 0"
+	for _, said := range []string{"-READONLY x\r\n", "-LOADING x\r\n"} {
+		w := newWorld(t)
+		c := w.client()
+		c.sends(request)
+		m := w.link("m")
+		m.getsRequests(request)
+		m.says(said)
+		c.gets(said)
+		c.sends("WATCH a", request)
+		p := w.accept("m")
+		p.getsRequests("WATCH a")
+		p.says("+OK\r\n")
+		p.getsRequests(request)
+		p.says(said)
+		c.gets("+OK\r\n" + said)
+		if len(w.suspects) > 0 {
+			t.Errorf("the master is under suspicion for %q, which the script said", said)
+		}
+	}
+}
+
 func TestAReadThatAReplicaTakesForAWriteIsAnsweredByTheMaster(t *testing.T) {
 	const refusal = "-READONLY You can't write against a read only replica.\r\n"
 	for request, answer := range map[string]string{

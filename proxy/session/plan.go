@@ -100,17 +100,23 @@ func kindOf(cmd *command.Command, class command.Class) upstream.Kind {
 // pinnedKind is kindOf for a pin, whose requests have no tag of their own. Code counts as writing: so its errors, which
 // prove nothing, are passed on.
 func pinnedKind(cmd *command.Command, class command.Class) upstream.Kind {
-	if class == command.Read && cmd.Script() {
+	if readsByCode(cmd, class) {
 		return upstream.Script
 	}
 	return kindOf(cmd, class)
+}
+
+// readsByCode reports whether a request is one of code that only reads, wherever it is sent: EVALSHA_RO goes to the master
+// until the replicas have its script.
+func readsByCode(cmd *command.Command, class command.Class) bool {
+	return (class == command.Read || class == command.MasterRead) && cmd.Script()
 }
 
 func tagOf(cmd *command.Command, class command.Class) uint8 {
 	switch {
 	case class == command.Scan:
 		return tagScan
-	case class == command.Read && cmd.Script():
+	case readsByCode(cmd, class):
 		return tagOpaque
 	}
 	return tagPlain

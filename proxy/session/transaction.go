@@ -181,7 +181,7 @@ func (s *Session) sendQueued(cmd *command.Command, class command.Class, args [][
 	switch {
 	case cmd.Name == "EXEC", !tx.multi && cmd.Class == command.Blocking && !cmd.Flags.Has(command.FlagReadOnly):
 		kind = upstream.Write
-	case !tx.multi && (cmd.Class == command.Write || cmd.Class == command.Read):
+	case !tx.multi && (cmd.Class == command.Write || readsByCode(cmd, cmd.Class)):
 		kind = pinnedKind(cmd, cmd.Class)
 	case cmd.Class == command.Scan:
 		tx.scan = append(tx.scan[:0], request...)
