@@ -1,16 +1,49 @@
 package session
 
+import (
+	"bytes"
+	"time"
+)
+
 // HalfClosed implements eventloop.Handler. What was asked before is still answered, as long as it does not block.
 func (s *Session) HalfClosed(unread bool) {
-	if s.blocking() || s.attach != nil || s.listening() || s.heldBlocking {
+	if s.attach != nil || s.listening() || s.heldBlocking {
 		s.close(ByPeer)
 		return
 	}
-	if unread {
+	if !s.leaving {
+		s.leaving = true
+		s.leave()
+	}
+	if unread || s.closed {
 		return
 	}
 	s.peerDone = true
 	s.proceed()
+}
+
+// leave is called when the client sends nothing more and has asked for something that may block. A server gives up a client that
+// blocks when it sees its end, and answers one that does not block. Only the server can tell which it is: it is asked to end
+// what blocks with an error, by which the reply can be told, and if there was an element to be had its reply is that. (The
+// connection was closed at once here; an element that had just been popped went nowhere.)
+func (s *Session) leave() {
+	if !s.leaving || !s.blocking() {
+		return
+	}
+	if !s.pin.Unblockable() {
+		s.close(ByPeer)
+		return
+	}
+	s.unblockUpstream(true, s.await, time.Time{}, func(bool) {}) // see leftBlocked
+}
+
+// leftBlocked reports whether a reply of the session's pin says that its client, which is leaving, did block. Then it is closed.
+func (s *Session) leftBlocked(frame []byte) bool {
+	if !s.leaving || !s.blocking() || !bytes.Equal(frame, clientUnblocked) {
+		return false
+	}
+	s.close(ByPeer)
+	return true
 }
 
 // Closed implements eventloop.Handler.

@@ -10,10 +10,6 @@ import (
 // taken an element, so it is not sent again; a blocking read may be. What is sent late, or again, is sent with the time
 // that is left.
 func (s *Session) block(cmd *command.Command, args [][]byte, request []byte) bool {
-	if s.peerDone { // nobody would get what it takes
-		s.quit(ByPeer)
-		return true
-	}
 	again := s.clock.start(s, cmd, args)
 	if !again {
 		s.gaveUp = false // it has a time of its own, whatever others waited for in vain
@@ -48,6 +44,7 @@ func (s *Session) block(cmd *command.Command, args [][]byte, request []byte) boo
 	s.await.passes, s.await.last, s.await.ends = true, true, e
 	s.await.sight = upstream.Taking // an element, or a message
 	s.await.soils = cmd.Soils()
+	s.leave()
 	return true
 }
 
@@ -69,6 +66,8 @@ func (s *Session) blockLater() bool {
 		s.decline()
 	case k.garbled:
 		return false
+	case s.leaving:
+		s.quit(ByPeer)
 	default:
 		s.heldBlocking, s.nothing = true, noElement(s.key.Proto)
 		if k.timer == nil && !k.until.IsZero() {

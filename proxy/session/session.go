@@ -109,6 +109,7 @@ type Session struct {
 	readPaused   bool
 	lanePaused   *upstream.Conn
 	peerDone     bool // the client sends nothing more
+	leaving      bool // it has said so, though some of what it has sent may be unread
 	closeAfter   bool // close when the output is sent
 	closeReason  CloseReason
 	closed       bool

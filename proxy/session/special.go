@@ -81,6 +81,9 @@ func (s *Session) endAwait() {
 }
 
 func (s *Session) replySpecial(c *upstream.Conn, e *upstream.Entry, frame []byte) {
+	if e.Replies == 0 && s.leftBlocked(frame) {
+		return
+	}
 	a := s.await
 	a.final = len(a.frames)
 	a.frames = append(a.frames, frame...)

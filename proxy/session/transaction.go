@@ -124,9 +124,6 @@ func (s *Session) handleInTransaction(cmd *command.Command, class command.Class,
 	case foreign:
 		s.refuseQueued(cursorElsewhere)
 		return true
-	case !tx.multi && class == command.Blocking && s.peerDone: // nobody would get what it takes
-		s.quit(ByPeer)
-		return true
 	case cmd.Name == "EXEC" && tx.refused && s.track != nil && s.track.pin == s.pin:
 		s.discardTracked(request)
 		return true
@@ -208,6 +205,7 @@ func (s *Session) sendQueued(cmd *command.Command, class command.Class, args [][
 	s.tallyPinned(s.pin, cmd, class, freshness.ByTransaction)
 	if tx.blocking {
 		s.pin.Untimed()
+		s.leave()
 	}
 }
 
@@ -237,6 +235,9 @@ func (tx *transaction) queue(e *effect, request []byte) {
 
 // replyQueued delivers a reply of the pin.
 func (s *Session) replyQueued(c *upstream.Conn, e *upstream.Entry, frame []byte) {
+	if s.leftBlocked(frame) {
+		return
+	}
 	tx := s.tx
 	if frame[0] == '-' && s.retry(c, e, declinedBecause(frame)) {
 		tx.declined = true

@@ -12,6 +12,8 @@ import (
 const (
 	// unblockPause is the time between two attempts to unblock a command that is still on its way to the server.
 	unblockPause = time.Millisecond
+	// leavePause is the same for a client that is leaving: nobody waits for the answer.
+	leavePause = 5 * time.Millisecond
 	// unblockPatience is how long that is tried.
 	unblockPatience = time.Second
 )
@@ -55,17 +57,22 @@ func (s *Session) Unblock(withError bool, done func(unblocked bool)) {
 }
 
 // unblockUpstream asks the server to end what blocks on the session's pin. A command that is still on its way there does not
-// block yet, though for its client it does, so the server is asked again until the command is answered.
+// block yet, though for its client it does, so the server is asked again until the command is answered, or until a time, if
+// there is one.
 func (s *Session) unblockUpstream(withError bool, a *await, until time.Time, done func(bool)) {
-	if s.closed || !s.blocking() || s.await != a || s.env.Loop.Now().After(until) {
+	if s.closed || !s.blocking() || s.await != a || !until.IsZero() && s.env.Loop.Now().After(until) {
 		done(false)
 		return
+	}
+	pause := unblockPause
+	if until.IsZero() {
+		pause = leavePause
 	}
 	s.env.Pool.Unblock(s.pin, withError, func(unblocked bool) {
 		if unblocked {
 			done(true)
 			return
 		}
-		s.env.Loop.After(unblockPause, func() { s.unblockUpstream(withError, a, until, done) })
+		s.env.Loop.After(pause, func() { s.unblockUpstream(withError, a, until, done) })
 	})
 }

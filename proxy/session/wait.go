@@ -61,5 +61,6 @@ func (s *Session) waitBehind(group *upstream.Group, ahead, request, asked []byte
 	c.Blocking = true
 	s.occupy(c, upstream.Repeatable, append(bytes.Clone(ahead), request...), 2, freshness.ByBlocking, s.emit)
 	s.await.last, s.await.again, s.await.done = true, asked, group.Release
+	s.leave()
 	return true
 }

@@ -90,6 +90,10 @@ func (i *interruption) over() {
 	})
 }
 
+// Unblockable reports whether Unblock can end what blocks on the connection, now or when it is ready: a server may refuse to tell
+// the connection's number, by which it is named.
+func (c *Conn) Unblockable() bool { return !c.ready || c.id != "" }
+
 // Unblock asks the server to end the command that blocks on a pin, as if its time were over or with an error, and calls
 // done with whether it has: not when the command is still on its way there.
 func (p *Pool) Unblock(c *Conn, withError bool, done func(unblocked bool)) {
