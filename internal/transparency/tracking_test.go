@@ -341,3 +341,21 @@ func TestTrackingHoldsForLargeRequests(t *testing.T) {
 	c.expect("+OK", "SET", "k", large) // its own write, of which it does not want to hear
 	c.expect("+PONG", "PING")
 }
+
+func TestAClientThatCachesAndListensHearsOfAChangeBeforeTheMessageBehindIt(t *testing.T) {
+	f := newFront(t, testcluster.New(t, 1), nil)
+	c, writer := f.dial(), f.dial()
+	c.do("HELLO", "3")
+	c.expect(">3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1", "SUBSCRIBE", "c")
+	c.expect("+OK", "CLIENT", "TRACKING", "ON")
+	writer.expect("+OK", "SET", "x", "0")
+	for i := range 90 {
+		c.do("GET", "x")
+		n := fmt.Sprint(i + 10)
+		writer.send(append(request("SET", "x", n), request("PUBLISH", "c", n)...))
+		c.receives(">2\r\n$10\r\ninvalidate\r\n*1\r\n$1\r\nx")
+		c.receives(">3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$2\r\n" + n)
+		writer.receives("+OK")
+		writer.receives(":1")
+	}
+}

@@ -31,6 +31,7 @@ func (s *Session) local(cmd *command.Command, args [][]byte, request []byte) boo
 	case "ECHO":
 		s.emit(resp.AppendBulk(nil, args[1]))
 	case "QUIT":
+		s.tellAll()
 		s.emit(replyOK)
 		s.quit(ByQuit)
 	case "RESET":

@@ -198,7 +198,7 @@ func (l *subscription) Message(body []byte, shared bool) {
 	if c := l.hub.Conn(); c != nil {
 		l.s.observed(c)
 	}
-	l.s.push(body, shared)
+	l.s.message(body, shared)
 }
 
 // Confirmed implements pubsub.Subscriber.
@@ -225,6 +225,7 @@ func (l *subscription) Confirmed(v pubsub.Verb, name string, last bool) {
 	} else {
 		b = resp.AppendBulkString(b, name)
 	}
+	l.s.tellAll()
 	l.s.push(resp.AppendInt(b, int64(count)), false)
 	if last {
 		l.s.answered()

@@ -27,6 +27,7 @@ type tracking struct {
 	place upstream.Place  // where
 
 	caching caching
+	behind  behind
 
 	to      redirection // whom the server tells instead, if it has a target: see ear
 	finding bool        // what to say to the server for that is being asked
@@ -194,6 +195,8 @@ func (t *tracking) lost() {
 		return
 	}
 	t.flush()
+	t.behind.asking = false
+	t.s.tellAll()
 	t.renew()
 }
 
@@ -255,6 +258,7 @@ func (s *Session) endTracking() {
 	if t == nil {
 		return
 	}
+	s.tellAll()
 	s.track = nil
 	t.place.Leave()
 	s.dismiss(t.to.target)
