@@ -107,6 +107,15 @@ func (p *process) kill() error {
 	return nil
 }
 
+// ends has the program end in order.
+func (p *process) ends(t testing.TB) {
+	t.Helper()
+	must(t, p.signal(syscall.SIGTERM))
+	if code := p.exit(t); code != 0 {
+		t.Errorf("it ended with status %d", code)
+	}
+}
+
 // exit waits for the end of the process and returns its status.
 func (p *process) exit(t testing.TB) int {
 	t.Helper()
