@@ -72,6 +72,10 @@ var suites = []suite{
 			},
 			env: []string{"REDIS_VERSION=7.0"},
 		},
+		races: map[string]string{
+			"ExampleClient_sadd_cmd":     "expects one order of a set with two members, which follows from a secret of the server's process",
+			"ExampleClient_smembers_cmd": "likewise",
+		},
 	},
 	{
 		client: "redigo", what: "all its tests but `TestSlowLog`",
